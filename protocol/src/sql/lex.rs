@@ -1,0 +1,92 @@
+//! Text → tokens, one list a statement.
+//!
+//! sqlparser's tokenizer does the lexing. What is made simpler here, the grammar need not know: comments and hints are
+//! gone, `"text"` and `N'text'` are `'text'`, placeholders are numbered `$1, $2, …` in the order of the text, and `;` has cut
+//! the statements apart. What is nested too deep is refused at once (`sql::limits`).
+
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
+
+use super::dialect::StarRocks;
+use super::error::SyntaxError;
+use super::limits;
+
+/// The tokens of one statement.
+#[derive(Debug)]
+pub(crate) struct StatementTokens {
+    /// No whitespace, no comments, no `;`.
+    pub(crate) tokens: Vec<TokenWithSpan>,
+    /// Where the statement ends, for errors about something missing.
+    pub(crate) end: Location,
+}
+
+/// Cuts a text into statements. Empty ones vanish.
+pub(crate) fn split(dialect: &'static StarRocks, text: &str) -> Result<Vec<StatementTokens>, SyntaxError> {
+    let mut raw = Vec::new();
+    Tokenizer::new(dialect, text).tokenize_with_location_into_buf(&mut raw).map_err(|error| {
+        // Its messages are fixed texts and begin with a capital.
+        let detail = error.message.replacen("Unterminated", "unterminated", 1);
+        SyntaxError::syntax(error.location.line.max(1), error.location.column.max(1), detail)
+    })?;
+
+    let mut statements = Vec::new();
+    let mut current = Vec::new();
+    for token in raw {
+        match token.token {
+            Token::Whitespace(_) => {}
+            Token::SemiColon => finish(&mut statements, &mut current, token.span.start)?,
+            _ => current.push(token),
+        }
+    }
+    let end = current.last().map_or(Location::new(1, 1), |token| token.span.end);
+    finish(&mut statements, &mut current, end)?;
+    Ok(statements)
+}
+
+fn finish(
+    statements: &mut Vec<StatementTokens>,
+    current: &mut Vec<TokenWithSpan>,
+    end: Location,
+) -> Result<(), SyntaxError> {
+    if current.is_empty() {
+        return Ok(());
+    }
+    let tokens = simplify(std::mem::take(current));
+    limits::check(&tokens)?;
+    statements.push(StatementTokens { tokens, end });
+    Ok(())
+}
+
+/// See the file's head. Also takes StarRocks's hints in brackets out: `JOIN [SHUFFLE] t`.
+fn simplify(raw: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut placeholders = 0;
+    let mut tokens: Vec<TokenWithSpan> = Vec::with_capacity(raw.len());
+    let mut rest = raw.into_iter().peekable();
+    while let Some(TokenWithSpan { token, span }) = rest.next() {
+        let token = match token {
+            Token::DoubleQuotedString(text) | Token::NationalStringLiteral(text) => Token::SingleQuotedString(text),
+            Token::Placeholder(_) => {
+                placeholders += 1;
+                Token::Placeholder(format!("${placeholders}"))
+            }
+            Token::LBracket if tokens.last().is_some_and(|last| is_keyword(&last.token, Keyword::JOIN)) => {
+                // A hint may have arguments, `[SKEW|t.a(1)]`; it ends at its bracket or at the statement's end.
+                for skipped in rest.by_ref() {
+                    if skipped.token == Token::RBracket {
+                        break;
+                    }
+                }
+                continue;
+            }
+            // Before a quoted name: `@'host'`. The tokenizer makes a word of it everywhere else.
+            Token::AtSign => Token::make_word("@", None),
+            other => other,
+        };
+        tokens.push(TokenWithSpan { token, span });
+    }
+    tokens
+}
+
+fn is_keyword(token: &Token, keyword: Keyword) -> bool {
+    matches!(token, Token::Word(Word { quote_style: None, keyword: found, .. }) if *found == keyword)
+}

@@ -1,0 +1,379 @@
+//! BACKUP, RESTORE, CANCEL, DROP SNAPSHOT, VERIFY, and the WHERE of SHOW SNAPSHOT.
+//!
+//! Both grammars are read by the same functions: the clauses of the newer one are optional. Refusals that need neither
+//! catalog nor repository are made here, with StarRocks's texts where it has one.
+
+use std::collections::HashSet;
+
+use sqlparser::ast::{BinaryOperator, Expr, Value};
+
+use super::cursor::{Cursor, Result};
+use crate::sql::ast::Statement;
+use crate::sql::ast::backup::{
+    Backup, CancelTarget, CatalogRef, CatalogScope, DropSnapshot, DropSnapshotTarget, ObjectKind, ObjectRef,
+    ObjectScope, RelationKind, RelationRef, Restore, ShowSnapshot, SnapshotFilter, VerifySnapshot,
+};
+use crate::sql::ast::repository::VerifyRepository;
+
+/// The one catalog that is not external.
+const DEFAULT_CATALOG: &str = "default_catalog";
+
+/// What SHOW SNAPSHOT answers to a WHERE that is none of its three forms.
+const SNAPSHOT_WHERE: &str = "Where clause should looks like: SNAPSHOT = 'your_snapshot_name' \
+                              [AND TIMESTAMP = '2018-04-18-19-19-10']";
+
+/// `BACKUP [catalogs] [DATABASE d] SNAPSHOT [d.]label TO r [ON (…)] [PROPERTIES (…)]`
+pub(super) fn backup(c: &mut Cursor) -> Result<Statement> {
+    c.expect("BACKUP")?;
+    let catalogs = catalogs(c)?;
+    let clause_database = if c.accept("DATABASE") { Some(c.name("a database")?) } else { None };
+    c.expect("SNAPSHOT")?;
+    let (label_database, label) = label(c)?;
+    c.expect("TO")?;
+    let repository = c.name_or_string("a repository")?;
+    let scope = scope(c)?;
+    let properties = c.properties()?;
+    c.expect_end()?;
+
+    if clause_database.is_some() && label_database.is_some() {
+        return Err(c.analysis("The database is specified twice: by DATABASE and before the snapshot's name"));
+    }
+    let database = clause_database.or(label_database);
+    if catalogs.is_some() && database.is_some() {
+        return Err(c.analysis("Can not specify database for external catalog backup"));
+    }
+    if catalogs.is_some() && scope != ObjectScope::Everything {
+        return Err(c.analysis("Can not specify objects of a database for external catalog backup"));
+    }
+    if let Some(CatalogScope::Named(named)) = &catalogs
+        && let Some(aliased) = named.iter().find(|catalog| catalog.alias.is_some())
+    {
+        return Err(c.analysis(format!("Can not set alias for catalog in Backup Stmt: {}", aliased.name)));
+    }
+    for object in objects(&scope) {
+        let (name, alias) = name_and_alias(object);
+        if let (Some(name), Some(_)) = (name, alias) {
+            return Err(c.analysis(format!("Can not set alias for table in Backup Stmt: {name}")));
+        }
+    }
+    check_objects(c, &scope)?;
+    Ok(Statement::Backup(Backup { database, label, repository, catalogs, scope, properties }))
+}
+
+/// `RESTORE SNAPSHOT [d.]label FROM r [catalogs] [DATABASE d [AS e]] [ON (…)] [PROPERTIES (…)]`
+pub(super) fn restore(c: &mut Cursor) -> Result<Statement> {
+    c.expect("RESTORE SNAPSHOT")?;
+    let (label_database, label) = label(c)?;
+    c.expect("FROM")?;
+    let repository = c.name_or_string("a repository")?;
+    let catalogs = catalogs(c)?;
+    let mut source_database = None;
+    let mut alias_database = None;
+    if c.accept("DATABASE") {
+        source_database = Some(c.name("a database")?);
+        alias_database = alias(c, "a database")?;
+    }
+    let scope = scope(c)?;
+    let properties = c.properties()?;
+    c.expect_end()?;
+
+    if source_database.is_some() && label_database.is_some() {
+        return Err(c.analysis("The database is specified twice: by DATABASE and before the snapshot's name"));
+    }
+    if catalogs.is_some() && (source_database.is_some() || label_database.is_some()) {
+        return Err(c.analysis("Can not specify database for external catalog snapshot"));
+    }
+    if catalogs.is_some() && scope != ObjectScope::Everything {
+        return Err(c.analysis("Can not specify objects of a database for external catalog snapshot"));
+    }
+    check_catalogs(c, catalogs.as_ref())?;
+    check_objects(c, &scope)?;
+    let target_database = label_database.or(alias_database);
+    Ok(Statement::Restore(Restore { target_database, source_database, label, repository, catalogs, scope, properties }))
+}
+
+/// `[database.]label`
+fn label(c: &mut Cursor) -> Result<(Option<String>, String)> {
+    let mut parts = c.dotted_name("a snapshot", 2)?;
+    let label = parts.pop().unwrap_or_default();
+    Ok((parts.pop(), label))
+}
+
+/// `ALL EXTERNAL CATALOGS` or `EXTERNAL CATALOG[S] (c [AS d], …)` if it comes next.
+fn catalogs(c: &mut Cursor) -> Result<Option<CatalogScope>> {
+    if c.accept("ALL EXTERNAL") {
+        if !c.accept_any(&["CATALOGS", "CATALOG"]) {
+            return Err(c.expected("CATALOGS"));
+        }
+        return Ok(Some(CatalogScope::All));
+    }
+    if !c.accept("EXTERNAL") {
+        return Ok(None);
+    }
+    if !c.accept_any(&["CATALOGS", "CATALOG"]) {
+        return Err(c.expected("CATALOG"));
+    }
+    let named = c.parenthesised(|c| Ok(CatalogRef { name: c.name("a catalog")?, alias: alias(c, "a catalog")? }))?;
+    Ok(Some(CatalogScope::Named(named)))
+}
+
+/// `AS name` if it comes next.
+fn alias(c: &mut Cursor, what: &str) -> Result<Option<String>> {
+    if c.accept("AS") { c.name(what).map(Some) } else { Ok(None) }
+}
+
+/// `ON (…)`, `EXCLUDE (…)` or nothing.
+fn scope(c: &mut Cursor) -> Result<ObjectScope> {
+    if c.accept("ON") {
+        return c.parenthesised(object).map(ObjectScope::On);
+    }
+    if c.accept("EXCLUDE") {
+        return c.parenthesised(object).map(ObjectScope::Exclude);
+    }
+    Ok(ObjectScope::Everything)
+}
+
+fn object(c: &mut Cursor) -> Result<ObjectRef> {
+    if c.accept("ALL") {
+        return if c.accept_any(&["TABLES", "TABLE"]) {
+            Ok(ObjectRef::All(ObjectKind::Tables))
+        } else if c.accept("MATERIALIZED VIEWS") || c.accept("MATERIALIZED VIEW") {
+            Ok(ObjectRef::All(ObjectKind::MaterializedViews))
+        } else if c.accept_any(&["VIEWS", "VIEW"]) {
+            Ok(ObjectRef::All(ObjectKind::Views))
+        } else if c.accept_any(&["FUNCTIONS", "FUNCTION"]) {
+            Ok(ObjectRef::All(ObjectKind::Functions))
+        } else {
+            Err(c.expected("TABLES, VIEWS, MATERIALIZED VIEWS or FUNCTIONS"))
+        };
+    }
+    if c.is_any(&["FUNCTION", "FUNCTIONS"]) && names_object(c, 1) {
+        c.skip(1);
+        let name = object_name(c, "a function")?;
+        return Ok(ObjectRef::Function { name, alias: alias(c, "a function")? });
+    }
+    let kind = if c.is_any(&["TABLE", "TABLES"]) && names_object(c, 1) {
+        c.skip(1);
+        Some(RelationKind::Table)
+    } else if c.is_any(&["VIEW", "VIEWS"]) && names_object(c, 1) {
+        c.skip(1);
+        Some(RelationKind::View)
+    } else if (c.is("MATERIALIZED VIEW") || c.is("MATERIALIZED VIEWS")) && names_object(c, 2) {
+        c.skip(2);
+        Some(RelationKind::MaterializedView)
+    } else {
+        None
+    };
+    let name = object_name(c, "a table")?;
+    let temporary_partitions = c.is("TEMPORARY PARTITION") || c.is("TEMPORARY PARTITIONS");
+    if temporary_partitions {
+        c.skip(1);
+    }
+    let partitions = c.partitions()?;
+    let alias = alias(c, "a table")?;
+    Ok(ObjectRef::Relation(RelationRef { kind, name, partitions, temporary_partitions, alias }))
+}
+
+/// True when a name stands `nth` places ahead, so that the word before it is a kind and no name itself.
+fn names_object(c: &Cursor, nth: usize) -> bool {
+    c.is_name_at(nth) && !c.is_at(nth, "PARTITIONS") && !c.is_at(nth, "TEMPORARY")
+}
+
+/// A name without a database: the job is about one database, which is named elsewhere.
+fn object_name(c: &mut Cursor, what: &str) -> Result<String> {
+    let mut parts = c.dotted_name(what, 3)?;
+    if parts.len() > 1 {
+        return Err(c.analysis(format!("Names in ON must not be qualified by a database: {}", parts.join("."))));
+    }
+    Ok(parts.pop().unwrap_or_default())
+}
+
+fn objects(scope: &ObjectScope) -> &[ObjectRef] {
+    match scope {
+        ObjectScope::Everything => &[],
+        ObjectScope::On(objects) | ObjectScope::Exclude(objects) => objects,
+    }
+}
+
+fn name_and_alias(object: &ObjectRef) -> (Option<&str>, Option<&str>) {
+    match object {
+        ObjectRef::Relation(relation) => (Some(&relation.name), relation.alias.as_deref()),
+        ObjectRef::Function { name, alias } => (Some(name), alias.as_deref()),
+        ObjectRef::All(_) => (None, None),
+    }
+}
+
+/// No object, partition or alias twice, and no alias that is another object's name. Functions have names of their own.
+fn check_objects(c: &Cursor, scope: &ObjectScope) -> Result<()> {
+    let is_function = |object: &&ObjectRef| matches!(object, ObjectRef::Function { .. });
+    let (functions, relations): (Vec<_>, Vec<_>) = objects(scope).iter().partition(is_function);
+    for (group, what) in [(relations, "table"), (functions, "function")] {
+        let mut names = HashSet::new();
+        for name in group.iter().filter_map(|object| name_and_alias(object).0) {
+            if !names.insert(name) {
+                return Err(c.analysis(format!("Duplicated {what}: {name}")));
+            }
+        }
+        for object in group {
+            if let (Some(name), Some(alias)) = name_and_alias(object)
+                && alias != name
+                && !names.insert(alias)
+            {
+                return Err(c.analysis(format!("Duplicated alias name: {alias}")));
+            }
+        }
+    }
+    for object in objects(scope) {
+        let ObjectRef::Relation(relation) = object else { continue };
+        let mut seen = HashSet::new();
+        if let Some(twice) = relation.partitions.iter().find(|name| !seen.insert(name.to_lowercase())) {
+            return Err(c.analysis(format!("Duplicated partition: {twice} of table {}", relation.name)));
+        }
+        if matches!(scope, ObjectScope::Exclude(_)) && relation.alias.is_some() {
+            return Err(c.analysis(format!("Can not set alias for table in EXCLUDE: {}", relation.name)));
+        }
+    }
+    Ok(())
+}
+
+fn check_catalogs(c: &Cursor, catalogs: Option<&CatalogScope>) -> Result<()> {
+    let Some(CatalogScope::Named(named)) = catalogs else { return Ok(()) };
+    let mut names = HashSet::new();
+    for catalog in named {
+        if !names.insert(&catalog.name) {
+            return Err(c.analysis(format!("Duplicated catalog: {}", catalog.name)));
+        }
+    }
+    for alias in named.iter().filter_map(|catalog| catalog.alias.as_ref()) {
+        if alias.eq_ignore_ascii_case(DEFAULT_CATALOG) {
+            return Err(c.analysis(format!("Can not restore an external catalog as {DEFAULT_CATALOG}")));
+        }
+        if !names.insert(alias) {
+            return Err(c.analysis(format!("Duplicated alias name: {alias}")));
+        }
+    }
+    Ok(())
+}
+
+/// `CANCEL {BACKUP | RESTORE} [{FROM | IN} d | FOR EXTERNAL CATALOG]`
+pub(super) fn cancel(c: &mut Cursor) -> Result<Statement> {
+    c.expect("CANCEL")?;
+    let of_backup = c.accept("BACKUP");
+    if !of_backup && !c.accept("RESTORE") {
+        return Err(c.expected("BACKUP or RESTORE"));
+    }
+    let target = if c.accept("FOR EXTERNAL") {
+        if !c.accept_any(&["CATALOG", "CATALOGS"]) {
+            return Err(c.expected("CATALOG"));
+        }
+        CancelTarget::ExternalCatalog
+    } else {
+        CancelTarget::Database(c.database_clause()?)
+    };
+    Ok(if of_backup { Statement::CancelBackup(target) } else { Statement::CancelRestore(target) })
+}
+
+/// What comes after `SHOW SNAPSHOT`: `ON r [WHERE …]`
+pub(super) fn show_snapshot(c: &mut Cursor) -> Result<ShowSnapshot> {
+    c.expect("ON")?;
+    let repository = c.name_or_string("a repository")?;
+    if !c.accept("WHERE") {
+        return Ok(ShowSnapshot { repository, labels: Vec::new(), timestamp: None });
+    }
+    let filter = snapshot_filter(c)?.filter(|filter| {
+        let only_equal = filter.not_before.is_none() && filter.not_after.is_none();
+        only_equal && !filter.labels.is_empty() && (filter.timestamp.is_none() || filter.labels.len() == 1)
+    });
+    let Some(filter) = filter else { return Err(c.analysis(SNAPSHOT_WHERE)) };
+    Ok(ShowSnapshot { repository, labels: filter.labels, timestamp: filter.timestamp })
+}
+
+/// `DROP SNAPSHOT label ON r [FORCE]`, `DROP SNAPSHOT ON r WHERE … [FORCE]`
+pub(super) fn drop_snapshot(c: &mut Cursor) -> Result<Statement> {
+    c.expect("DROP SNAPSHOT")?;
+    let label = if c.is("ON") { None } else { Some(c.name_or_string("a snapshot")?) };
+    c.expect("ON")?;
+    let repository = c.name_or_string("a repository")?;
+    let target = match label {
+        Some(label) => DropSnapshotTarget::Label(label),
+        None => {
+            c.expect("WHERE")?;
+            let refusal = "Where clause should looks like: SNAPSHOT = 'name' | SNAPSHOT IN ('name', ...) | \
+                           TIMESTAMP <= 'time' | TIMESTAMP >= 'time', joined by AND";
+            DropSnapshotTarget::Where(snapshot_filter(c)?.ok_or_else(|| c.analysis(refusal))?)
+        }
+    };
+    let force = c.accept("FORCE");
+    Ok(Statement::DropSnapshot(DropSnapshot { repository, target, force }))
+}
+
+/// Conditions on SNAPSHOT and TIMESTAMP joined by AND. None when it is anything else.
+fn snapshot_filter(c: &mut Cursor) -> Result<Option<SnapshotFilter>> {
+    let condition = c.expr()?;
+    let mut filter = SnapshotFilter::default();
+    Ok(add_condition(&condition, &mut filter).map(|()| filter))
+}
+
+/// The tree of ANDs is balanced and the text bounded, so this cannot recurse deep.
+fn add_condition(condition: &Expr, filter: &mut SnapshotFilter) -> Option<()> {
+    match condition {
+        Expr::Nested(inner) => add_condition(inner, filter),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            add_condition(left, filter)?;
+            add_condition(right, filter)
+        }
+        Expr::BinaryOp { left, op, right } => {
+            let value = text(right)?;
+            let slot = match (column(left)?.as_str(), op) {
+                ("SNAPSHOT", BinaryOperator::Eq) if filter.labels.is_empty() => {
+                    filter.labels.push(value);
+                    return Some(());
+                }
+                ("TIMESTAMP", BinaryOperator::Eq) => &mut filter.timestamp,
+                ("TIMESTAMP", BinaryOperator::GtEq) => &mut filter.not_before,
+                ("TIMESTAMP", BinaryOperator::LtEq) => &mut filter.not_after,
+                _ => return None,
+            };
+            slot.is_none().then(|| *slot = Some(value))
+        }
+        Expr::InList { expr, list, negated: false } if filter.labels.is_empty() && column(expr)? == "SNAPSHOT" => {
+            filter.labels = list.iter().map(text).collect::<Option<_>>()?;
+            Some(())
+        }
+        _ => None,
+    }
+}
+
+fn column(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Identifier(ident) => Some(ident.value.to_ascii_uppercase()),
+        _ => None,
+    }
+}
+
+/// The text of a string literal that is not empty.
+fn text(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) if !text.is_empty() => Some(text.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// `VERIFY SNAPSHOT label ON r [PROPERTIES (…)]`, `VERIFY REPOSITORY r [PROPERTIES (…)]`
+pub(super) fn verify(c: &mut Cursor) -> Result<Statement> {
+    c.expect("VERIFY")?;
+    if c.accept("REPOSITORY") {
+        let name = c.name_or_string("a repository")?;
+        return Ok(Statement::VerifyRepository(VerifyRepository { name, properties: c.properties()? }));
+    }
+    if !c.accept("SNAPSHOT") {
+        return Err(c.expected("SNAPSHOT or REPOSITORY"));
+    }
+    let label = c.name_or_string("a snapshot")?;
+    c.expect("ON")?;
+    let repository = c.name_or_string("a repository")?;
+    Ok(Statement::VerifySnapshot(VerifySnapshot { label, repository, properties: c.properties()? }))
+}
