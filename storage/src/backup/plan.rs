@@ -1,0 +1,242 @@
+//! What a backup has to upload: the cut minus what the repository holds.
+//!
+//! What it holds is known from a parent, a snapshot of the same database: what a parent names is there, and because
+//! nodes are named by their content, a whole unchanged table is recognised by one digest. Only where digests differ are
+//! the parent's nodes read, so a backup without changes costs the same few requests whatever the size of the database.
+//!
+//! Where no parent can tell (the first backup, a table that the parent left out, a job that was interrupted), listing
+//! the objects once is cheaper than offering each of them, as soon as there are more than a few. An object that is
+//! offered although it is there costs a request and is left alone; so a wrong guess is never wrong data.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::ParentCandidate;
+use super::cut::{Cut, CutPartition, CutTable, load_node};
+use crate::catalog::FileKind;
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::ids::TabletId;
+use crate::job::JobContext;
+use crate::repository::format::{NodeRef, PartitionNode, SnapshotManifest, TableNode};
+use crate::repository::{ObjectRef, Repository, RepositoryError};
+
+/// The file that holds the plan.
+const PLAN: &str = "upload.json";
+
+/// Files of unknown presence from which on the objects of the repository are listed: a page of the listing tells of
+/// a thousand objects, an offer of one.
+const LIST_WORTH_FILES_MIN: usize = 16;
+
+/// What a backup has to upload.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct UploadPlan {
+    /// Files, largest first, so that none of the large ones is begun last.
+    pub(super) objects: Vec<WantedObject>,
+    /// Nodes of partitions.
+    pub(super) partition_nodes: Vec<NodeRef>,
+    /// Nodes of tables.
+    pub(super) table_nodes: Vec<NodeRef>,
+}
+
+/// A file to upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WantedObject {
+    /// What it is.
+    pub(super) kind: FileKind,
+    /// Its name and checksum.
+    pub(super) digest: Digest,
+    /// Its size.
+    pub(super) bytes: u64,
+    /// A tablet that has it.
+    pub(super) tablet: TabletId,
+    /// The table of that tablet, for people.
+    pub(super) table: String,
+}
+
+/// What is known of a repository's contents.
+#[derive(Debug, Default)]
+struct Presence {
+    /// Files that are there.
+    objects: HashSet<(FileKind, Digest)>,
+}
+
+impl UploadPlan {
+    /// Compares the cut with the repository.
+    pub(super) async fn make(
+        context: &JobContext,
+        repository: &Repository,
+        cut: &Cut,
+        database: &str,
+        parents: &[ParentCandidate],
+    ) -> Result<UploadPlan> {
+        let parent = find_parent(context, repository, database, parents).await?;
+        let mut plan = UploadPlan::default();
+        let mut seen = HashSet::new();
+        let mut unknown = 0;
+        for table in &cut.tables {
+            let same = parent
+                .as_ref()
+                .is_some_and(|parent| parent.tables.iter().any(|other| other.node.digest == table.entry.node.digest));
+            if same {
+                continue;
+            }
+            plan.table_nodes.push(table.entry.node);
+            let before = table_before(context, repository, parent.as_ref(), table).await?;
+            for partition in &table.partitions {
+                let before = match &before {
+                    Some(before) if before.partitions.iter().any(|other| other.node == partition.node) => continue,
+                    Some(before) => before.partition(&partition.name),
+                    None => None,
+                };
+                plan.partition_nodes.push(partition.node);
+                let known = match before {
+                    Some(entry) => {
+                        let node: PartitionNode = context
+                            .retry("read partition node", || async {
+                                Ok(repository.read_partition_node(&entry.node).await?)
+                            })
+                            .await?;
+                        Presence::of_partition(&node)
+                    }
+                    None => Presence::default(),
+                };
+                let wanted = wanted_objects(context, table, partition, &known).await?;
+                // What came into being after the parent can be in no older snapshot of this cluster.
+                let newer = parent.as_ref().is_some_and(|parent| parent.timestamp_ms < partition.created_at_ms);
+                if before.is_none() && !newer {
+                    unknown += wanted.len();
+                }
+                plan.objects.extend(wanted.into_iter().filter(|object| seen.insert((object.kind, object.digest))));
+            }
+        }
+        plan.partition_nodes.sort_unstable_by_key(|node| node.digest);
+        plan.partition_nodes.dedup();
+        plan.table_nodes.sort_unstable_by_key(|node| node.digest);
+        plan.table_nodes.dedup();
+        if unknown >= LIST_WORTH_FILES_MIN || context.resumed {
+            plan.leave_out_present(context, repository).await?;
+        }
+        plan.objects.sort_by(|left, right| right.bytes.cmp(&left.bytes).then(left.digest.cmp(&right.digest)));
+        Ok(plan)
+    }
+
+    /// Lists the objects of the repository once, when that is worth it, and leaves out those that are there.
+    pub(super) async fn leave_out_present(&mut self, context: &JobContext, repository: &Repository) -> Result<()> {
+        if self.objects.len() < LIST_WORTH_FILES_MIN {
+            return Ok(());
+        }
+        let present = context.retry("list objects", || async { Ok(repository.list_objects().await?) }).await?;
+        let before = self.objects.len();
+        // One of the wrong size is offered again, and the repository says what is wrong with it.
+        self.objects.retain(|object| present.get(&(object.kind, object.digest)) != Some(&object.bytes));
+        tracing::info!(wanted = before, present = before - self.objects.len(), "listed the repository's objects");
+        Ok(())
+    }
+
+    /// Bytes to upload, files and nodes.
+    pub(super) fn bytes(&self) -> u64 {
+        let nodes = self.partition_nodes.iter().chain(&self.table_nodes).map(|node| node.bytes);
+        self.objects.iter().map(|object| object.bytes).chain(nodes).fold(0, u64::saturating_add)
+    }
+
+    /// Writes the plan down.
+    pub(super) async fn save(&self, context: &JobContext) -> Result<()> {
+        let (files, bytes) = (context.files.clone(), serde_json::to_vec(self)?);
+        context.blocking(move || files.put(PLAN, &bytes)).await
+    }
+
+    /// Reads the plan that was written.
+    pub(super) async fn load(context: &JobContext) -> Result<UploadPlan> {
+        let files = context.files.clone();
+        context.blocking(move || Ok(serde_json::from_slice(&files.get(PLAN)?)?)).await
+    }
+}
+
+impl WantedObject {
+    /// The file as repositories know it.
+    pub(super) fn object(&self) -> ObjectRef {
+        ObjectRef { kind: self.kind, digest: self.digest, bytes: self.bytes }
+    }
+}
+
+impl Presence {
+    fn of_partition(node: &PartitionNode) -> Presence {
+        let objects = node.segments().flat_map(|segment| {
+            let deletes = segment.deletes.map(|deletes| (FileKind::DeleteVector, deletes.digest));
+            std::iter::once((FileKind::Segment, segment.digest)).chain(deletes)
+        });
+        Presence { objects: objects.collect() }
+    }
+
+    fn has(&self, kind: FileKind, digest: Digest) -> bool {
+        self.objects.contains(&(kind, digest))
+    }
+}
+
+/// The first candidate that is there and is of this database.
+async fn find_parent(
+    context: &JobContext,
+    repository: &Repository,
+    database: &str,
+    candidates: &[ParentCandidate],
+) -> Result<Option<SnapshotManifest>> {
+    for candidate in candidates {
+        let read = context
+            .retry("read parent snapshot", || async {
+                match repository.read_manifest(&candidate.label, &candidate.timestamp).await {
+                    // Dropped meanwhile, or damaged: a parent only saves work, so there is no reason to fail.
+                    Err(RepositoryError::SnapshotNotFound { .. } | RepositoryError::Format { .. }) => Ok(None),
+                    read => Ok(read.map(Some)?),
+                }
+            })
+            .await?;
+        if let Some(manifest) = read.filter(|manifest| manifest.database == database) {
+            return Ok(Some(manifest));
+        }
+    }
+    Ok(None)
+}
+
+/// The table as the parent has it.
+async fn table_before(
+    context: &JobContext,
+    repository: &Repository,
+    parent: Option<&SnapshotManifest>,
+    table: &CutTable,
+) -> Result<Option<TableNode>> {
+    let Some(entry) = parent.and_then(|parent| parent.table(&table.entry.name)) else {
+        return Ok(None);
+    };
+    let node =
+        context.retry("read table node", || async { Ok(repository.read_table_node(&entry.node).await?) }).await?;
+    Ok(Some(node))
+}
+
+/// The files of a partition that are not known to be present.
+async fn wanted_objects(
+    context: &JobContext,
+    table: &CutTable,
+    partition: &CutPartition,
+    known: &Presence,
+) -> Result<Vec<WantedObject>> {
+    let node: PartitionNode = load_node(context, partition.node).await?;
+    let mut wanted = Vec::new();
+    for tablet in &node.tablets {
+        let id = partition.tablet(tablet.index, tablet.bucket)?;
+        for segment in tablet.rowsets.iter().flat_map(|rowset| &rowset.segments) {
+            let deletes = segment.deletes.map(|deletes| (FileKind::DeleteVector, deletes.digest, deletes.bytes));
+            let files = std::iter::once((FileKind::Segment, segment.digest, segment.bytes)).chain(deletes);
+            let missing = files.filter(|(kind, digest, _)| !known.has(*kind, *digest));
+            wanted.extend(missing.map(|(kind, digest, bytes)| WantedObject {
+                kind,
+                digest,
+                bytes,
+                tablet: id,
+                table: table.entry.name.clone(),
+            }));
+        }
+    }
+    Ok(wanted)
+}

@@ -1,0 +1,111 @@
+//! The end of a backup: nodes, then the commit object.
+//!
+//! The commit object is written down beside the job before it is put for the first time, so every put of it, in this
+//! process or the next, is of the same bytes, and one that is there already can be told from somebody else's.
+
+use std::time::Duration;
+
+use futures::{FutureExt, TryStreamExt, stream};
+
+use super::BackupJob;
+use super::cut::{Cut, load_stored};
+use super::plan::UploadPlan;
+use crate::error::{Error, Result};
+use crate::ids::RepositoryId;
+use crate::job::{Committing, JobContext};
+use crate::repository::format::{FORMAT_VERSION, SnapshotManifest};
+use crate::repository::{Repository, RepositoryError};
+
+/// The file that holds the commit object's bytes.
+const MANIFEST: &str = "manifest.json";
+
+/// How long an abandoned job asks the repository whether it was published. CANCEL waits for the answer.
+const PUBLISHED_WAIT: Duration = Duration::from_millis(1_500);
+
+/// Makes the commit object and writes it down.
+pub(super) async fn save_manifest(
+    context: &JobContext,
+    job: &BackupJob,
+    repository: &Repository,
+    cut: Cut,
+) -> Result<()> {
+    let finished_at_ms = context.now_ms();
+    let tables: Vec<_> = cut.tables.into_iter().map(|table| table.entry).collect();
+    let manifest = SnapshotManifest {
+        format_version: FORMAT_VERSION,
+        engine_version: env!("CARGO_PKG_VERSION").to_owned(),
+        repository_id: repository.info().repository_id.clone(),
+        cluster_id: context.storage.catalog().cluster_id().to_owned(),
+        database: job.database.clone(),
+        label: job.label.clone(),
+        timestamp: job.timestamp.clone(),
+        timestamp_ms: context.created_at_ms,
+        cut_at_ms: cut.cut_at_ms,
+        finished_at_ms,
+        ttl: job.ttl.map(|ttl| ttl.to_string()),
+        expires_at_ms: job.ttl.map(|ttl| ttl.expires_at_ms(finished_at_ms)),
+        totals: SnapshotManifest::totals_of(&tables, job.totals.bytes_uploaded).map_err(unfit)?,
+        tables,
+    };
+    let (files, stored) = (context.files.clone(), manifest.to_stored().map_err(unfit)?);
+    context.blocking(move || files.put(MANIFEST, &stored)).await
+}
+
+/// Puts the nodes that the repository lacks. Partitions come before tables, so that a node that is there has
+/// everything below it.
+pub(super) async fn put_nodes(context: &JobContext, repository: &Repository, plan: &UploadPlan) -> Result<()> {
+    for level in [&plan.partition_nodes, &plan.table_nodes] {
+        stream::iter((0..level.len()).map(Ok))
+            .try_for_each_concurrent(context.config.upload_concurrency_max.max(1), |position| {
+                async move {
+                    let encoded = load_stored(context, level[position]).await?;
+                    context.retry("upload node", || async { Ok(repository.put_node(&encoded).await?) }).await?;
+                    Ok::<(), Error>(())
+                }
+                .boxed()
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+/// Puts the commit object. Each attempt is closed to CANCEL; between attempts it gets its chance. What is returned
+/// keeps it out until the job's end is stored.
+pub(super) async fn put_manifest(context: &JobContext, repository: &Repository) -> Result<Committing> {
+    let manifest = load_manifest(context).await?;
+    context
+        .retry("publish snapshot", || async {
+            let committing = context.gate.enter_commit()?;
+            repository.put_manifest(&manifest).await?;
+            Ok(committing)
+        })
+        .await
+}
+
+/// Whether the commit object of this very job is in the repository.
+pub(super) async fn is_published(context: &JobContext, repository: RepositoryId) -> Result<bool> {
+    let manifest = load_manifest(context).await?;
+    let asked = tokio::time::timeout(PUBLISHED_WAIT, async {
+        let repository = context.repository(repository).await?;
+        match repository.read_manifest(&manifest.label, &manifest.timestamp).await {
+            Ok(found) => Ok(found == manifest),
+            Err(RepositoryError::SnapshotNotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    });
+    match asked.await {
+        Ok(published) => published,
+        Err(_) => Err(Error::Conflict("the repository did not answer in time".to_owned())),
+    }
+}
+
+async fn load_manifest(context: &JobContext) -> Result<SnapshotManifest> {
+    let files = context.files.clone();
+    let stored = context.blocking(move || files.get(MANIFEST)).await?;
+    SnapshotManifest::from_stored(&stored)
+        .map_err(|error| Error::Internal(format!("the commit object that was written down: {error}")))
+}
+
+fn unfit(error: impl std::fmt::Display) -> Error {
+    Error::invalid(format!("the snapshot cannot be described: {error}"))
+}

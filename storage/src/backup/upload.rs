@@ -1,0 +1,80 @@
+//! Bringing the files of a plan into the repository, several at a time.
+
+use futures::{FutureExt, TryStreamExt, stream};
+
+use super::plan::{UploadPlan, WantedObject};
+use crate::error::{Error, Result};
+use crate::job::{FailPoint, FileProgress, JobContext};
+use crate::repository::{Repository, RepositoryError};
+
+/// Uploads every file of the plan. An interrupted attempt is not repeated: what has arrived is left out.
+pub(super) async fn run(
+    context: &JobContext,
+    repository: &Repository,
+    database: &str,
+    plan: &UploadPlan,
+) -> Result<()> {
+    let mut plan = plan.clone();
+    if context.resumed {
+        plan.leave_out_present(context, repository).await?;
+    }
+    let bytes = plan.objects.iter().map(|object| object.bytes).fold(0, u64::saturating_add);
+    context.progress.begin(plan.objects.len() as u64, bytes, context.now_ms());
+    let objects = &plan.objects;
+    stream::iter((0..objects.len()).map(Ok))
+        .try_for_each_concurrent(context.config.upload_concurrency_max.max(1), |position| {
+            async move {
+                upload(context, repository, database, &objects[position]).await?;
+                context.progress.add_file();
+                context.reach(FailPoint::BackupFileUploaded).await
+            }
+            .boxed()
+        })
+        .await?;
+    context.progress.end();
+    Ok(())
+}
+
+/// Uploads one file from the first replica that is whole. A damaged one is reported, so that it is read no more and
+/// can be rebuilt.
+async fn upload(context: &JobContext, repository: &Repository, database: &str, wanted: &WantedObject) -> Result<()> {
+    let WantedObject { kind, digest, bytes, tablet, ref table } = *wanted;
+    let object = wanted.object();
+    loop {
+        let files = context.storage.files().clone();
+        let path = context
+            .blocking(move || files.find_pinned(tablet, &digest, kind, bytes))
+            .await
+            .map_err(|error| name_place(error, database, table))?;
+        let uploaded = context
+            .retry(format!("upload {digest}.{kind} of table {database}.{table}"), || async {
+                let progress = FileProgress::new(&context.progress);
+                repository.put_object(&object, &path, &progress, context.gate.token()).await?;
+                progress.arrived();
+                Ok(())
+            })
+            .await;
+        let detail = match uploaded {
+            Err(Error::Repository(RepositoryError::CorruptLocal { detail, .. })) => detail,
+            done => return done,
+        };
+        let files = context.storage.files().clone();
+        // Set aside, the file is not found again: the loop ends when no replica is left.
+        context.blocking(move || files.report_corrupt(tablet, &path, &detail)).await?;
+    }
+}
+
+/// Says which table a damaged file belongs to: people know tables, not tablets.
+fn name_place(error: Error, database: &str, table: &str) -> Error {
+    match error {
+        Error::Corrupt { tablet, path, detail } => Error::Corrupt {
+            tablet,
+            path,
+            detail: format!(
+                "{detail} (table {database}.{table}); no whole copy of this file is left, so it cannot be backed up: \
+                 restore the table from an earlier snapshot"
+            ),
+        },
+        other => other,
+    }
+}

@@ -1,0 +1,150 @@
+//! What a job keeps beside its row: `<data-dir>/jobs/<id>/`.
+//!
+//! A row must stay small whatever the size of a database, so what a job decided about millions of files (the cut of a
+//! backup, the plan of a restore) is kept in files here. Each is written whole, synced and renamed, so that a name
+//! that is there holds everything. The directory goes when the job has ended; what a crash left of ended jobs is
+//! swept at start.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, IoContext, Result};
+use crate::ids::JobId;
+use crate::roots::{create_dir_durable, create_file, sync_dir, sync_file};
+
+const JOBS: &str = "jobs";
+
+/// The directory of one job. Its methods block.
+#[derive(Debug, Clone)]
+pub struct JobFiles {
+    directory: PathBuf,
+    next_temporary: Arc<AtomicU64>,
+}
+
+impl JobFiles {
+    /// The directory of a job, whether it is there or not.
+    pub fn new(data_dir: &Path, job: JobId) -> JobFiles {
+        JobFiles { directory: data_dir.join(JOBS).join(job.to_string()), next_temporary: Arc::default() }
+    }
+
+    /// Begins with an empty directory: what an earlier attempt left is gone.
+    pub fn reset(&self) -> Result<()> {
+        self.remove()?;
+        create_dir_durable(&self.directory)
+    }
+
+    /// Writes a file whole. When this returns its bytes are on disk; its name is once [`JobFiles::sync`] or a later
+    /// [`JobFiles::put`] returns.
+    pub fn put_unsynced_name(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.path(name)?;
+        // Each writer has a temporary name of its own: partitions of equal content are one file, written at one time.
+        let turn = self.next_temporary.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.directory.join(format!(".{turn}.tmp"));
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at("remove", &temporary),
+            _ => {}
+        }
+        let mut file = create_file(&temporary)?;
+        io::Write::write_all(&mut file, bytes).at("write", &temporary)?;
+        sync_file(&file, &temporary)?;
+        fs::rename(&temporary, &path).at("rename to", &path)
+    }
+
+    /// Writes a file whole, replacing one of that name. When this returns it is there to stay.
+    pub fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.put_unsynced_name(name, bytes)?;
+        self.sync()
+    }
+
+    /// Makes the names of all files durable.
+    pub fn sync(&self) -> Result<()> {
+        sync_dir(&self.directory)
+    }
+
+    /// Reads a file.
+    pub fn get(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.path(name)?;
+        fs::read(&path).at("read", &path)
+    }
+
+    /// Reads a file that may be missing.
+    pub fn find(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.path(name)?;
+        match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.at("read", &path).map(Some),
+        }
+    }
+
+    /// Removes the directory with all that is in it; a missing one is no error.
+    pub fn remove(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", &self.directory),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the directories of all jobs but `running`. Returns how many.
+    pub fn sweep(data_dir: &Path, running: &[JobId]) -> Result<usize> {
+        let directory = data_dir.join(JOBS);
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            entries => entries.at("list", &directory)?,
+        };
+        let mut swept = 0;
+        for entry in entries {
+            let entry = entry.at("list", &directory)?;
+            let id = entry.file_name().to_str().and_then(|name| name.parse().ok()).map(JobId);
+            if id.is_some_and(|id| !running.contains(&id)) {
+                fs::remove_dir_all(entry.path()).at("remove", entry.path())?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+
+    fn path(&self, name: &str) -> Result<PathBuf> {
+        // Names are ours, a digest or a constant; whatever else came here must not leave the directory.
+        let plain = !name.is_empty()
+            && !name.starts_with('.')
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+        if !plain {
+            return Err(Error::Internal(format!("'{name}' is no name for a file of a job")));
+        }
+        Ok(self.directory.join(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_replaced_whole_and_swept_when_the_job_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = JobFiles::new(dir.path(), JobId(7));
+        files.reset().unwrap();
+        files.put("plan.json", b"one").unwrap();
+        files.put("plan.json", b"two").unwrap();
+        assert_eq!(files.get("plan.json").unwrap(), b"two");
+        assert_eq!(files.find("other").unwrap(), None);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| files.put("shared", b"the same bytes").unwrap());
+            }
+        });
+        assert_eq!(files.get("shared").unwrap(), b"the same bytes");
+        for name in ["", "../x", ".hidden", "a/b"] {
+            assert!(files.put(name, b"").is_err(), "{name:?}");
+        }
+        assert_eq!(JobFiles::sweep(dir.path(), &[JobId(7)]).unwrap(), 0);
+        assert_eq!(JobFiles::sweep(dir.path(), &[JobId(8)]).unwrap(), 1);
+        assert_eq!(files.find("plan.json").unwrap(), None);
+        files.remove().unwrap();
+        files.reset().unwrap();
+        files.reset().unwrap();
+    }
+}

@@ -1,0 +1,280 @@
+//! The one who drives jobs: submits them, runs each in a task of its own, resumes at start what the last process left,
+//! hands CANCEL on, and tells SHOW how it goes.
+//!
+//! There is no polling: a submitted job begins at once. Jobs of different databases run side by side, at most
+//! [`JobConfig::concurrent_jobs_max`] of them; requests, memory and bandwidth are budgets of the whole process that
+//! the repositories keep. The runner never decides what a job does.
+
+mod drive;
+mod look;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{RwLock, Semaphore, watch};
+use tokio_util::task::TaskTracker;
+
+use super::context::Troubles;
+use super::{FailPoints, Gate, JobContext, JobFiles, NoFailPoints, Progress, RetryPolicy, StopReason};
+use crate::backup::{self, BackupSpec};
+use crate::catalog::{JobKind, JobRow, NewJob};
+use crate::error::{Error, Result};
+use crate::ids::JobId;
+use crate::repositories::Repositories;
+use crate::restore::{self, RestoreSpec};
+use crate::storage::{Storage, blocking};
+
+/// How long a submission waits for another one to be done with its checks, which ask the repository.
+const SUBMIT_WAIT: Duration = Duration::from_secs(10);
+
+/// How long CANCEL waits to see its job end before it answers. The job ends anyway.
+const CANCEL_WAIT: Duration = Duration::from_secs(2);
+
+/// Limits and policies of jobs.
+#[derive(Debug, Clone)]
+pub struct JobConfig {
+    /// Jobs that run at the same time; more wait in PENDING. Each may keep the disk busy by itself.
+    pub concurrent_jobs_max: usize,
+    /// Files that one job uploads at the same time. Small files need several in flight to hide the store's latency;
+    /// memory is bounded by the repositories' budget, not by this.
+    pub upload_concurrency_max: usize,
+    /// Files that one job downloads at the same time.
+    pub download_concurrency_max: usize,
+    /// How requests that may pass are tried again.
+    pub retry: RetryPolicy,
+    /// How long ended jobs are kept as history.
+    pub history_keep: Duration,
+    /// Jobs of each database that are kept however old they are.
+    pub history_jobs_min: u32,
+    /// Whoever wants to interfere; nobody in production.
+    pub failpoints: Arc<dyn FailPoints>,
+}
+
+/// Drives jobs. One for each data directory.
+pub struct JobRunner {
+    shared: Arc<Shared>,
+}
+
+/// What the tasks of all jobs share.
+pub(super) struct Shared {
+    storage: Arc<Storage>,
+    repositories: Arc<Repositories>,
+    config: Arc<JobConfig>,
+    /// One submission at a time: a label is looked for in the repository and among running jobs.
+    submissions: tokio::sync::Mutex<()>,
+    slots: Semaphore,
+    running: Mutex<HashMap<JobId, Arc<Running>>>,
+    tasks: TaskTracker,
+}
+
+/// A job that has a task.
+pub(super) struct Running {
+    gate: Arc<Gate>,
+    progress: Arc<Progress>,
+    troubles: Arc<Troubles>,
+    ended: watch::Sender<bool>,
+}
+
+impl Default for JobConfig {
+    fn default() -> Self {
+        JobConfig {
+            concurrent_jobs_max: 4,
+            upload_concurrency_max: 8,
+            download_concurrency_max: 8,
+            retry: RetryPolicy::default(),
+            history_keep: Duration::from_secs(90 * 86_400),
+            history_jobs_min: 10,
+            failpoints: Arc::new(NoFailPoints),
+        }
+    }
+}
+
+impl JobRunner {
+    /// Sweeps what ended jobs left behind and resumes every job that has not ended. Needs a runtime.
+    pub fn start(storage: Arc<Storage>, repositories: Arc<Repositories>, config: JobConfig) -> Result<JobRunner> {
+        let unfinished = storage.catalog().read(|read| read.running_jobs())?;
+        let ids: Vec<JobId> = unfinished.iter().map(|row| row.id).collect();
+        JobFiles::sweep(&storage.config().data_dir, &ids)?;
+        let shared = Arc::new(Shared {
+            slots: Semaphore::new(config.concurrent_jobs_max.max(1)),
+            storage,
+            repositories,
+            config: Arc::new(config),
+            submissions: tokio::sync::Mutex::new(()),
+            running: Mutex::new(HashMap::new()),
+            tasks: TaskTracker::new(),
+        });
+        shared.forget_old_jobs()?;
+        for row in unfinished {
+            tracing::info!(job = %row.id, kind = %row.kind, database = row.database, state = row.state, "resume job");
+            shared.launch(row, true);
+        }
+        Ok(JobRunner { shared })
+    }
+
+    /// Submits a backup. Whatever can be refused is refused here, in the order StarRocks checks; the rest is
+    /// told by SHOW BACKUP.
+    pub async fn submit_backup(&self, spec: BackupSpec) -> Result<JobId> {
+        self.shared.refuse_when_ending()?;
+        let checked = backup::check(&self.shared.storage, spec).await?;
+        let _turn = self.submission_turn().await?;
+        let new = backup::decide(&self.shared.storage, &self.shared.repositories, checked).await?;
+        self.submit(new).await
+    }
+
+    /// Submits a restore. Whatever can be refused without reading the whole snapshot is refused here; the rest is
+    /// told by SHOW RESTORE before a byte moves.
+    pub async fn submit_restore(&self, spec: RestoreSpec) -> Result<JobId> {
+        self.shared.refuse_when_ending()?;
+        let _turn = self.submission_turn().await?;
+        let new = restore::decide(&self.shared.storage, &self.shared.repositories, spec).await?;
+        self.submit(new).await
+    }
+
+    /// Asks the running job of a database to stop, and waits a moment to see it end.
+    pub async fn cancel(&self, kind: JobKind, database: &str) -> Result<()> {
+        let (catalog, name) = (Arc::clone(self.shared.storage.catalog()), database.to_owned());
+        let last = blocking(move || catalog.read(|read| read.last_job(&name))).await?;
+        let Some(row) = last.filter(|row| row.kind == kind) else {
+            return Err(Error::Conflict(
+                match kind {
+                    JobKind::Backup => "No backup job is currently running",
+                    JobKind::Restore => "No restore is currently running",
+                }
+                .to_owned(),
+            ));
+        };
+        let too_late = |state: &str, why: &str| {
+            Error::Conflict(format!(
+                "Failed to cancel job: Job with label {} can not be cancelled. state: {state}{why}",
+                row.label
+            ))
+        };
+        let Some(running) = self.shared.running.lock().get(&row.id).cloned() else {
+            return Err(too_late(&row.state, ""));
+        };
+        if !running.gate.close(StopReason::Cancelled) {
+            let state = match kind {
+                JobKind::Backup => "UPLOAD_INFO: the snapshot is being published",
+                JobKind::Restore => "COMMITTING: the data is being made visible",
+            };
+            return Err(too_late(state, ""));
+        }
+        // The job ends although this were not stored; a restart in between must not forget the wish.
+        let (catalog, id) = (Arc::clone(self.shared.storage.catalog()), row.id);
+        blocking(move || catalog.write(|write| write.request_job_cancel(id))).await?;
+        let mut ended = running.ended.subscribe();
+        // An elapsed wait is no error: the job has heard, and SHOW tells when it is done.
+        let _ = tokio::time::timeout(CANCEL_WAIT, ended.wait_for(|ended| *ended)).await;
+        let (catalog, id) = (Arc::clone(self.shared.storage.catalog()), row.id);
+        match blocking(move || catalog.read(|read| read.job(id))).await? {
+            // Its commit had happened in an earlier process, and was found when it was to be taken back.
+            Some(row) if row.state == "FINISHED" => Err(too_late("FINISHED", "")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until a job has ended, and returns how. A job that is not known has ended.
+    pub async fn wait(&self, id: JobId) -> Result<Option<JobRow>> {
+        let running = self.shared.running.lock().get(&id).cloned();
+        if let Some(running) = running {
+            let mut ended = running.ended.subscribe();
+            // The sender lives in `running`, so this ends only when the job does.
+            let _ = ended.wait_for(|ended| *ended).await;
+        }
+        let catalog = Arc::clone(self.shared.storage.catalog());
+        blocking(move || catalog.read(|read| read.job(id))).await
+    }
+
+    /// Stops every job where it stands, to be resumed by the next process; a job that is committing comes to its end.
+    pub async fn shutdown(&self) {
+        self.shared.tasks.close();
+        let running: Vec<Arc<Running>> = self.shared.running.lock().values().cloned().collect();
+        for running in running {
+            running.gate.close(StopReason::ShuttingDown);
+        }
+        self.shared.tasks.wait().await;
+    }
+
+    async fn submission_turn(&self) -> Result<tokio::sync::MutexGuard<'_, ()>> {
+        tokio::time::timeout(SUBMIT_WAIT, self.shared.submissions.lock()).await.map_err(|_| {
+            Error::Conflict("Another backup or restore job is being submitted. Please wait and try again".to_owned())
+        })
+    }
+
+    async fn submit(&self, new: NewJob) -> Result<JobId> {
+        let catalog = Arc::clone(self.shared.storage.catalog());
+        let row = blocking(move || {
+            let id = catalog.write(|write| write.create_job(&new))?;
+            let row = catalog.read(|read| read.job(id))?;
+            row.ok_or_else(|| Error::Internal(format!("job {id} is gone right after it was made")))
+        })
+        .await?;
+        let id = row.id;
+        tracing::info!(job = %id, kind = %row.kind, database = row.database, label = row.label, "job submitted");
+        self.shared.launch(row, false);
+        Ok(id)
+    }
+}
+
+impl Shared {
+    fn refuse_when_ending(&self) -> Result<()> {
+        if self.tasks.is_closed() {
+            return Err(Error::Conflict("the server is shutting down: submit again when it is back".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Gives a job its task.
+    fn launch(self: &Arc<Self>, row: JobRow, resumed: bool) {
+        let running = Arc::new(Running {
+            gate: Arc::default(),
+            progress: Arc::default(),
+            troubles: Arc::default(),
+            ended: watch::Sender::new(false),
+        });
+        if row.cancel_requested {
+            running.gate.close(StopReason::Cancelled);
+        }
+        let context = JobContext {
+            id: row.id,
+            created_at_ms: row.created_at_ms,
+            timeout_ms: row.timeout_ms,
+            storage: Arc::clone(&self.storage),
+            config: Arc::clone(&self.config),
+            files: JobFiles::new(&self.storage.config().data_dir, row.id),
+            progress: Arc::clone(&running.progress),
+            gate: Arc::clone(&running.gate),
+            resumed,
+            repositories: Arc::clone(&self.repositories),
+            troubles: Arc::clone(&running.troubles),
+            unsettled: Arc::new(RwLock::new(())),
+        };
+        self.running.lock().insert(row.id, Arc::clone(&running));
+        let shared = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let id = row.id;
+            shared.drive(row, &context).await;
+            shared.running.lock().remove(&id);
+            // A value that nobody waits for is no error.
+            let _ = running.ended.send_replace(true);
+        });
+    }
+
+    /// Forgets history that is older than is kept.
+    fn forget_old_jobs(&self) -> Result<()> {
+        let keep_ms = i64::try_from(self.config.history_keep.as_millis()).unwrap_or(i64::MAX);
+        let before_ms = self.storage.clock().now_ms().saturating_sub(keep_ms);
+        self.storage.catalog().write(|write| write.forget_jobs(before_ms, self.config.history_jobs_min))?;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for JobRunner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobRunner").field("running", &self.shared.running.lock().len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,367 @@
+//! Jobs that are cancelled, run out of time, are interrupted or killed: in every state, of both kinds.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::backup::BackupObjects;
+use crate::catalog::JobKind;
+use crate::clock::{ManualClock, SystemClock};
+use crate::ids::JobId;
+use crate::job::bed::{Action, Bed, DATABASE, Row, backup_spec, restore_spec, rows};
+use crate::job::{FailPoint, JobConfig};
+use crate::repository::Access;
+use crate::repository::store::tests::servers;
+use crate::restore::RestoreObjects;
+
+/// Every place of a backup, in order.
+const BACKUP_POINTS: [FailPoint; 10] = [
+    FailPoint::StepBegins("PENDING"),
+    FailPoint::StepBegins("SNAPSHOTING"),
+    FailPoint::BackupPinned,
+    FailPoint::StepBegins("UPLOAD_SNAPSHOT"),
+    FailPoint::StepBegins("UPLOADING"),
+    FailPoint::BackupFileUploaded,
+    FailPoint::StepBegins("SAVE_META"),
+    FailPoint::StepBegins("UPLOAD_INFO"),
+    FailPoint::BackupBeforeCommit,
+    FailPoint::BackupAfterCommit,
+];
+
+/// Every place of a restore, in order.
+const RESTORE_POINTS: [FailPoint; 10] = [
+    FailPoint::StepBegins("PENDING"),
+    FailPoint::StepBegins("SNAPSHOTING"),
+    FailPoint::RestoreHidden,
+    FailPoint::StepBegins("DOWNLOAD"),
+    FailPoint::StepBegins("DOWNLOADING"),
+    FailPoint::RestoreFileFetched,
+    FailPoint::StepBegins("COMMIT"),
+    FailPoint::StepBegins("COMMITTING"),
+    FailPoint::RestoreBeforeCommit,
+    FailPoint::RestoreAfterCommit,
+];
+
+/// What is in the table when a backup begins.
+fn before() -> Vec<Row> {
+    rows(0..300)
+}
+
+/// A store with a table that is to be backed up.
+async fn backup_bed(dir: &Path) -> Bed {
+    let bed = Bed::open(&dir.join("data"), &dir.join("repository"), 1).await;
+    bed.create_table("t", &[0, 100, 200, 300], 1);
+    bed.load("t", &before());
+    bed
+}
+
+/// A store with an older table and a snapshot, from another store, to restore over it: nothing can be linked.
+async fn restore_bed(dir: &Path) -> Bed {
+    let source = Bed::open(&dir.join("source"), &dir.join("repository"), 1).await;
+    source.create_table("t", &[0, 100, 200, 300], 1);
+    source.load("t", &before());
+    assert_eq!(source.backup("x").await.state, "FINISHED");
+    source.close().await;
+    let bed = Bed::open(&dir.join("data"), &dir.join("repository"), 1).await;
+    bed.create_table("t", &[0, 100, 200, 300], 1);
+    bed.load("t", &rows(0..5));
+    bed
+}
+
+async fn submit(bed: &Bed, kind: JobKind) -> JobId {
+    match kind {
+        JobKind::Backup => bed.runner.submit_backup(backup_spec("x", BackupObjects::All)).await.unwrap(),
+        JobKind::Restore => bed.runner.submit_restore(restore_spec("x", RestoreObjects::All)).await.unwrap(),
+    }
+}
+
+/// Looks whether a job that ended well did what it should.
+async fn assert_done(bed: &Bed, dir: &Path, kind: JobKind) {
+    bed.assert_nothing_left();
+    match kind {
+        JobKind::Restore => assert_eq!(sorted(bed.rows("t")), sorted(before())),
+        JobKind::Backup => {
+            let other = Bed::open(&dir.join("other"), &dir.join("repository"), 1).await;
+            assert_eq!(other.restore("x").await.state, "FINISHED");
+            assert_eq!(sorted(other.rows("t")), sorted(before()), "the snapshot is that of its cut");
+        }
+    }
+}
+
+fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
+    rows.sort();
+    rows
+}
+
+fn points(kind: JobKind) -> [FailPoint; 10] {
+    match kind {
+        JobKind::Backup => BACKUP_POINTS,
+        JobKind::Restore => RESTORE_POINTS,
+    }
+}
+
+async fn bed_of(kind: JobKind, dir: &Path) -> Bed {
+    match kind {
+        JobKind::Backup => backup_bed(dir).await,
+        JobKind::Restore => restore_bed(dir).await,
+    }
+}
+
+/// Goal: a job resumes at every place when the server ends and starts again. Method: end it there; load more rows in
+/// between, which a cut that was taken must not see.
+async fn resumes_everywhere(kind: JobKind) {
+    for point in points(kind) {
+        let dir = tempfile::tempdir().unwrap();
+        let bed = bed_of(kind, dir.path()).await;
+        bed.failpoints.arm(point, Action::Wait);
+        let id = submit(&bed, kind).await;
+        bed.failpoints.wait_for(point).await;
+        let cut = bed.storage.catalog().read(|read| read.job(id)).unwrap().unwrap().state;
+        if kind == JobKind::Backup && !["PENDING", "SNAPSHOTING"].contains(&cut.as_str()) {
+            bed.load("t", &rows(0..50));
+            bed.compact("t");
+            bed.storage.collect_garbage().unwrap();
+        }
+        // A job that is past its commit point does not let itself be stopped: the server is killed there instead.
+        let committing = matches!(point, FailPoint::BackupAfterCommit | FailPoint::RestoreAfterCommit);
+        if committing {
+            bed.failpoints.disarm();
+        }
+        bed.close().await;
+        let bed = Bed::open(&dir.path().join("data"), &dir.path().join("repository"), 1).await;
+        let row = bed.ended(id).await;
+        assert_eq!(row.state, "FINISHED", "{point:?}: {}", row.payload);
+        assert_done(&bed, dir.path(), kind).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_resumes_everywhere() {
+    resumes_everywhere(JobKind::Backup).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_resumes_everywhere() {
+    resumes_everywhere(JobKind::Restore).await;
+}
+
+/// Goal: CANCEL is prompt and clean at every place, or says that it is too late. Method: cancel there.
+async fn cancels_everywhere(kind: JobKind) {
+    for point in points(kind) {
+        let dir = tempfile::tempdir().unwrap();
+        let bed = bed_of(kind, dir.path()).await;
+        let old = bed.rows("t");
+        bed.failpoints.arm(point, Action::Wait);
+        let id = submit(&bed, kind).await;
+        bed.failpoints.wait_for(point).await;
+        let began = Instant::now();
+        let cancelled = bed.runner.cancel(kind, DATABASE).await;
+        assert!(began.elapsed() < Duration::from_secs(2), "{point:?}: {:?}", began.elapsed());
+        if matches!(point, FailPoint::BackupAfterCommit | FailPoint::RestoreAfterCommit) {
+            let error = cancelled.unwrap_err().to_string();
+            assert!(error.starts_with("Failed to cancel job: Job with label x can not be cancelled."), "{error}");
+            bed.failpoints.disarm();
+            assert_eq!(bed.ended(id).await.state, "FINISHED");
+            continue;
+        }
+        cancelled.unwrap();
+        let row = bed.ended(id).await;
+        assert_eq!(row.state, "CANCELLED", "{point:?}");
+        let status = match kind {
+            JobKind::Backup => bed.backup_row(id).status.to_string(),
+            JobKind::Restore => bed.restore_row(id).status.to_string(),
+        };
+        let words = match kind {
+            JobKind::Backup => "[COMMON_ERROR, msg: user cancelled]".to_owned(),
+            JobKind::Restore => "[COMMON_ERROR, msg: user cancelled, current state: ".to_owned(),
+        };
+        assert!(status.starts_with(&words), "{status}");
+        bed.assert_nothing_left();
+        assert_eq!(bed.rows("t"), old, "{point:?}");
+        // Nothing stands in the way of doing it again.
+        bed.failpoints.disarm();
+        let id = submit(&bed, kind).await;
+        assert_eq!(bed.ended(id).await.state, "FINISHED", "{point:?}");
+        assert_done(&bed, dir.path(), kind).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_cancelled_everywhere() {
+    cancels_everywhere(JobKind::Backup).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_is_cancelled_everywhere() {
+    cancels_everywhere(JobKind::Restore).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_nothing_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let bed = backup_bed(dir.path()).await;
+    let cancel = async |kind| bed.runner.cancel(kind, DATABASE).await.unwrap_err().to_string();
+    assert_eq!(cancel(JobKind::Backup).await, "No backup job is currently running");
+    assert_eq!(cancel(JobKind::Restore).await, "No restore is currently running");
+    bed.backup("x").await;
+    assert_eq!(
+        cancel(JobKind::Backup).await,
+        "Failed to cancel job: Job with label x can not be cancelled. state: FINISHED"
+    );
+    assert_eq!(cancel(JobKind::Restore).await, "No restore is currently running");
+}
+
+/// Goal: the timeout counts from the submission and ends a job wherever it is. Method: a clock that is moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_takes_too_long_is_cancelled() {
+    for point in [FailPoint::StepBegins("PENDING"), FailPoint::BackupFileUploaded] {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = ManualClock::at(1_700_000_000_000);
+        let bed = Bed::open_with(&dir.path().join("data"), 1, clock.clone(), JobConfig::default());
+        bed.add_repository(&format!("file://{}", dir.path().join("repository").display()), Access::ReadWrite).await;
+        bed.create_table("t", &[], 1);
+        bed.load("t", &rows(0..10));
+        bed.failpoints.arm(point, Action::Wait);
+        let mut spec = backup_spec("x", BackupObjects::All);
+        spec.properties.timeout_ms = 600_000;
+        let id = bed.runner.submit_backup(spec).await.unwrap();
+        bed.failpoints.wait_for(point).await;
+        clock.advance_ms(599_999);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert!(bed.backup_row(id).finished_at_ms.is_none());
+        clock.advance_ms(2);
+        assert_eq!(bed.ended(id).await.state, "CANCELLED");
+        let status = bed.backup_row(id).status.to_string();
+        assert!(status.starts_with("[TIMEOUT, msg: backup job with label: x timeout"), "{status}");
+        bed.assert_nothing_left();
+    }
+}
+
+/// Goal: progress is told while bytes move. Method: look in the middle of an upload.
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let bed = backup_bed(dir.path()).await;
+    bed.failpoints.arm(FailPoint::BackupFileUploaded, Action::Wait);
+    let id = submit(&bed, JobKind::Backup).await;
+    bed.failpoints.wait_for(FailPoint::BackupFileUploaded).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let row = bed.backup_row(id);
+    assert_eq!(row.state, "UPLOADING");
+    assert_eq!(row.unfinished_tasks, format!("{id}=10000"));
+    let words = format!("[ task id: {id} -> finished part:3/ total number of subtasks:3, ");
+    assert!(row.progress.starts_with(&words) && row.progress.contains("(100%)"), "{}", row.progress);
+    assert!(row.snapshot_finished_at_ms.is_some() && row.upload_finished_at_ms.is_none());
+    bed.failpoints.disarm();
+    bed.ended(id).await;
+}
+
+/// Goal: different databases do not wait for each other. Method: one job stands still, another passes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_run_side_by_side() {
+    let dir = tempfile::tempdir().unwrap();
+    let bed = backup_bed(dir.path()).await;
+    bed.failpoints.arm(FailPoint::BackupPinned, Action::Wait);
+    let standing = submit(&bed, JobKind::Backup).await;
+    bed.failpoints.wait_for(FailPoint::BackupPinned).await;
+    bed.storage.catalog().write(|write| write.create_database("e", &Default::default())).unwrap();
+    let definition = crate::job::bed::definition(false, 1);
+    bed.storage.create_table("e", "u", &definition, &[]).unwrap();
+    let same_label = crate::backup::BackupSpec { database: "e".into(), ..backup_spec("x", BackupObjects::All) };
+    let error = bed.runner.submit_backup(same_label.clone()).await.unwrap_err().to_string();
+    assert_eq!(error, "Snapshot with name 'x' already exist in repository", "a running job has the label");
+    // Let only jobs pass that come to the place from now on.
+    bed.failpoints.forget();
+    let passing = crate::backup::BackupSpec { label: "y".into(), ..same_label };
+    let passing = bed.runner.submit_backup(passing).await.unwrap();
+    assert_eq!(bed.ended(passing).await.state, "FINISHED");
+    assert_eq!(bed.backup_row(standing).state, "SNAPSHOTING");
+    bed.failpoints.disarm();
+    assert_eq!(bed.ended(standing).await.state, "FINISHED");
+}
+
+/// What a child process of [`killed_everywhere`] does: everything up to a place, where it waits to be killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn child_that_is_killed() {
+    let Ok(order) = std::env::var("EBLA_TEST_CHILD") else { return };
+    let (kind, order) = order.split_once(' ').expect("kind, place, directory");
+    let (place, dir) = order.split_once(' ').expect("place, directory");
+    let kind: JobKind = kind.parse().unwrap();
+    let point = points(kind)[place.parse::<usize>().unwrap()];
+    let bed = bed_of(kind, Path::new(dir)).await;
+    bed.failpoints.arm(point, Action::Wait);
+    let id = submit(&bed, kind).await;
+    bed.failpoints.wait_for(point).await;
+    println!("\nREACHED {id}");
+    std::io::stdout().flush().unwrap();
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+/// Goal: kill -9 at every place loses nothing and leaves nothing. Method: a child process comes there and is killed;
+/// this process opens its directory and sees the job end.
+async fn killed_everywhere(kind: JobKind) {
+    for place in 0..points(kind).len() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "job::tests::child_that_is_killed", "--nocapture", "--test-threads=1"])
+            .env("EBLA_TEST_CHILD", format!("{kind} {place} {}", dir.path().display()))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let reached = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("REACHED ").map(str::to_owned));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let id = JobId(reached.expect("the child reaches the place").parse().unwrap());
+        let bed = Bed::open_with(&dir.path().join("data"), 1, Arc::new(SystemClock), JobConfig::default());
+        let row = bed.ended(id).await;
+        assert_eq!(row.state, "FINISHED", "{:?}: {}", points(kind)[place], row.payload);
+        assert_done(&bed, dir.path(), kind).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_survives_kill_everywhere() {
+    killed_everywhere(JobKind::Backup).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_survives_kill_everywhere() {
+    killed_everywhere(JobKind::Restore).await;
+}
+
+/// Goal: the same story on S3. Method: a server in this process; backup, a load, an incremental backup, restore into
+/// another store.
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_and_restore_on_s3() {
+    let (address, _root) = servers::in_process_s3().await;
+    let properties = || servers::s3_properties(&format!("http://{address}"), servers::ACCESS_KEY, servers::SECRET_KEY);
+    let dir = tempfile::tempdir().unwrap();
+    let bed = Bed::open_with(&dir.path().join("data"), 1, Arc::new(SystemClock), JobConfig::default());
+    bed.add_repository_with("s3a://bucket/backup", Access::ReadWrite, properties()).await;
+    bed.create_table("t", &[0, 100, 200, 300], 2);
+    bed.load("t", &before());
+    assert_eq!(bed.backup("first").await.state, "FINISHED");
+    bed.load("t", &rows(250..260));
+    let expected = bed.rows("t");
+    let requests = bed.repository().await.counts();
+    let second = bed.backup("second").await;
+    assert_eq!((second.state.as_str(), second.totals.objects_uploaded), ("FINISHED", 2), "{}", second.status);
+    let requests = bed.repository().await.counts().calls() - requests.calls();
+    assert!(requests <= 12, "{requests} requests");
+    let requests = bed.repository().await.counts();
+    let third = bed.backup("third").await;
+    assert_eq!((third.state.as_str(), third.totals.bytes_uploaded), ("FINISHED", 0), "{}", third.status);
+    let requests = bed.repository().await.counts().calls() - requests.calls();
+    assert!(requests <= 10, "{requests} requests");
+
+    let other = Bed::open_with(&dir.path().join("other"), 1, Arc::new(SystemClock), JobConfig::default());
+    other.add_repository_with("s3://bucket/backup", Access::ReadOnly, properties()).await;
+    let restored = other.restore("third").await;
+    assert_eq!(restored.state, "FINISHED", "{}", restored.status);
+    assert_eq!(other.rows("t"), expected);
+    other.assert_nothing_left();
+}

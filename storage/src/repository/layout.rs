@@ -1,0 +1,245 @@
+//! Every key of a repository is built and taken apart here, and nowhere else.
+//!
+//! ```text
+//! ebla/repository.json                        the repository's identity
+//! ebla/probe                                  written once, to prove that writing works
+//! ebla/objects/<dd>/<digest>.parquet          segments; <dd> are the first two hex digits of the digest
+//! ebla/objects/<dd>/<digest>.dv               delete vectors
+//! ebla/trees/<dd>/<digest>.json.zst           table and partition nodes
+//! ebla/snapshots/<label>/<timestamp>.json     commit objects
+//! ```
+//!
+//! A label is whatever text the user likes. In a key it is percent-encoded: ASCII letters, digits, `-`, `_` and `.`
+//! stand for themselves, every other byte of its UTF-8 is `%` and two upper-case hex digits; a label of dots only has
+//! its first one encoded, so that no segment is `.` or `..`. There is one encoding for each label and one label for
+//! each encoding; whatever else a listing holds is not ours.
+
+use super::store::{InvalidKey, ObjectKey};
+use super::timestamp::SnapshotTimestamp;
+use crate::catalog::FileKind;
+use crate::digest::Digest;
+
+/// Everything of a repository begins with this.
+pub const ROOT: &str = "ebla/";
+
+/// All segments and delete vectors.
+pub const OBJECTS: &str = "ebla/objects/";
+
+/// All nodes.
+pub const TREES: &str = "ebla/trees/";
+
+/// All commit objects.
+pub const SNAPSHOTS: &str = "ebla/snapshots/";
+
+/// Longest label in its encoded form: what a file name may have.
+pub const ENCODED_LABEL_BYTES_MAX: usize = 255;
+
+const SNAPSHOT_SUFFIX: &str = ".json";
+const TREE_SUFFIX: &str = ".json.zst";
+
+/// A label that cannot be part of a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LabelError {
+    /// The empty text.
+    #[error("Incorrect label name ''; a snapshot's label has at least one character")]
+    Empty,
+    /// Too long for a file name.
+    #[error(
+        "Incorrect label name '{label}…'; it takes {bytes} bytes where {ENCODED_LABEL_BYTES_MAX} fit (characters \
+         other than letters, digits, '-', '_' and '.' take three bytes for each byte of their UTF-8)"
+    )]
+    TooLong {
+        /// Its first characters.
+        label: String,
+        /// Size of its encoded form.
+        bytes: usize,
+    },
+}
+
+/// The repository's identity.
+pub fn repository_info() -> ObjectKey {
+    built(ObjectKey::new("ebla/repository.json"))
+}
+
+/// The object that proves that writing works.
+pub fn probe() -> ObjectKey {
+    built(ObjectKey::new("ebla/probe"))
+}
+
+/// A segment or delete vector.
+pub fn object(kind: FileKind, digest: &Digest) -> ObjectKey {
+    built(ObjectKey::new(format!("{OBJECTS}{}/{digest}.{}", digest.shard(), kind.extension())))
+}
+
+/// A table or partition node.
+pub fn tree(digest: &Digest) -> ObjectKey {
+    built(ObjectKey::new(format!("{TREES}{}/{digest}{TREE_SUFFIX}", digest.shard())))
+}
+
+/// The commit object of a snapshot.
+pub fn snapshot(label: &str, timestamp: &SnapshotTimestamp) -> Result<ObjectKey, LabelError> {
+    let prefix = snapshots_of(label)?;
+    Ok(built(ObjectKey::new(format!("{prefix}{timestamp}{SNAPSHOT_SUFFIX}"))))
+}
+
+/// Prefix of the commit objects of one label.
+pub fn snapshots_of(label: &str) -> Result<String, LabelError> {
+    Ok(format!("{SNAPSHOTS}{}/", encode_label(label)?))
+}
+
+/// Label and timestamp of a commit object's key; `None` for a key that is none.
+pub fn parse_snapshot(key: &str) -> Option<(String, SnapshotTimestamp)> {
+    let (label, file) = key.strip_prefix(SNAPSHOTS)?.split_once('/')?;
+    let timestamp = file.strip_suffix(SNAPSHOT_SUFFIX)?.parse().ok()?;
+    Some((decode_label(label)?, timestamp))
+}
+
+/// Kind and digest of an object's key; `None` for a key that is none.
+pub fn parse_object(key: &str) -> Option<(FileKind, Digest)> {
+    let (shard, file) = key.strip_prefix(OBJECTS)?.split_once('/')?;
+    let (stem, extension) = file.split_once('.')?;
+    let kind = [FileKind::Segment, FileKind::DeleteVector].into_iter().find(|kind| kind.extension() == extension)?;
+    Some((kind, parse_sharded(shard, stem)?))
+}
+
+/// Digest of a node's key; `None` for a key that is none.
+pub fn parse_tree(key: &str) -> Option<Digest> {
+    let (shard, file) = key.strip_prefix(TREES)?.split_once('/')?;
+    parse_sharded(shard, file.strip_suffix(TREE_SUFFIX)?)
+}
+
+fn parse_sharded(shard: &str, stem: &str) -> Option<Digest> {
+    let digest: Digest = stem.parse().ok()?;
+    (digest.shard() == shard).then_some(digest)
+}
+
+/// A label as a segment of a key.
+pub fn encode_label(label: &str) -> Result<String, LabelError> {
+    if label.is_empty() {
+        return Err(LabelError::Empty);
+    }
+    let dots_only = label.bytes().all(|byte| byte == b'.');
+    let mut encoded = String::with_capacity(label.len());
+    for (position, byte) in label.bytes().enumerate() {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if plain && !(dots_only && position == 0) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    if encoded.len() > ENCODED_LABEL_BYTES_MAX {
+        let label = label.chars().take(64).collect();
+        return Err(LabelError::TooLong { label, bytes: encoded.len() });
+    }
+    Ok(encoded)
+}
+
+/// The label of a segment of a key; `None` when no label is encoded like this.
+pub fn decode_label(encoded: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let high = char::from(rest.next()?).to_digit(16)?;
+            let low = char::from(rest.next()?).to_digit(16)?;
+            bytes.push(u8::try_from(high * 16 + low).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    let label = String::from_utf8(bytes).ok()?;
+    (encode_label(&label).ok()? == encoded).then_some(label)
+}
+
+fn built(key: Result<ObjectKey, InvalidKey>) -> ObjectKey {
+    // Digests, timestamps and encoded labels are bounded ASCII without slashes, so what is built of them is a key.
+    key.expect("keys are built of checked parts")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn keys() {
+        let digest = Digest::of(b"x");
+        let hex = digest.to_hex();
+        let key = object(FileKind::Segment, &digest);
+        assert_eq!(key.as_str(), format!("ebla/objects/{}/{hex}.parquet", &hex[..2]));
+        assert_eq!(parse_object(key.as_str()), Some((FileKind::Segment, digest)));
+        let key = object(FileKind::DeleteVector, &digest);
+        assert_eq!(parse_object(key.as_str()), Some((FileKind::DeleteVector, digest)));
+        assert_eq!(parse_tree(tree(&digest).as_str()), Some(digest));
+        let timestamp: SnapshotTimestamp = "2023-02-07-14-45-53-143".parse().unwrap();
+        let key = snapshot("a/b ü", &timestamp).unwrap();
+        assert_eq!(key.as_str(), "ebla/snapshots/a%2Fb%20%C3%BC/2023-02-07-14-45-53-143.json");
+        assert_eq!(parse_snapshot(key.as_str()), Some(("a/b ü".to_owned(), timestamp)));
+    }
+
+    #[test]
+    fn labels_that_would_leave_their_directory() {
+        for (label, encoded) in [(".", "%2E"), ("..", "%2E."), ("...", "%2E.."), ("a..", "a.."), ("%2E", "%252E")] {
+            assert_eq!(encode_label(label).unwrap(), encoded);
+            assert_eq!(decode_label(encoded).as_deref(), Some(label));
+        }
+        assert_eq!(encode_label(""), Err(LabelError::Empty));
+        assert!(matches!(encode_label(&"ü".repeat(43)), Err(LabelError::TooLong { bytes: 258, .. })));
+        assert!(encode_label(&"x".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn foreign_keys_are_not_ours() {
+        let digest = Digest::of(b"x");
+        let hex = digest.to_hex();
+        for key in [
+            "",
+            "ebla/snapshots/",
+            "ebla/snapshots/x/2023-02-07-14-45-53-143.json.part",
+            "ebla/snapshots/x/2023-02-07-14-45-53.json",
+            "ebla/snapshots/../2023-02-07-14-45-53-143.json",
+            "ebla/snapshots/./2023-02-07-14-45-53-143.json",
+            "ebla/snapshots/a%2fb/2023-02-07-14-45-53-143.json",
+            "ebla/snapshots/%41/2023-02-07-14-45-53-143.json",
+            "ebla/snapshots/%FF/2023-02-07-14-45-53-143.json",
+            "ebla/snapshots/%/2023-02-07-14-45-53-143.json",
+            "ebla/snapshots/a/b/2023-02-07-14-45-53-143.json",
+            "ebla/snapshots//2023-02-07-14-45-53-143.json",
+        ] {
+            assert_eq!(parse_snapshot(key), None, "{key}");
+        }
+        let other = if hex.starts_with("00") { "01" } else { "00" };
+        for key in [
+            format!("ebla/objects/{other}/{hex}.parquet"),
+            format!("ebla/objects/{}/{hex}.csv", &hex[..2]),
+            format!("ebla/objects/{}/{}.dv", &hex[..2], hex.to_uppercase()),
+            format!("ebla/objects/{}/../{hex}.dv", &hex[..2]),
+        ] {
+            assert_eq!(parse_object(&key), None, "{key}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_label_has_one_encoding(label in "\\PC{1,40}|[%./\\x00-\\x20a-zA-Z]{1,60}") {
+            if let Ok(encoded) = encode_label(&label) {
+                let key = format!("{SNAPSHOTS}{encoded}/x");
+                prop_assert!(ObjectKey::new(key).is_ok());
+                prop_assert_eq!(decode_label(&encoded), Some(label));
+            }
+        }
+
+        #[test]
+        fn whatever_decodes_encodes_back(segment in "[%0-9A-Fa-f./-]{0,30}") {
+            if let Some(label) = decode_label(&segment) {
+                prop_assert_eq!(encode_label(&label).unwrap(), segment);
+            }
+        }
+
+        #[test]
+        fn no_key_panics(key in "ebla/(snapshots|objects|trees)/\\PC{0,100}") {
+            let _ = (parse_snapshot(&key), parse_object(&key), parse_tree(&key));
+        }
+    }
+}

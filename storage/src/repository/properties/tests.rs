@@ -1,0 +1,179 @@
+//! Goal: the precedence and defaults of the properties, and that no secret ever shows. Method: small property lists.
+
+use super::*;
+
+fn parse(pairs: &[(&str, &str)]) -> Result<RepositoryProperties, PropertiesError> {
+    RepositoryProperties::parse(pairs.iter().copied())
+}
+
+fn s3(pairs: &[(&str, &str)]) -> Result<S3Settings, PropertiesError> {
+    parse(pairs)?.s3("bucket")
+}
+
+const KEYS: [(&str, &str); 2] = [("aws.s3.access_key", "AKIDCANARY"), ("aws.s3.secret_key", "SECRETCANARY")];
+
+fn with_keys(more: &[(&str, &str)]) -> Vec<(String, String)> {
+    KEYS.iter().chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn s3_with_keys(more: &[(&str, &str)]) -> Result<S3Settings, PropertiesError> {
+    RepositoryProperties::parse(with_keys(more))?.s3("bucket")
+}
+
+#[test]
+fn identity_precedence() {
+    let all = [
+        ("aws.s3.use_aws_sdk_default_behavior", "true"),
+        ("aws.s3.use_instance_profile", "TRUE"),
+        ("aws.s3.access_key", "a"),
+        ("aws.s3.secret_key", "s"),
+        ("aws.s3.region", "eu-west-1"),
+    ];
+    assert_eq!(s3(&all).unwrap().credentials, S3Credentials::SdkDefault);
+    assert_eq!(s3(&all[1..]).unwrap().credentials, S3Credentials::InstanceProfile);
+    assert_eq!(
+        s3(&all[2..]).unwrap().credentials,
+        S3Credentials::Static { access_key: Secret::new("a"), secret_key: Secret::new("s"), session_token: None }
+    );
+}
+
+#[test]
+fn a_role_wraps_any_identity() {
+    let settings = s3(&[
+        ("aws.s3.use_instance_profile", "true"),
+        ("aws.s3.iam_role_arn", "arn:aws:iam::123456789012:role/r"),
+        ("aws.s3.external_id", "x"),
+        ("aws.s3.sts.region", "eu-west-1"),
+        ("aws.s3.sts.endpoint", "sts.eu-west-1.amazonaws.com"),
+        ("aws.s3.region", "eu-west-1"),
+    ])
+    .unwrap();
+    let role = settings.assume_role.unwrap();
+    assert_eq!(settings.credentials, S3Credentials::InstanceProfile);
+    assert_eq!(role.sts_endpoint.as_deref(), Some("https://sts.eu-west-1.amazonaws.com"));
+    assert_eq!(role.external_id, Some(Secret::new("x")));
+}
+
+#[test]
+fn legacy_keys_mean_the_same() {
+    let settings = s3(&[
+        ("fs.s3a.access.key", "a"),
+        ("fs.s3a.secret.key", "s"),
+        ("fs.s3a.endpoint", "storage.googleapis.com"),
+        ("fs.s3a.connection.ssl.enabled", "true"),
+        ("fs.s3a.path.style.access", "false"),
+    ])
+    .unwrap();
+    assert_eq!(settings.endpoint.as_deref(), Some("https://storage.googleapis.com"));
+    assert!(!settings.path_style);
+    assert_eq!(
+        s3(&[("AWS_ACCESS_KEY", "a"), ("AWS_SECRET_KEY", "s"), ("AWS_REGION", "x-1")]).unwrap().region.as_deref(),
+        Some("x-1")
+    );
+}
+
+#[test]
+fn endpoint_region_and_style_defaults() {
+    for (endpoint, more, url, region, path_style) in [
+        ("127.0.0.1:9000", Some(("aws.s3.enable_ssl", "false")), "http://127.0.0.1:9000", "us-east-1", true),
+        ("http://[::1]:9000/", None, "http://[::1]:9000", "us-east-1", true),
+        ("HTTPS://minio.example.com", None, "https://minio.example.com", "us-east-1", true),
+        ("s3.eu-west-1.amazonaws.com", None, "https://s3.eu-west-1.amazonaws.com", "eu-west-1", false),
+        ("s3.cn-north-1.amazonaws.com.cn", None, "https://s3.cn-north-1.amazonaws.com.cn", "cn-north-1", false),
+        ("s3.amazonaws.com", None, "https://s3.amazonaws.com", "us-east-1", false),
+        ("oss-cn-hangzhou.aliyuncs.com", None, "https://oss-cn-hangzhou.aliyuncs.com", "us-east-1", false),
+        ("localhost", Some(("aws.s3.enable_path_style_access", "false")), "https://localhost", "us-east-1", false),
+    ] {
+        let mut pairs = vec![("aws.s3.endpoint", endpoint)];
+        pairs.extend(more);
+        let settings = s3_with_keys(&pairs).unwrap();
+        assert_eq!(settings.endpoint.as_deref(), Some(url), "{endpoint}");
+        assert_eq!(settings.region.as_deref(), Some(region), "{endpoint}");
+        assert_eq!(settings.path_style, path_style, "{endpoint}");
+    }
+    let aws = s3_with_keys(&[("aws.s3.region", "eu-west-1")]).unwrap();
+    assert_eq!((aws.endpoint, aws.path_style), (None, false));
+    let properties = RepositoryProperties::parse(with_keys(&[("aws.s3.region", "x-1")])).unwrap();
+    assert!(properties.s3("bucket_s3").unwrap().path_style);
+}
+
+/// Goal: each refusal names the property and says what to do. Method: a phrase of each text.
+#[test]
+fn refusals() {
+    let cases: &[(&[(&str, &str)], &str)] = &[
+        (&[], "no credentials are given"),
+        (&[("aws.s3.access_key", "a")], "without aws.s3.secret_key"),
+        (&[("aws.s3.secret_key", "a")], "without aws.s3.access_key"),
+        (&[("aws.s3.use_instance_profile", "true")], "aws.s3.region is missing"),
+        (&[("aws.s3.use_instance_profile", "yes")], "must be \"true\" or \"false\""),
+        (&[("aws.s3.acess_key", "a")], "did you mean 'aws.s3.access_key'"),
+        (&[("aws.s3.iam_role_arn", "arn:x")], "needs an identity"),
+        (&[("aws.s3.region", "a"), ("fs.s3a.endpoint.region", "b")], "'aws.s3.region' is given twice"),
+        (&[("aws.s3.region", "a"), ("AWS.s3.region", "b")], "is given twice"),
+        (
+            &[("aws.s3.use_aws_sdk_default_behavior", "true"), ("aws.s3.external_id", "x")],
+            "without aws.s3.iam_role_arn",
+        ),
+        (&[("aws.s3.use_aws_sdk_default_behavior", "true"), ("aws.s3.iam_role_arn", "backup")], "must be a role ARN"),
+        (
+            &[
+                ("aws.s3.use_aws_sdk_default_behavior", "true"),
+                ("aws.s3.iam_role_arn", "arn:aws:iam::1:role/r"),
+                ("aws.s3.sts.endpoint", "x"),
+            ],
+            "without aws.s3.sts.region",
+        ),
+    ];
+    for (pairs, phrase) in cases {
+        let error = s3(pairs).unwrap_err().to_string();
+        assert!(error.contains(phrase), "{pairs:?}: {error}");
+    }
+    for (endpoint, ssl, phrase) in [
+        ("http://h", "true", "make them agree"),
+        ("https://h", "false", "make them agree"),
+        ("ftp://h", "true", "must begin with http://"),
+        ("https://", "true", "has no host"),
+        ("https://u:p@h", "true", "must not carry credentials"),
+        ("h?x=1", "true", "must not have a query"),
+    ] {
+        let error = s3_with_keys(&[("aws.s3.endpoint", endpoint), ("aws.s3.enable_ssl", ssl)]).unwrap_err().to_string();
+        assert!(error.contains(phrase), "{endpoint}: {error}");
+    }
+}
+
+#[test]
+fn unknown_keys_of_others_are_kept_and_listed() {
+    let properties = parse(&[
+        ("aws.s3.use_aws_sdk_default_behavior", "true"),
+        ("hadoop.username", "u"),
+        ("some.api_token", "CANARY"),
+    ])
+    .unwrap();
+    assert_eq!(properties.ignored_keys(), ["hadoop.username", "some.api_token"]);
+    assert_eq!(properties.masked()[2], ("some.api_token".to_owned(), "***".to_owned()));
+}
+
+#[test]
+fn nothing_shows_a_secret() {
+    let properties = RepositoryProperties::parse(with_keys(&[
+        ("aws.s3.session_token", "TOKENCANARY"),
+        ("aws.s3.region", "eu-west-1"),
+    ]))
+    .unwrap();
+    let (masked, settings, secrets) = (properties.masked(), properties.s3("bucket"), properties.secrets());
+    let seen = format!("{properties:?} {masked:?} {settings:?} {secrets:?}");
+    assert!(!seen.contains("CANARY"), "{seen}");
+    assert!(seen.contains("eu-west-1"));
+}
+
+#[test]
+fn changes_replace_every_spelling() {
+    let properties =
+        parse(&[("fs.s3a.access.key", "a"), ("fs.s3a.secret.key", "s"), ("aws.s3.region", "x-1")]).unwrap();
+    let rotated = properties.with_changes([("aws.s3.access_key", "b"), ("aws.s3.secret_key", "t")]).unwrap();
+    let S3Credentials::Static { access_key, .. } = rotated.s3("bucket").unwrap().credentials else {
+        panic!("static keys expected");
+    };
+    assert_eq!(access_key.expose(), "b");
+    assert_eq!(rotated.masked().len(), 3);
+}

@@ -1,0 +1,320 @@
+//! What a store can answer instead of what was asked: one kind that tells code what to do, and one sentence that
+//! tells people.
+//!
+//! A sentence names the operation, the object, where it was sent and what came back, then what to do. Texts that
+//! come from outside are cut, kept on one line and searched for known secrets before they get here.
+
+use std::fmt;
+
+/// The result of a store operation.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Longest text of the store's own that a message repeats, in characters.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+/// What code does about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoreErrorKind {
+    /// The object is not there.
+    NotFound,
+    /// Something is there that must not be.
+    AlreadyExists,
+    /// The credentials are wrong, have ended, or lack a permission.
+    PermissionDenied,
+    /// The store cannot be reached or says that it is at fault. Worth another try.
+    Unavailable,
+    /// The store asks for fewer requests. Worth another try, later.
+    Throttled,
+    /// No answer in time. Worth another try.
+    Timeout,
+    /// What came back, or what is stored, is not what it should be.
+    Corrupt,
+    /// The request cannot work as the repository is configured.
+    Invalid,
+}
+
+/// One kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// Making the client, before any request.
+    Connect,
+    /// Create an object with one request.
+    Put,
+    /// Begin an object of several parts.
+    StartMultipart,
+    /// Put one part.
+    PutPart,
+    /// Finish an object of several parts.
+    CompleteMultipart,
+    /// Give up an object of several parts.
+    AbortMultipart,
+    /// Read a whole object.
+    Get,
+    /// Read a part of an object.
+    GetRange,
+    /// Look whether an object is there.
+    Head,
+    /// List one page.
+    List,
+    /// Delete an object.
+    Delete,
+}
+
+/// A failed operation. Cheap to move; everything of interest is behind accessors.
+#[derive(Clone)]
+pub struct StoreError(Box<Failure>);
+
+#[derive(Clone)]
+struct Failure {
+    kind: StoreErrorKind,
+    operation: Operation,
+    key: String,
+    place: Place,
+    http_status: Option<u16>,
+    code: Option<String>,
+    request_id: Option<String>,
+    message: String,
+    advice: Option<String>,
+}
+
+/// Where requests go, for messages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// URL of the endpoint, or empty for a directory.
+    pub endpoint: String,
+    /// The bucket, or the directory.
+    pub bucket: String,
+    /// What precedes keys, with its slash; empty when nothing does.
+    pub prefix: String,
+}
+
+impl Operation {
+    /// Every operation, each at the place of its discriminant.
+    pub const ALL: [Operation; 11] = [
+        Operation::Connect,
+        Operation::Put,
+        Operation::StartMultipart,
+        Operation::PutPart,
+        Operation::CompleteMultipart,
+        Operation::AbortMultipart,
+        Operation::Get,
+        Operation::GetRange,
+        Operation::Head,
+        Operation::List,
+        Operation::Delete,
+    ];
+
+    /// The name metrics use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Operation::Connect => "connect",
+            Operation::Put => "put",
+            Operation::StartMultipart => "start_multipart",
+            Operation::PutPart => "put_part",
+            Operation::CompleteMultipart => "complete_multipart",
+            Operation::AbortMultipart => "abort_multipart",
+            Operation::Get => "get",
+            Operation::GetRange => "get_range",
+            Operation::Head => "head",
+            Operation::List => "list",
+            Operation::Delete => "delete",
+        }
+    }
+
+    /// The IAM action that allows it.
+    #[must_use]
+    pub fn iam_action(self) -> &'static str {
+        match self {
+            Operation::Connect | Operation::List => "s3:ListBucket",
+            Operation::Get | Operation::GetRange | Operation::Head => "s3:GetObject",
+            Operation::Put | Operation::StartMultipart | Operation::PutPart | Operation::CompleteMultipart => {
+                "s3:PutObject"
+            }
+            Operation::AbortMultipart => "s3:AbortMultipartUpload",
+            Operation::Delete => "s3:DeleteObject",
+        }
+    }
+
+    fn verb(self) -> &'static str {
+        match self {
+            Operation::Connect => "connect to",
+            Operation::Put => "put",
+            Operation::StartMultipart => "begin the upload of",
+            Operation::PutPart => "upload a part of",
+            Operation::CompleteMultipart => "complete the upload of",
+            Operation::AbortMultipart => "abort the upload of",
+            Operation::Get => "get",
+            Operation::GetRange => "get a part of",
+            Operation::Head => "look up",
+            Operation::List => "list",
+            Operation::Delete => "delete",
+        }
+    }
+}
+
+impl StoreError {
+    /// An error of this kind, with the store's own words or ours.
+    pub(crate) fn new(
+        kind: StoreErrorKind,
+        operation: Operation,
+        place: &Place,
+        key: &str,
+        message: impl AsRef<str>,
+    ) -> Self {
+        Self(Box::new(Failure {
+            kind,
+            operation,
+            key: one_line(key),
+            place: place.clone(),
+            http_status: None,
+            code: None,
+            request_id: None,
+            message: one_line(message.as_ref()),
+            advice: None,
+        }))
+    }
+
+    pub(crate) fn with_response(
+        mut self,
+        http_status: Option<u16>,
+        code: Option<&str>,
+        request_id: Option<&str>,
+    ) -> Self {
+        self.0.http_status = http_status;
+        self.0.code = code.map(one_line);
+        self.0.request_id = request_id.map(one_line);
+        self
+    }
+
+    pub(crate) fn with_advice(mut self, advice: impl AsRef<str>) -> Self {
+        self.0.advice = Some(one_line(advice.as_ref()));
+        self
+    }
+
+    /// What code does about it.
+    #[must_use]
+    pub fn kind(&self) -> StoreErrorKind {
+        self.0.kind
+    }
+
+    /// What was asked.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        self.0.operation
+    }
+
+    /// URL of the endpoint; empty for a directory.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.0.place.endpoint
+    }
+
+    /// The bucket, or the directory.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.0.place.bucket
+    }
+
+    /// The key or prefix below the location.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.0.key
+    }
+
+    /// The HTTP status, when there was an answer.
+    #[must_use]
+    pub fn http_status(&self) -> Option<u16> {
+        self.0.http_status
+    }
+
+    /// S3's error code, when there was one.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
+    /// The store's name for the request, for its operator.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
+    /// Whether the same request may work later without anybody's doing.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.0.kind, StoreErrorKind::Unavailable | StoreErrorKind::Throttled | StoreErrorKind::Timeout)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { operation, place, key, message, .. } = &*self.0;
+        write!(f, "cannot {}", operation.verb())?;
+        if *operation != Operation::Connect {
+            write!(f, " '{}{key}' in", place.prefix)?;
+        }
+        if place.endpoint.is_empty() {
+            write!(f, " directory '{}'", place.bucket)?;
+        } else {
+            write!(f, " bucket '{}' at {}", place.bucket, place.endpoint)?;
+        }
+        write!(f, ": {message}")?;
+        let details: Vec<String> = [
+            self.0.http_status.map(|status| format!("HTTP status {status}")),
+            self.0.code.as_ref().map(|code| format!("S3 code {code}")),
+            self.0.request_id.as_ref().map(|id| format!("request id {id}")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if !details.is_empty() {
+            write!(f, " ({})", details.join(", "))?;
+        }
+        if let Some(advice) = &self.0.advice {
+            write!(f, "; {advice}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreError({:?}: {self})", self.0.kind)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// The text cut to a bearable length and kept on one line.
+pub(super) fn one_line(text: &str) -> String {
+    let text = text.trim().trim_end_matches('.');
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    let mut line: String = text.chars().map(printable).take(MESSAGE_CHARS_MAX).collect();
+    if text.chars().nth(MESSAGE_CHARS_MAX).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_helpful_sentence() {
+        let place = Place { endpoint: "https://s3.example.com".into(), bucket: "b".into(), prefix: "backup/".into() };
+        let denied =
+            StoreError::new(StoreErrorKind::PermissionDenied, Operation::Put, &place, "ebla/x", "Access\nDenied.")
+                .with_response(Some(403), Some("AccessDenied"), Some("R1"))
+                .with_advice("allow s3:PutObject");
+        assert_eq!(
+            denied.to_string(),
+            "cannot put 'backup/ebla/x' in bucket 'b' at https://s3.example.com: Access Denied \
+             (HTTP status 403, S3 code AccessDenied, request id R1); allow s3:PutObject"
+        );
+        assert!(!denied.is_retryable());
+        let long = StoreError::new(StoreErrorKind::Timeout, Operation::List, &place, "", "x".repeat(10_000));
+        assert!(long.to_string().chars().count() < 500 && long.is_retryable());
+    }
+}

@@ -1,0 +1,223 @@
+//! One budget for every repository and job of the process: requests in flight, bytes held in memory, bytes a second.
+//!
+//! A request waits for the bandwidth it will use and then for its permit. Memory is asked for by whoever fills a
+//! buffer, before it is filled ([`TransferLimits::hold_memory`]): a permit at the door of the store would come too late.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use super::{
+    ListPage, MultipartUpload, ObjectKey, ObjectMeta, ObjectStore, PART_BYTES, PageToken, Place, Put, StoreResult,
+};
+
+/// Requests in flight when nothing else is configured: enough to fill a fast link, few enough for a small store.
+const REQUESTS_MAX_DEFAULT: usize = 16;
+
+/// Memory for buffers when nothing else is configured: eight parts.
+const MEMORY_BYTES_MAX_DEFAULT: u64 = 8 * PART_BYTES;
+
+/// Memory is handed out in units of this size, because a semaphore counts in 32 bits.
+const MEMORY_UNIT_BYTES: u64 = 4 * 1024;
+
+/// How much of a second's bandwidth may be used at once after a pause.
+const BURST: Duration = Duration::from_millis(250);
+
+/// The budget. Made once, shared by all.
+#[derive(Debug)]
+pub struct TransferLimits {
+    requests: Semaphore,
+    memory: Arc<Semaphore>,
+    memory_units_max: u32,
+    upload: Option<TokenBucket>,
+}
+
+/// Memory that a buffer occupies; given back when dropped.
+#[derive(Debug)]
+pub struct MemoryPermit {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl TransferLimits {
+    /// A budget of `requests_max` requests in flight, `memory_bytes_max` bytes in buffers and, when given,
+    /// `upload_bytes_per_second_max` (the configured `max_backup_bandwidth`).
+    #[must_use]
+    pub fn new(requests_max: usize, memory_bytes_max: u64, upload_bytes_per_second_max: Option<u64>) -> Self {
+        let memory_units = memory_bytes_max.div_ceil(MEMORY_UNIT_BYTES);
+        let memory_units_max = u32::try_from(memory_units).unwrap_or(u32::MAX).max(1);
+        Self {
+            requests: Semaphore::new(requests_max.clamp(1, Semaphore::MAX_PERMITS)),
+            memory: Arc::new(Semaphore::new(memory_units_max as usize)),
+            memory_units_max,
+            upload: upload_bytes_per_second_max.map(TokenBucket::new),
+        }
+    }
+
+    /// Waits until `bytes` more bytes may be held. A buffer larger than the whole budget waits for all of it.
+    pub async fn hold_memory(&self, bytes: u64) -> MemoryPermit {
+        let units = u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX);
+        let units = units.min(self.memory_units_max);
+        // The semaphore is never closed; if it were, going on without a permit would be right.
+        let permit = Arc::clone(&self.memory).acquire_many_owned(units).await.ok();
+        MemoryPermit { _permit: permit }
+    }
+
+    async fn admit(&self, upload_bytes: usize) -> Option<SemaphorePermit<'_>> {
+        if let Some(bucket) = &self.upload {
+            bucket.take(upload_bytes as u64).await;
+        }
+        self.requests.acquire().await.ok()
+    }
+}
+
+impl Default for TransferLimits {
+    fn default() -> Self {
+        Self::new(REQUESTS_MAX_DEFAULT, MEMORY_BYTES_MAX_DEFAULT, None)
+    }
+}
+
+/// Hands out bytes at a steady rate. Whoever asks is told at once when its turn ends, so large and small requests
+/// are served in the order they came.
+#[derive(Debug)]
+struct TokenBucket {
+    bytes_per_second: u64,
+    /// When the bytes handed out so far will have been paid for.
+    free_at: Mutex<Option<Instant>>,
+}
+
+impl TokenBucket {
+    fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second: bytes_per_second.max(1), free_at: Mutex::new(None) }
+    }
+
+    async fn take(&self, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        let now = Instant::now();
+        let cost = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+        let turn_ends = {
+            let mut free_at = self.free_at.lock();
+            let turn_begins = free_at.map_or(now, |at| at.max(now));
+            *free_at = Some(turn_begins + cost);
+            turn_begins + cost
+        };
+        tokio::time::sleep_until(turn_ends.checked_sub(BURST).unwrap_or(now)).await;
+    }
+}
+
+/// A store within the budget.
+#[derive(Debug)]
+pub struct Limited {
+    inner: Arc<dyn ObjectStore>,
+    limits: Arc<TransferLimits>,
+}
+
+impl Limited {
+    /// Keeps requests to `inner` within `limits`.
+    #[must_use]
+    pub fn new(inner: Arc<dyn ObjectStore>, limits: Arc<TransferLimits>) -> Self {
+        Self { inner, limits }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Limited {
+    fn place(&self) -> &Place {
+        self.inner.place()
+    }
+
+    async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
+        let _permit = self.limits.admit(body.len()).await;
+        self.inner.put_create(key, body).await
+    }
+
+    async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
+        let _permit = self.limits.admit(0).await;
+        let inner = self.inner.start_multipart(key, bytes).await?;
+        Ok(Box::new(LimitedUpload { inner, limits: Arc::clone(&self.limits) }))
+    }
+
+    async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
+        let _permit = self.limits.admit(0).await;
+        self.inner.get(key, bytes_max).await
+    }
+
+    async fn get_range(&self, key: &ObjectKey, offset: u64, bytes: u64) -> StoreResult<Bytes> {
+        let _permit = self.limits.admit(0).await;
+        self.inner.get_range(key, offset, bytes).await
+    }
+
+    async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
+        let _permit = self.limits.admit(0).await;
+        self.inner.head(key).await
+    }
+
+    async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
+        let _permit = self.limits.admit(0).await;
+        self.inner.list(prefix, page).await
+    }
+}
+
+#[derive(Debug)]
+struct LimitedUpload {
+    inner: Box<dyn MultipartUpload>,
+    limits: Arc<TransferLimits>,
+}
+
+#[async_trait]
+impl MultipartUpload for LimitedUpload {
+    async fn put_part(&self, index: u64, body: Bytes) -> StoreResult<()> {
+        let _permit = self.limits.admit(body.len()).await;
+        self.inner.put_part(index, body).await
+    }
+
+    async fn complete(self: Box<Self>) -> StoreResult<Put> {
+        let Self { inner, limits } = *self;
+        let _permit = limits.admit(0).await;
+        inner.complete().await
+    }
+
+    async fn abort(self: Box<Self>) {
+        // Not limited: it frees what others wait for.
+        self.inner.abort().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn bandwidth_is_shared_by_all_who_ask() {
+        let bucket = Arc::new(TokenBucket::new(1_000_000));
+        let start = Instant::now();
+        let takers: Vec<_> = (0..5)
+            .map(|_| {
+                let bucket = Arc::clone(&bucket);
+                tokio::spawn(async move { bucket.take(100_000).await })
+            })
+            .collect();
+        for taker in takers {
+            taker.await.unwrap();
+        }
+        // Half a second's worth of bytes, less what may be used at once.
+        assert!(start.elapsed() >= Duration::from_millis(250), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn memory_is_bounded_and_given_back() {
+        let limits = TransferLimits::new(1, 10 * MEMORY_UNIT_BYTES, None);
+        let all = limits.hold_memory(u64::MAX).await;
+        let waiting = tokio::time::timeout(Duration::from_millis(20), limits.hold_memory(1)).await;
+        assert!(waiting.is_err());
+        drop(all);
+        let _one = limits.hold_memory(1).await;
+        let _more = limits.hold_memory(9 * MEMORY_UNIT_BYTES).await;
+    }
+}

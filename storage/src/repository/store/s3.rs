@@ -1,0 +1,326 @@
+//! An S3-compatible bucket as an object store, on the AWS SDK.
+//!
+//! Objects are created with `If-None-Match: *`; their bodies are in memory, so that the checksum goes in a header
+//! and the signature covers the bytes, the one form every store takes. Over https the signature leaves the body out:
+//! TLS and the CRC32 protect it, and SHA-256 over every byte would cost more CPU than all the rest.
+//!
+//! The SDK retries what never reached the store or what the store calls its own fault, with backoff, jitter and a
+//! budget that stops retry storms. Retried here is what the SDK does not know of: a body that broke off, a digest the
+//! store did not like, two conditional writes that met. Every attempt has a timeout that grows with its body.
+
+mod client;
+mod failure;
+mod multipart;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    LIST_PAGE_KEYS, ListEntry, ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectMeta, ObjectStore, Operation,
+    PageToken, Place, Put, StoreError, StoreErrorKind, StoreResult, StoreStats,
+};
+use crate::clock::Random;
+use crate::repository::location::S3Location;
+use crate::repository::properties::{S3Settings, Secret};
+use failure::{Failed, Scrubber};
+
+/// Value of `If-None-Match` that allows a put only where nothing is.
+const NOTHING: &str = "*";
+
+/// Tries of what the SDK does not retry.
+const ATTEMPTS_MAX: u32 = 4;
+
+/// Pause before the second of those tries; it doubles, and a random half of it is left out.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long requests are tried for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Somebody waits for the answer: few tries, short timeouts, so that a mistake is reported within seconds.
+    Interactive,
+    /// A job waits, which has all day.
+    Job,
+}
+
+/// A bucket, and the prefix in it, that holds objects.
+#[derive(Debug, Clone)]
+pub struct S3Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    client: Client,
+    bucket: String,
+    place: Place,
+    patience: Patience,
+    signs_bodies: bool,
+    scrubber: Scrubber,
+    random: Arc<dyn Random>,
+}
+
+impl S3Store {
+    /// Makes the client; no request is sent yet, except that the SDK's default chain may ask for a region.
+    pub async fn connect(
+        location: &S3Location,
+        settings: &S3Settings,
+        secrets: Vec<Secret>,
+        patience: Patience,
+        stats: Arc<StoreStats>,
+        random: Arc<dyn Random>,
+    ) -> StoreResult<Self> {
+        let prefix = match location.prefix() {
+            "" => String::new(),
+            prefix => format!("{prefix}/"),
+        };
+        let mut place = Place {
+            endpoint: settings.endpoint.clone().unwrap_or_default(),
+            bucket: location.bucket().to_owned(),
+            prefix,
+        };
+        let made = client::make(settings, patience, stats, &*random).await.map_err(|(message, advice)| {
+            StoreError::new(StoreErrorKind::Invalid, Operation::Connect, &place, "", message).with_advice(advice)
+        })?;
+        if settings.endpoint.is_none() {
+            place.endpoint = format!("https://s3.{}.amazonaws.com", made.region);
+        }
+        let inner = Inner {
+            client: made.client,
+            bucket: location.bucket().to_owned(),
+            signs_bodies: place.endpoint.starts_with("http://"),
+            place,
+            patience,
+            scrubber: Scrubber::new(secrets),
+            random,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+impl Inner {
+    fn full_key(&self, key: &str) -> String {
+        format!("{}{key}", self.place.prefix)
+    }
+
+    fn corrupt(&self, operation: Operation, key: &str, message: impl AsRef<str>) -> StoreError {
+        StoreError::new(StoreErrorKind::Corrupt, operation, &self.place, key, message)
+    }
+
+    /// Calls until it works, fails for good, or has been tried often enough.
+    async fn persist<T, F>(&self, mut call: impl FnMut() -> F + Send) -> StoreResult<T>
+    where
+        F: Future<Output = Result<T, Failed>> + Send,
+    {
+        let mut pause = RETRY_PAUSE;
+        for _ in 1..ATTEMPTS_MAX {
+            match call().await {
+                Err(failed) if failed.again => {
+                    tracing::debug!(error = %failed.error, "request failed, trying again");
+                    let half_ms = u64::try_from(pause.as_millis() / 2).unwrap_or(u64::MAX).max(1);
+                    tokio::time::sleep(pause - Duration::from_millis(self.random.next_u64() % half_ms)).await;
+                    pause *= 2;
+                }
+                result => return result.map_err(|failed| failed.error),
+            }
+        }
+        call().await.map_err(|failed| failed.error)
+    }
+
+    /// Reads a body of `expected` bytes, or, when the response does not say how many, of at most `bytes_max`.
+    async fn read_body(
+        &self,
+        operation: Operation,
+        key: &str,
+        mut body: ByteStream,
+        expected: Option<u64>,
+        bytes_max: u64,
+    ) -> Result<Bytes, Failed> {
+        if let Some(bytes) = expected.filter(|bytes| *bytes > bytes_max) {
+            let message = format!("it has {bytes} bytes, more than the {bytes_max} it may have");
+            return Err(Failed::for_good(self.corrupt(operation, key, message)));
+        }
+        let unavailable = |kind, message: String| {
+            Failed::worth_another_try(StoreError::new(kind, operation, &self.place, key, message))
+        };
+        let read = async {
+            let capacity = usize::try_from(expected.unwrap_or(0)).unwrap_or(0);
+            let mut whole = BytesMut::with_capacity(capacity);
+            while let Some(chunk) = body.next().await {
+                let chunk = chunk.map_err(|error| {
+                    let message = format!("the answer broke off: {}", failure::innermost(&error));
+                    unavailable(StoreErrorKind::Unavailable, message)
+                })?;
+                if (whole.len() + chunk.len()) as u64 > bytes_max {
+                    let message = format!("the answer has more than {bytes_max} bytes");
+                    return Err(Failed::for_good(self.corrupt(operation, key, message)));
+                }
+                whole.extend_from_slice(&chunk);
+            }
+            Ok(whole.freeze())
+        };
+        let timeout = client::attempt_timeout(self.patience, bytes_max.min(expected.unwrap_or(bytes_max)));
+        let whole = tokio::time::timeout(timeout, read).await.unwrap_or_else(|_| {
+            Err(unavailable(StoreErrorKind::Timeout, format!("no whole answer within {} s", timeout.as_secs())))
+        })?;
+        match expected {
+            Some(expected) if expected != whole.len() as u64 => {
+                let message = format!("the answer ended after {} of {expected} bytes", whole.len());
+                Err(unavailable(StoreErrorKind::Unavailable, message))
+            }
+            _ => Ok(whole),
+        }
+    }
+
+    async fn put_once(&self, key: &str, body: Bytes) -> Result<Put, Failed> {
+        let timeouts = client::timeouts(self.patience, body.len() as u64);
+        let request = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(self.full_key(key))
+            .if_none_match(NOTHING)
+            .body(ByteStream::from(body))
+            .customize()
+            .config_override(timeouts);
+        let request = if self.signs_bodies { request } else { request.disable_payload_signing() };
+        match request.send().await {
+            Ok(_) => Ok(Put::Created),
+            Err(error) => match failure::failed(self, Operation::Put, key, &error) {
+                failed if failed.error.kind() == StoreErrorKind::AlreadyExists => Ok(Put::Exists),
+                failed => Err(failed),
+            },
+        }
+    }
+
+    async fn get_once(
+        &self,
+        operation: Operation,
+        key: &str,
+        range: Option<(u64, u64)>,
+        bytes_max: u64,
+    ) -> Result<Bytes, Failed> {
+        let range_text = range.map(|(offset, bytes)| format!("bytes={offset}-{}", offset + bytes - 1));
+        let response = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(self.full_key(key))
+            .set_range(range_text)
+            .send()
+            .await
+            .map_err(|error| failure::failed(self, operation, key, &error))?;
+        let said = response.content_length().and_then(|bytes| u64::try_from(bytes).ok());
+        match range {
+            Some((offset, bytes)) if said.is_some_and(|said| said != bytes) => {
+                let message = format!("asked for {bytes} bytes from byte {offset} on, got {}", said.unwrap_or(0));
+                Err(Failed::for_good(self.corrupt(operation, key, message)))
+            }
+            Some((_, bytes)) => self.read_body(operation, key, response.body, Some(bytes), bytes_max).await,
+            None => self.read_body(operation, key, response.body, said, bytes_max).await,
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectStore for S3Store {
+    fn place(&self) -> &Place {
+        &self.inner.place
+    }
+
+    async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
+        let inner = &*self.inner;
+        inner.persist(|| inner.put_once(key.as_str(), body.clone())).await
+    }
+
+    async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
+        let upload = multipart::S3Upload::start(Arc::clone(&self.inner), key.clone(), bytes).await?;
+        Ok(Box::new(upload))
+    }
+
+    async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
+        let inner = &*self.inner;
+        inner.persist(|| inner.get_once(Operation::Get, key.as_str(), None, bytes_max)).await
+    }
+
+    async fn get_range(&self, key: &ObjectKey, offset: u64, bytes: u64) -> StoreResult<Bytes> {
+        if bytes == 0 {
+            return Ok(Bytes::new()); // A range header cannot say it.
+        }
+        let inner = &*self.inner;
+        inner.persist(|| inner.get_once(Operation::GetRange, key.as_str(), Some((offset, bytes)), bytes)).await
+    }
+
+    async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
+        let inner = &*self.inner;
+        let request = inner.client.head_object().bucket(&inner.bucket).key(inner.full_key(key.as_str()));
+        match request.send().await {
+            Ok(found) => match found.content_length().map(u64::try_from) {
+                Some(Ok(bytes)) => Ok(Some(ObjectMeta { bytes })),
+                _ => Err(inner.corrupt(Operation::Head, key.as_str(), "the answer does not say how large it is")),
+            },
+            Err(error) => match failure::failed(inner, Operation::Head, key.as_str(), &error).error {
+                error if error.kind() == StoreErrorKind::NotFound => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+
+    async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
+        let inner = &*self.inner;
+        let response = inner
+            .client
+            .list_objects_v2()
+            .bucket(&inner.bucket)
+            .prefix(inner.full_key(prefix))
+            .set_continuation_token(page.map(|page| page.0.clone()))
+            .max_keys(i32::try_from(LIST_PAGE_KEYS).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(|error| failure::failed(inner, Operation::List, prefix, &error).error)?;
+        let wanted = inner.full_key(prefix);
+        let mut entries = Vec::with_capacity(response.contents().len());
+        for object in response.contents() {
+            let full = object.key().unwrap_or_default();
+            let key = full.starts_with(&wanted).then(|| full.strip_prefix(&inner.place.prefix)).flatten();
+            let Some(key) = key else {
+                let message = format!("the listing has a key that does not begin with '{wanted}'");
+                return Err(inner.corrupt(Operation::List, prefix, message));
+            };
+            entries.push(ListEntry {
+                key: key.to_owned(),
+                bytes: object.size().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
+                modified_at_ms: object.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or(0),
+            });
+        }
+        let more = response.is_truncated().unwrap_or(false);
+        match response.next_continuation_token {
+            Some(next) if more => Ok(ListPage { entries, next: Some(PageToken(next)) }),
+            None if more => Err(inner.corrupt(
+                Operation::List,
+                prefix,
+                "more keys follow, but the store does not say how to get them",
+            )),
+            _ => Ok(ListPage { entries, next: None }),
+        }
+    }
+}
+
+#[async_trait]
+impl ObjectDelete for S3Store {
+    async fn delete(&self, key: &ObjectKey) -> StoreResult<()> {
+        let inner = &*self.inner;
+        let request = inner.client.delete_object().bucket(&inner.bucket).key(inner.full_key(key.as_str()));
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match failure::failed(inner, Operation::Delete, key.as_str(), &error).error {
+                error if error.kind() == StoreErrorKind::NotFound => Ok(()),
+                error => Err(error),
+            },
+        }
+    }
+}

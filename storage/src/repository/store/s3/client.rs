@@ -1,0 +1,207 @@
+//! The SDK's client for one repository: identity, region, endpoint, timeouts and retries.
+//!
+//! What the properties say is used and nothing else; only the SDK's default chain looks at the environment and the
+//! profile of the server's user, because that is what it was asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    Builder, ConfigBag, Intercept, RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents,
+    StalledStreamProtectionConfig,
+};
+use aws_sdk_s3::error::BoxError;
+
+use super::super::StoreStats;
+use super::Patience;
+use crate::clock::Random;
+use crate::repository::properties::{AssumeRole, S3Credentials, S3Settings};
+
+/// Time to open a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Time for one attempt, body apart, when somebody waits.
+const ATTEMPT_TIMEOUT_INTERACTIVE: Duration = Duration::from_secs(4);
+
+/// Time for one attempt, body apart, in a job. Stores under load have been seen to take ten seconds and more.
+const ATTEMPT_TIMEOUT_JOB: Duration = Duration::from_secs(30);
+
+/// Slowest transfer of a body that is waited for: an 8 MiB part may take four minutes.
+const BODY_BYTES_PER_SECOND_MIN: u64 = 32 * 1024;
+
+/// Attempts when somebody waits: one to try, one in case the first met a broken connection.
+const ATTEMPTS_INTERACTIVE: u32 = 2;
+
+/// Attempts in a job.
+const ATTEMPTS_JOB: u32 = 5;
+
+/// First pause between attempts; the SDK doubles it and takes a random part of it.
+const BACKOFF_INITIAL: Duration = Duration::from_millis(200);
+
+/// Longest pause between attempts.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// How long a body may stand still before its attempt is given up.
+const STALL_GRACE: Duration = Duration::from_secs(20);
+
+/// Name of the SDK's credentials that came from properties.
+const PROVIDER_NAME: &str = "repository properties";
+
+pub(super) struct Made {
+    pub(super) client: Client,
+    pub(super) region: String,
+}
+
+/// Makes the client. Errors are a sentence and an advice.
+pub(super) async fn make(
+    settings: &S3Settings,
+    patience: Patience,
+    stats: Arc<StoreStats>,
+    random: &dyn Random,
+) -> Result<Made, (String, String)> {
+    let sdk = identity(settings, random).await;
+    let Some(region) = sdk.region().map(ToString::to_string) else {
+        return Err((
+            "neither the properties nor the environment say which region the bucket is in".to_owned(),
+            "add aws.s3.region".to_owned(),
+        ));
+    };
+    let (attempts, attempt_timeout) = match patience {
+        Patience::Interactive => (ATTEMPTS_INTERACTIVE, ATTEMPT_TIMEOUT_INTERACTIVE),
+        Patience::Job => (ATTEMPTS_JOB, ATTEMPT_TIMEOUT_JOB),
+    };
+    let retries = RetryConfig::standard()
+        .with_max_attempts(attempts)
+        .with_initial_backoff(BACKOFF_INITIAL)
+        .with_max_backoff(BACKOFF_MAX);
+    let timeouts =
+        TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(attempt_timeout).build();
+    let stalls = StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build();
+    let config = Builder::from(&sdk)
+        .force_path_style(settings.path_style)
+        .retry_config(retries)
+        .timeout_config(timeouts)
+        .stalled_stream_protection(stalls)
+        .request_checksum_calculation(RequestChecksumCalculation::WhenSupported)
+        // Every object is checked against its own digest, and some stores send wrong checksums with ranges.
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .interceptor(CountAttempts(stats));
+    let config = match &settings.endpoint {
+        Some(endpoint) => config.endpoint_url(endpoint),
+        None => config,
+    };
+    Ok(Made { client: Client::from_conf(config.build()), region })
+}
+
+/// Time for one attempt with a body of `bytes`.
+pub(super) fn attempt_timeout(patience: Patience, bytes: u64) -> Duration {
+    let fixed = match patience {
+        Patience::Interactive => ATTEMPT_TIMEOUT_INTERACTIVE,
+        Patience::Job => ATTEMPT_TIMEOUT_JOB,
+    };
+    fixed + Duration::from_secs(bytes / BODY_BYTES_PER_SECOND_MIN)
+}
+
+/// The same as an override for one request.
+pub(super) fn timeouts(patience: Patience, bytes: u64) -> Builder {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(attempt_timeout(patience, bytes))
+        .build();
+    aws_sdk_s3::Config::builder().timeout_config(timeouts)
+}
+
+/// Who signs the requests, and in which region.
+async fn identity(settings: &S3Settings, random: &dyn Random) -> SdkConfig {
+    let region = settings.region.clone().map(Region::new);
+    let base = match &settings.credentials {
+        S3Credentials::SdkDefault => {
+            let loader = aws_config::defaults(BehaviorVersion::latest());
+            match region {
+                Some(region) => loader.region(region),
+                None => loader,
+            }
+            .load()
+            .await
+        }
+        S3Credentials::InstanceProfile => {
+            let provider = SharedCredentialsProvider::new(ImdsCredentialsProvider::builder().build());
+            explicit(region, provider)
+        }
+        S3Credentials::Static { access_key, secret_key, session_token } => {
+            let token = session_token.as_ref().map(|token| token.expose().to_owned());
+            let keys = Credentials::new(access_key.expose(), secret_key.expose(), token, None, PROVIDER_NAME);
+            explicit(region, SharedCredentialsProvider::new(keys))
+        }
+    };
+    match &settings.assume_role {
+        Some(role) => assume(role, base, random).await,
+        None => base,
+    }
+}
+
+fn explicit(region: Option<Region>, provider: SharedCredentialsProvider) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(region)
+        .credentials_provider(provider)
+        .build()
+}
+
+/// Puts a role on top of an identity.
+async fn assume(role: &AssumeRole, base: SdkConfig, random: &dyn Random) -> SdkConfig {
+    let loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(role.sts_region.clone().map(Region::new).or_else(|| base.region().cloned()))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT_INTERACTIVE)
+                .build(),
+        );
+    let loader = match base.credentials_provider() {
+        Some(provider) => loader.credentials_provider(provider),
+        None => loader,
+    };
+    let loader = match &role.sts_endpoint {
+        Some(endpoint) => loader.endpoint_url(endpoint),
+        None => loader,
+    };
+    let builder = AssumeRoleProvider::builder(&role.arn)
+        .session_name(format!("ebla-{}", random.identifier()))
+        .configure(&loader.load().await);
+    let builder = match &role.external_id {
+        Some(id) => builder.external_id(id.expose()),
+        None => builder,
+    };
+    let provider = SharedCredentialsProvider::new(builder.build().await);
+    base.into_builder().credentials_provider(provider).build()
+}
+
+/// Counts each request that goes over the wire, retries included.
+#[derive(Debug)]
+struct CountAttempts(Arc<StoreStats>);
+
+impl Intercept for CountAttempts {
+    fn name(&self) -> &'static str {
+        "CountAttempts"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.count_http_attempt();
+        Ok(())
+    }
+}

@@ -1,0 +1,258 @@
+//! Goal: what a store or a network does wrong ends in the right kind, within the time promised, with a text that
+//! helps and no secret in it. Method: a server that answers whatever the test has written down.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::super::*;
+use super::key;
+use super::servers::{ACCESS_KEY, SECRET_KEY, s3_properties, s3_store};
+
+/// First byte of a TLS connection.
+const TLS_HANDSHAKE: u8 = 22;
+
+/// What the server does with a request; the last one is repeated.
+enum Answer {
+    /// Sends this and closes.
+    Bytes(Vec<u8>),
+    /// Closes without a word.
+    Nothing,
+    /// Never answers.
+    Silence,
+}
+
+struct Canned {
+    endpoint: String,
+    requests: Arc<AtomicUsize>,
+}
+
+/// Starts a server that gives these answers in turn.
+async fn canned(answers: Vec<Answer>) -> Canned {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (requests, answers) = (Arc::new(AtomicUsize::new(0)), Arc::new(answers));
+    let counter = Arc::clone(&requests);
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let (counter, answers) = (Arc::clone(&counter), Arc::clone(&answers));
+            tokio::spawn(async move {
+                let _ = answer(socket, &counter, &answers).await;
+            });
+        }
+    });
+    Canned { endpoint, requests }
+}
+
+async fn answer(mut socket: TcpStream, counter: &AtomicUsize, answers: &[Answer]) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    let head = loop {
+        if let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if socket.read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+        if request[0] == TLS_HANDSHAKE {
+            break request.len(); // It will not become a request, so it is answered like any other nonsense.
+        }
+    };
+    let text = String::from_utf8_lossy(&request[..head]).to_lowercase();
+    let length = text.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+    let mut missing = (head + length.unwrap_or(0)).saturating_sub(request.len());
+    let mut sink = vec![0; 64 * 1024];
+    while missing > 0 {
+        let read = socket.read(&mut sink).await?;
+        missing = if read == 0 { 0 } else { missing.saturating_sub(read) };
+    }
+    let turn = counter.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+    match &answers[turn] {
+        Answer::Bytes(bytes) => socket.write_all(bytes).await,
+        Answer::Nothing => Ok(()),
+        Answer::Silence => {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            Ok(())
+        }
+    }
+}
+
+fn http(status: &str, headers: &str, body: &str) -> Answer {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n");
+    Answer::Bytes((head + body).into_bytes())
+}
+
+fn s3_error(status: &str, code: &str, message: &str) -> Answer {
+    let body = format!(
+        "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message><RequestId>R1</RequestId></Error>"
+    );
+    http(status, "x-amz-request-id: R1\r\n", &body)
+}
+
+async fn interactive(endpoint: &str) -> S3Store {
+    s3_store("s3://bucket/p", &s3_properties(endpoint, ACCESS_KEY, SECRET_KEY), Patience::Interactive).await
+}
+
+async fn put(store: &S3Store) -> StoreResult<Put> {
+    store.put_create(&key("ebla/x"), Bytes::from_static(b"x")).await
+}
+
+#[tokio::test]
+async fn each_answer_has_its_kind_and_its_advice() {
+    use StoreErrorKind::{Invalid, PermissionDenied, Throttled, Unavailable};
+    for (status, code, message, kind, phrase) in [
+        (
+            "403 Forbidden",
+            "AccessDenied",
+            "Access Denied",
+            PermissionDenied,
+            "allow s3:PutObject on arn:aws:s3:::bucket/p/*",
+        ),
+        ("403 Forbidden", "InvalidAccessKeyId", "no such key", PermissionDenied, "check aws.s3.access_key"),
+        ("403 Forbidden", "SignatureDoesNotMatch", "no match", PermissionDenied, "check aws.s3.secret_key"),
+        ("400 Bad Request", "ExpiredToken", "expired", PermissionDenied, "temporary credentials have ended"),
+        ("403 Forbidden", "RequestTimeTooSkewed", "skewed", PermissionDenied, "set this machine's clock"),
+        ("404 Not Found", "NoSuchBucket", "no bucket", Invalid, "create the bucket"),
+        ("404 Not Found", "NotFound", "what?", Invalid, "is an S3 endpoint"),
+        (
+            "400 Bad Request",
+            "AuthorizationHeaderMalformed",
+            "the region 'us-east-1' is wrong; expecting 'eu-west-1'",
+            Invalid,
+            "the bucket is in region 'eu-west-1'",
+        ),
+        ("301 Moved Permanently", "PermanentRedirect", "elsewhere", Invalid, "set aws.s3.region"),
+        ("503 Slow Down", "SlowDown", "reduce your rate", Throttled, "S3 code SlowDown"),
+        ("500 Internal Server Error", "InternalError", "oops", Unavailable, "HTTP status 500"),
+        ("501 Not Implemented", "NotImplemented", "no", Invalid, "lacks a request"),
+    ] {
+        let server = canned(vec![s3_error(status, code, message)]).await;
+        let error = put(&interactive(&server.endpoint).await).await.unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.kind(), kind, "{code}: {text}");
+        assert!(text.contains(phrase), "{code}: {text}");
+        assert!(text.contains("'p/ebla/x'") && text.contains("bucket 'bucket'"), "{text}");
+        assert!(text.contains(&server.endpoint) && text.contains("request id R1"), "{text}");
+        assert_eq!((error.code(), error.request_id()), (Some(code), Some("R1")));
+    }
+}
+
+#[tokio::test]
+async fn the_region_a_store_names_is_passed_on() {
+    let server = canned(vec![http("301 Moved Permanently", "x-amz-bucket-region: ap-south-1\r\n", "")]).await;
+    let error = interactive(&server.endpoint).await.head(&key("ebla/x")).await.unwrap_err();
+    assert!(error.to_string().contains("region 'ap-south-1'"), "{error}");
+}
+
+#[tokio::test]
+async fn a_secret_that_a_store_repeats_is_taken_out() {
+    let message = format!("you signed with {SECRET_KEY}, {ACCESS_KEY}");
+    let server = canned(vec![s3_error("403 Forbidden", "SignatureDoesNotMatch", &message)]).await;
+    let error = put(&interactive(&server.endpoint).await).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("CANARY"), "{error}");
+}
+
+/// Goal: a dead or deaf endpoint is reported within ten seconds when somebody waits.
+#[tokio::test]
+async fn no_answer_is_reported_soon() {
+    let refused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let deaf = canned(vec![Answer::Silence]).await;
+    let hangs_up = canned(vec![Answer::Nothing]).await;
+    for (endpoint, kind) in [
+        (format!("http://{refused}"), StoreErrorKind::Unavailable),
+        (deaf.endpoint, StoreErrorKind::Timeout),
+        (hangs_up.endpoint, StoreErrorKind::Unavailable),
+    ] {
+        let start = Instant::now();
+        let error = put(&interactive(&endpoint).await).await.unwrap_err();
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.is_retryable() && error.to_string().contains("check that aws.s3.endpoint"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn https_to_an_http_port_is_explained() {
+    let server = canned(vec![http("400 Bad Request", "", "")]).await;
+    let error = put(&interactive(&server.endpoint.replace("http://", "https://")).await).await.unwrap_err();
+    assert!(error.to_string().contains("aws.s3.enable_ssl"), "{error}");
+}
+
+#[tokio::test]
+async fn two_conditional_writes_that_meet_are_tried_again() {
+    let conflict = || s3_error("409 Conflict", "ConditionalRequestConflict", "conflict");
+    let there = || s3_error("412 Precondition Failed", "PreconditionFailed", "it is there");
+    let server = canned(vec![conflict(), conflict(), there()]).await;
+    assert_eq!(put(&interactive(&server.endpoint).await).await.unwrap(), Put::Exists);
+    assert_eq!(server.requests.load(Ordering::SeqCst), 3);
+
+    let server = canned(vec![s3_error("400 Bad Request", "BadDigest", "flipped"), http("200 OK", "", "")]).await;
+    assert_eq!(put(&interactive(&server.endpoint).await).await.unwrap(), Put::Created);
+
+    let server = canned(vec![conflict()]).await;
+    let error = put(&interactive(&server.endpoint).await).await.unwrap_err();
+    assert!(error.is_retryable());
+    assert!(server.requests.load(Ordering::SeqCst) <= 5, "a retry storm");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_fetched_again() {
+    let cut = || Answer::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\nconnection: close\r\n\r\n12345".to_vec());
+    let server = canned(vec![cut(), cut(), http("200 OK", "", "1234567890")]).await;
+    let store = interactive(&server.endpoint).await;
+    assert_eq!(store.get(&key("ebla/x"), 10).await.unwrap(), "1234567890");
+
+    let server = canned(vec![cut()]).await;
+    let error = interactive(&server.endpoint).await.get(&key("ebla/x"), 10).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+}
+
+#[tokio::test]
+async fn a_body_without_length_is_bounded() {
+    let endless =
+        Answer::Bytes([b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n".to_vec(), vec![b'x'; 100_000]].concat());
+    let server = canned(vec![endless]).await;
+    let error = interactive(&server.endpoint).await.get(&key("ebla/x"), 1000).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+}
+
+/// Goal: an error in the body of a "200 OK" is an error, and the upload is given up.
+#[tokio::test]
+async fn a_completion_that_says_ok_and_is_not() {
+    let begun =
+        http("200 OK", "", "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>");
+    let part = http("200 OK", "etag: \"e\"\r\n", "");
+    let lie = s3_error("200 OK", "InternalError", "We encountered an internal error");
+    let server = canned(vec![begun, part, lie]).await;
+    let store = interactive(&server.endpoint).await;
+    let upload = store.start_multipart(&key("ebla/x"), 3).await.unwrap();
+    upload.put_part(0, Bytes::from_static(b"abc")).await.unwrap();
+    let error = upload.complete().await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+}
+
+#[tokio::test]
+async fn listings_that_lie_are_refused() {
+    let page = |keys: &[&str], more: &str| {
+        let contents: String =
+            keys.iter().map(|k| format!("<Contents><Key>{k}</Key><Size>1</Size></Contents>")).collect();
+        http("200 OK", "", &format!("<ListBucketResult>{contents}{more}</ListBucketResult>"))
+    };
+    let more = "<IsTruncated>true</IsTruncated>";
+    let more_with = |token| format!("{more}<NextContinuationToken>{token}</NextContinuationToken>");
+    for answers in [
+        vec![page(&["p/ebla/a"], &more_with("t"))],
+        vec![page(&["p/ebla/a"], more)],
+        vec![page(&["p/ebla/a"; 60], &more_with("t")), page(&["p/ebla/a"; 60], &more_with("u"))],
+        vec![page(&["q/ebla/a"], "")],
+        vec![page(&["../etc/passwd"], "")],
+    ] {
+        let store = interactive(&canned(answers).await.endpoint).await;
+        let error = for_each_listed(&store, "ebla/", 100, |_| ()).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Stores to test against.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use tempfile::TempDir;
+
+use super::super::{FileStore, ObjectDelete, ObjectStore, Patience, S3Store, StoreStats};
+use crate::clock::{Random, SystemRandom};
+use crate::repository::location::Location;
+use crate::repository::properties::RepositoryProperties;
+
+pub(crate) const ACCESS_KEY: &str = "AKIDCANARY";
+pub(crate) const SECRET_KEY: &str = "SECRETCANARY";
+
+/// A store, and what it can be held to.
+pub(crate) struct TestStore {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) delete: Arc<dyn ObjectDelete>,
+    /// Whether one of several racing creators wins.
+    pub(crate) atomic: bool,
+    /// Whether completing an upload leaves an object alone that exists.
+    pub(crate) conditional_complete: bool,
+    pub(crate) root: Option<TempDir>,
+}
+
+pub(crate) fn file_store() -> TestStore {
+    let root = tempfile::tempdir().unwrap();
+    let Location::File(location) = Location::try_from(root.path().join("repository")).unwrap() else {
+        panic!("a file location");
+    };
+    let store = FileStore::new(&location, Arc::new(SystemRandom));
+    TestStore {
+        store: Arc::new(store.clone()),
+        delete: Arc::new(store),
+        atomic: true,
+        conditional_complete: true,
+        root: Some(root),
+    }
+}
+
+/// An S3 server in this process with one bucket, `bucket`. It stops with the test's runtime.
+pub(crate) async fn in_process_s3() -> (SocketAddr, TempDir) {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("bucket")).unwrap();
+    let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(root.path()).unwrap());
+    service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+    let service = service.build();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let service = service.clone();
+            tokio::spawn(async move {
+                let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
+            });
+        }
+    });
+    (address, root)
+}
+
+pub(crate) fn s3_properties(endpoint: &str, access_key: &str, secret_key: &str) -> RepositoryProperties {
+    RepositoryProperties::parse([
+        ("aws.s3.endpoint", endpoint),
+        ("aws.s3.access_key", access_key),
+        ("aws.s3.secret_key", secret_key),
+    ])
+    .unwrap()
+}
+
+pub(crate) async fn s3_store(location: &str, properties: &RepositoryProperties, patience: Patience) -> S3Store {
+    let Location::S3(location) = Location::parse(location).unwrap() else {
+        panic!("an S3 location");
+    };
+    let settings = properties.s3(location.bucket()).unwrap();
+    let (stats, random) = (StoreStats::new(), Arc::new(SystemRandom));
+    S3Store::connect(&location, &settings, properties.secrets(), patience, stats, random).await.unwrap()
+}
+
+pub(crate) async fn in_process_s3_store() -> TestStore {
+    let (address, root) = in_process_s3().await;
+    let properties = s3_properties(&format!("http://{address}"), ACCESS_KEY, SECRET_KEY);
+    let store = s3_store("s3://bucket/some/prefix", &properties, Patience::Job).await;
+    TestStore {
+        store: Arc::new(store.clone()),
+        delete: Arc::new(store),
+        atomic: false,
+        conditional_complete: false,
+        root: Some(root),
+    }
+}
+
+/// Location and properties of the server that the environment names, with a prefix of its own.
+pub(crate) fn external_s3() -> Option<(String, RepositoryProperties)> {
+    let variable = |name: &str| std::env::var(format!("EBLA_TEST_S3_{name}")).ok();
+    let endpoint = variable("ENDPOINT")?;
+    let bucket = variable("BUCKET").unwrap_or_else(|| "backup".to_owned());
+    let properties = s3_properties(&endpoint, &variable("ACCESS_KEY")?, &variable("SECRET_KEY")?);
+    Some((format!("s3a://{bucket}/test-{}", SystemRandom.identifier()), properties))
+}
+
+pub(crate) async fn external_s3_store() -> Option<TestStore> {
+    let (location, properties) = external_s3()?;
+    let store = s3_store(&location, &properties, Patience::Job).await;
+    Some(TestStore {
+        store: Arc::new(store.clone()),
+        delete: Arc::new(store),
+        atomic: true,
+        conditional_complete: true,
+        root: None,
+    })
+}

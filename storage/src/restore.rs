@@ -1,0 +1,368 @@
+//! RESTORE as a durable job.
+//!
+//! A [`RestoreSpec`] is what the user asked for; a [`RestorePlan`] is what will be done, a pure value in which every
+//! refusal has happened; a [`RestoreJob`] is the row in the catalog. One call of `step` is one attempt at the current
+//! state.
+//!
+//! PENDING (read the snapshot, make the plan) → SNAPSHOTING (make hidden tables, partitions and tablets, link what is
+//! on this machine already) → DOWNLOAD (count what is missing) → DOWNLOADING (fetch and verify it) → COMMIT (look at
+//! every file once more, name them in the hidden tablets) → COMMITTING (one transaction shows everything and takes out
+//! of sight what it replaces) → FINISHED. Each may go to CANCELLED.
+//!
+//! That transaction is the commit point. Before it the old tables answer queries and take loads; a job that ends
+//! early, for whatever reason, drops its hidden rows and its files and leaves nothing. After it the partitions that
+//! were replaced stay on disk a while for undo. What comes from the repository is somebody else's: it is checked for
+//! its meaning before anything is built of it, and again as bytes before anything is visible.
+
+mod check;
+mod commit;
+mod fetch;
+mod hidden;
+mod link;
+mod plan;
+mod properties;
+mod source;
+mod submit;
+mod verify;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use plan::{
+    PartitionPlan, RestorePlan, Source, SourcePartition, SourceTable, TablePlan, Target, TargetPartition, TargetTable,
+};
+pub use properties::RestoreProperties;
+pub(crate) use submit::decide;
+
+use crate::catalog::WriteTransaction;
+use crate::error::{Error, Result};
+use crate::ids::{JobId, RepositoryId};
+use crate::job::{Abandon, FailPoint, JobContext, JobStatus, StatusCode, encode_payload, human_bytes};
+use crate::repository::SnapshotTimestamp;
+use hidden::Hidden;
+
+/// The file that holds the plan.
+const PLAN: &str = "plan.json";
+
+/// What a RESTORE statement asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreSpec {
+    /// The database to restore into; the snapshot's own when absent.
+    pub database: Option<String>,
+    /// The database the snapshot must be of, when the statement names one.
+    pub source_database: Option<String>,
+    /// The snapshot's label.
+    pub label: String,
+    /// The repository's name.
+    pub repository: String,
+    /// What of the snapshot.
+    pub objects: RestoreObjects,
+    /// PROPERTIES.
+    pub properties: RestoreProperties,
+}
+
+/// What of a snapshot is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestoreObjects {
+    /// Everything in it.
+    All,
+    /// Everything in it, but for these tables.
+    AllBut(Vec<String>),
+    /// These tables.
+    Tables(Vec<RestoreSelection>),
+}
+
+/// One table of a restore.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreSelection {
+    /// The table, as the snapshot names it.
+    pub table: String,
+    /// Only these partitions; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<String>,
+    /// Its name here, when that is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+}
+
+/// How far a restore has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RestoreState {
+    /// Submitted.
+    Pending,
+    /// The plan is made. One T, as StarRocks spells it.
+    Snapshoting,
+    /// Hidden tablets are there, with every file that was on this machine.
+    Download,
+    /// What is missing is known and under way.
+    Downloading,
+    /// Every file is here.
+    Commit,
+    /// The hidden tablets name their files.
+    Committing,
+    /// Everything is visible.
+    Finished,
+    /// Nothing of it ever was.
+    Cancelled,
+}
+
+/// A RESTORE job as the catalog keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreJob {
+    /// How far it has come.
+    pub state: RestoreState,
+    /// The repository.
+    pub repository_id: RepositoryId,
+    /// The repository's name.
+    pub repository: String,
+    /// The database that is restored into.
+    pub database: String,
+    /// The snapshot's label.
+    pub label: String,
+    /// The snapshot's timestamp.
+    pub timestamp: SnapshotTimestamp,
+    /// What was asked for.
+    pub objects: RestoreObjects,
+    /// What is shown.
+    pub shown: Vec<RestoreSelection>,
+    /// Replicas that were asked for.
+    #[serde(default)]
+    pub replication_num: Option<u32>,
+    /// Replicas that are shown.
+    pub replication_num_shown: u32,
+    /// `allow_load`, shown back.
+    pub allow_load: bool,
+    /// When the plan was made.
+    #[serde(default)]
+    pub meta_prepared_at_ms: Option<i64>,
+    /// When the hidden tablets were there.
+    #[serde(default)]
+    pub snapshot_finished_at_ms: Option<i64>,
+    /// When the last file was here.
+    #[serde(default)]
+    pub download_finished_at_ms: Option<i64>,
+    /// Bytes that came, or were to come, from the repository.
+    #[serde(default)]
+    pub bytes_downloaded: u64,
+    /// Bytes that were here already.
+    #[serde(default)]
+    pub bytes_linked: u64,
+    /// How the job is doing.
+    #[serde(default)]
+    pub status: JobStatus,
+}
+
+impl RestoreJob {
+    /// One attempt at the current state. Returns the job at its next one.
+    pub(crate) async fn step(self, context: &JobContext) -> Result<RestoreJob> {
+        match self.state {
+            RestoreState::Pending => self.on_pending(context).await,
+            RestoreState::Snapshoting => self.on_snapshoting(context).await,
+            RestoreState::Download => self.on_download(context).await,
+            RestoreState::Downloading => self.on_downloading(context).await,
+            RestoreState::Commit => self.on_commit(context).await,
+            RestoreState::Committing => self.on_committing(context).await,
+            RestoreState::Finished | RestoreState::Cancelled => Ok(self),
+        }
+    }
+
+    /// Reads what is wanted of the snapshot and makes the plan. Every refusal that can be foreseen happens here,
+    /// before a byte of a table moves. Retries what may pass. Run again, it plans again.
+    async fn on_pending(mut self, context: &JobContext) -> Result<RestoreJob> {
+        let repository = context.repository(self.repository_id).await?;
+        let (source, selections) = source::read(context, &repository, &self).await?;
+        let target = submit::look_at_target(context, &self.database, &selections).await?;
+        let plan = RestorePlan::make(&source, &selections, &target, self.replication_num)?;
+        tracing::info!(%plan, "restore planned");
+        let replicas = plan.partitions().map(|(_, partition)| partition.replication_num).max();
+        self.replication_num_shown = replicas.unwrap_or(self.replication_num_shown);
+        self.shown = selections;
+        let (files, bytes) = (context.files.clone(), serde_json::to_vec(&plan)?);
+        context.blocking(move || files.put(PLAN, &bytes)).await?;
+        self.meta_prepared_at_ms = Some(context.now_ms());
+        Ok(self.at(RestoreState::Snapshoting))
+    }
+
+    /// Makes hidden tables, partitions and tablets in one transaction, then links into them what lies on this machine
+    /// under the same digest, once its bytes are found to be right. Run again, it finds what it had made.
+    async fn on_snapshoting(mut self, context: &JobContext) -> Result<RestoreJob> {
+        let plan = self.plan(context).await?;
+        let hidden = Hidden::create(context, &plan).await?;
+        context.reach(FailPoint::RestoreHidden).await?;
+        self.bytes_linked = link::link_local(context, hidden).await?;
+        self.snapshot_finished_at_ms = Some(context.now_ms());
+        Ok(self.at(RestoreState::Download))
+    }
+
+    /// Counts what is missing, and refuses what the disks have no room for.
+    async fn on_download(mut self, context: &JobContext) -> Result<RestoreJob> {
+        let hidden = self.hidden(context).await?;
+        let missing = fetch::missing(context, hidden).await?;
+        fetch::refuse_without_room(context, &missing)?;
+        self.bytes_downloaded = missing.iter().map(|file| file.object.bytes).fold(0, u64::saturating_add);
+        Ok(self.at(RestoreState::Downloading))
+    }
+
+    /// Fetches what is missing, verified by its digest, synced, and only then named in its tablet's directory.
+    /// Retries what may pass; an object that is damaged in the repository ends the job. Run again, it leaves out what
+    /// has arrived.
+    async fn on_downloading(mut self, context: &JobContext) -> Result<RestoreJob> {
+        let repository = context.repository(self.repository_id).await?;
+        let hidden = self.hidden(context).await?;
+        let missing = fetch::missing(context, hidden).await?;
+        fetch::run(context, &repository, &missing).await?;
+        self.download_finished_at_ms = Some(context.now_ms());
+        Ok(self.at(RestoreState::Commit))
+    }
+
+    /// Looks into every file, because its digest only says that it is what somebody wrote: rows and columns must be
+    /// those of the table. Then names the files in the hidden tablets, partition by partition. Run again, it leaves
+    /// out partitions that are done.
+    async fn on_commit(self, context: &JobContext) -> Result<RestoreJob> {
+        let hidden = self.hidden(context).await?;
+        verify::run(context, &hidden).await?;
+        commit::name_files(context, hidden).await?;
+        Ok(self.at(RestoreState::Committing))
+    }
+
+    /// Shows everything and ends the job, in one transaction that first makes sure that the targets still fit. Cannot
+    /// be cancelled. Run again, it has not happened.
+    async fn on_committing(self, context: &JobContext) -> Result<RestoreJob> {
+        let plan = self.plan(context).await?;
+        context.reach(FailPoint::RestoreBeforeCommit).await?;
+        let committing = context.gate.enter_commit()?;
+        let finished = self.at(RestoreState::Finished);
+        let job = finished.clone();
+        context
+            .write("COMMITTING", move |write, row| {
+                commit::show(write, row.id, &plan)?;
+                write.release_pins(row.id)?;
+                job.store(write, row.id)
+            })
+            .await?; // Commit point.
+        context.reach(FailPoint::RestoreAfterCommit).await?;
+        drop(committing);
+        finished.tell_end();
+        Ok(finished)
+    }
+
+    /// Gives up: takes the hidden rows away, lists their files for the collector and stores CANCELLED with the
+    /// reason, in one transaction. What was there before has never been touched.
+    pub(crate) async fn abandon(mut self, context: &JobContext, why: &Abandon) -> Result<RestoreJob> {
+        context.progress.end();
+        self.status = self.status_of(why);
+        let cancelled = self.at(RestoreState::Cancelled);
+        let job = cancelled.clone();
+        let tablets = context
+            .write_unfinished(move |write, row| {
+                let tablets = hidden::purge(write, row.id)?;
+                write.release_pins(row.id)?;
+                job.store(write, row.id)?;
+                Ok(tablets)
+            })
+            .await?;
+        hidden::remove_files(context, tablets).await;
+        cancelled.tell_end();
+        Ok(cancelled)
+    }
+
+    /// The Status column of a job that is abandoned here.
+    fn status_of(&self, why: &Abandon) -> JobStatus {
+        match why {
+            Abandon::Cancelled => JobStatus::new(
+                StatusCode::CommonError,
+                format!("user cancelled, current state: {}", self.state.as_str()),
+            ),
+            Abandon::TimedOut => JobStatus::new(
+                StatusCode::Timeout,
+                format!(
+                    "restore job with label: {}  timeout. It was in state {}: raise \"timeout\" and restore again",
+                    self.label,
+                    self.state.as_str()
+                ),
+            ),
+            Abandon::Failed(error) => JobStatus::of_error(error),
+        }
+    }
+
+    async fn plan(&self, context: &JobContext) -> Result<Arc<RestorePlan>> {
+        let files = context.files.clone();
+        context.blocking(move || Ok(Arc::new(serde_json::from_slice(&files.get(PLAN)?)?))).await
+    }
+
+    async fn hidden(&self, context: &JobContext) -> Result<Hidden> {
+        let plan = self.plan(context).await?;
+        Hidden::find(context, &plan)
+            .await?
+            .ok_or_else(|| Error::Conflict("the hidden tables of this restore are gone: restore again".to_owned()))
+    }
+
+    /// Stores the job as it stands.
+    pub(crate) fn store(&self, write: &WriteTransaction<'_>, id: JobId) -> Result<()> {
+        write.update_job(id, self.state.as_str(), &encode_payload(self)?, self.state.is_done())
+    }
+
+    fn tell_end(&self) {
+        tracing::info!(
+            state = self.state.as_str(),
+            downloaded = human_bytes(self.bytes_downloaded),
+            linked = human_bytes(self.bytes_linked),
+            status = %self.status,
+            "restore ended"
+        );
+    }
+
+    fn at(mut self, state: RestoreState) -> RestoreJob {
+        self.state = state;
+        self
+    }
+
+    /// The RestoreObjs column: names of the snapshot, not aliases; the partition of an unpartitioned table is left
+    /// out.
+    pub(crate) fn describe_objects(&self) -> String {
+        let objects: Vec<String> = self
+            .shown
+            .iter()
+            .map(|selection| {
+                let partitions: Vec<&str> = selection
+                    .partitions
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|partition| *partition != selection.table)
+                    .collect();
+                match partitions.as_slice() {
+                    [] => selection.table.clone(),
+                    partitions => format!("{} PARTITIONS [{}]", selection.table, partitions.join(", ")),
+                }
+            })
+            .collect();
+        objects.join(", ")
+    }
+}
+
+impl RestoreState {
+    /// The State column.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RestoreState::Pending => "PENDING",
+            RestoreState::Snapshoting => "SNAPSHOTING",
+            RestoreState::Download => "DOWNLOAD",
+            RestoreState::Downloading => "DOWNLOADING",
+            RestoreState::Commit => "COMMIT",
+            RestoreState::Committing => "COMMITTING",
+            RestoreState::Finished => "FINISHED",
+            RestoreState::Cancelled => "CANCELLED",
+        }
+    }
+
+    /// Whether the job has ended.
+    pub fn is_done(self) -> bool {
+        matches!(self, RestoreState::Finished | RestoreState::Cancelled)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Reading what is wanted of a snapshot: commit object, table nodes, partition nodes, each checked on its own and
+//! against what refers to it. The partition nodes are kept beside the job, so that no later step reads them again.
+
+use futures::{TryStreamExt, stream};
+
+use super::{RestoreJob, RestoreSelection, Source, SourcePartition, SourceTable, check, submit};
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::job::JobContext;
+use crate::repository::format::{FormatError, PartitionEntry, PartitionNode, SnapshotTable, TableNode};
+use crate::repository::{Repository, layout};
+
+/// Nodes that are read at the same time.
+const NODES_IN_FLIGHT_MAX: usize = 8;
+
+/// Reads what is wanted of the job's snapshot.
+pub(super) async fn read(
+    context: &JobContext,
+    repository: &Repository,
+    job: &RestoreJob,
+) -> Result<(Source, Vec<RestoreSelection>)> {
+    let files = context.files.clone();
+    context.blocking(move || files.reset()).await?;
+    let manifest = context
+        .retry("read snapshot", || async { Ok(repository.read_manifest(&job.label, &job.timestamp).await?) })
+        .await?;
+    let selections = submit::select(&job.objects, &manifest)?;
+    let mut tables = Vec::with_capacity(selections.len());
+    for selection in &selections {
+        // Selected from these very tables.
+        if let Some(entry) = manifest.table(&selection.table) {
+            tables.push(read_table(context, repository, entry, selection).await?);
+        }
+    }
+    let source = Source {
+        label: manifest.label,
+        timestamp: manifest.timestamp.to_string(),
+        database: manifest.database,
+        tables,
+    };
+    Ok((source, selections))
+}
+
+/// A partition node that was read before.
+pub(super) fn load_partition(files: &crate::job::JobFiles, node: &Digest) -> Result<PartitionNode> {
+    Ok(serde_json::from_slice(&files.get(&partition_name(node))?)?)
+}
+
+async fn read_table(
+    context: &JobContext,
+    repository: &Repository,
+    entry: &SnapshotTable,
+    selection: &RestoreSelection,
+) -> Result<SourceTable> {
+    let node: TableNode =
+        context.retry("read table node", || async { Ok(repository.read_table_node(&entry.node).await?) }).await?;
+    entry.check(&node).map_err(|error| unusable(&entry.node.digest, error))?;
+    check::table(&entry.name, &node).map_err(|error| unusable(&entry.node.digest, error))?;
+    let is_wanted = |partition: &PartitionEntry| {
+        selection.partitions.is_empty()
+            || selection.partitions.iter().any(|name| name.eq_ignore_ascii_case(&partition.name))
+    };
+    let wanted: Vec<PartitionEntry> =
+        node.partitions.iter().filter(|partition| is_wanted(partition)).cloned().collect();
+    let node = &node;
+    let partitions = stream::iter(wanted.into_iter().map(Ok::<_, Error>))
+        .map_ok(|partition| read_partition(context, repository, node, partition))
+        .try_buffered(NODES_IN_FLIGHT_MAX)
+        .try_collect()
+        .await?;
+    Ok(SourceTable {
+        name: entry.name.clone(),
+        auto_increment_next: node.auto_increment_next.unwrap_or(1),
+        definition: node.definition.clone(),
+        partitions,
+    })
+}
+
+async fn read_partition(
+    context: &JobContext,
+    repository: &Repository,
+    table: &TableNode,
+    entry: PartitionEntry,
+) -> Result<SourcePartition> {
+    let node: PartitionNode = context
+        .retry("read partition node", || async { Ok(repository.read_partition_node(&entry.node).await?) })
+        .await?;
+    entry.check(&node, table.indexes.len()).map_err(|error| unusable(&entry.node.digest, error))?;
+    check::partition(&table.definition, &node).map_err(|error| unusable(&entry.node.digest, error))?;
+    let (files, name) = (context.files.clone(), partition_name(&entry.node.digest));
+    context.blocking(move || files.put_unsynced_name(&name, &serde_json::to_vec(&node)?)).await?;
+    Ok(SourcePartition {
+        name: entry.name,
+        bounds: entry.bounds,
+        buckets: entry.buckets,
+        replication_num: entry.replication_num,
+        properties: entry.properties,
+        node: entry.node.digest,
+        rows: entry.rows,
+        bytes: entry.bytes,
+        files: entry.objects,
+    })
+}
+
+fn partition_name(node: &Digest) -> String {
+    format!("{node}.partition.json")
+}
+
+/// A node that reads but makes no sense.
+fn unusable(node: &Digest, source: FormatError) -> Error {
+    crate::repository::RepositoryError::Format { key: layout::tree(node).to_string(), source }.into()
+}

@@ -1,0 +1,193 @@
+//! What a RESTORE is checked for before it becomes a job, in the order and the words that StarRocks has, and what the
+//! plan needs to know of this cluster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{
+    RestoreJob, RestoreObjects, RestoreSelection, RestoreSpec, RestoreState, Target, TargetPartition, TargetTable,
+};
+use crate::backup::refuse_busy_database;
+use crate::catalog::{JobKind, NewJob, ReadTransaction};
+use crate::error::{Error, Result};
+use crate::ids::{DatabaseId, TableId};
+use crate::job::{JobContext, JobStatus, encode_payload};
+use crate::repositories::Repositories;
+use crate::repository::format::{SnapshotManifest, TableNode};
+use crate::repository::{Repository, RepositoryError, SnapshotTimestamp};
+use crate::storage::{Storage, blocking};
+
+/// Checks a restore and makes the job. Reads the commit object, and the nodes of tables whose partitions are named.
+pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, spec: RestoreSpec) -> Result<NewJob> {
+    let (row, repository) = repositories.find(&spec.repository).await?;
+    let timestamp = find_timestamp(&repository, &spec).await?;
+    let manifest = read_manifest(&repository, &spec.label, &timestamp).await?;
+    if let Some(source) = spec.source_database.as_ref().filter(|source| **source != manifest.database) {
+        return Err(Error::invalid(format!("target database: {source} is not existed in snapshot")));
+    }
+    let named = spec.database.or(spec.source_database);
+    let database = named.unwrap_or_else(|| manifest.database.clone());
+    check_database_name(&database)?;
+    let catalog = Arc::clone(storage.catalog());
+    let running = blocking(move || catalog.read(|read| read.running_jobs())).await?;
+    refuse_busy_database(&running, &database)?;
+    let shown = select(&spec.objects, &manifest)?;
+    refuse_missing_partitions(&repository, &manifest, &shown).await?;
+    let replication_num_shown =
+        spec.properties.replication_num.unwrap_or_else(|| storage.roots().default_replication_num());
+    let job = RestoreJob {
+        state: RestoreState::Pending,
+        repository_id: row.id,
+        repository: spec.repository,
+        database,
+        label: spec.label,
+        timestamp,
+        objects: spec.objects,
+        shown,
+        replication_num: spec.properties.replication_num,
+        replication_num_shown,
+        allow_load: spec.properties.allow_load,
+        meta_prepared_at_ms: None,
+        snapshot_finished_at_ms: None,
+        download_finished_at_ms: None,
+        bytes_downloaded: 0,
+        bytes_linked: 0,
+        status: JobStatus::OK,
+    };
+    Ok(NewJob {
+        kind: JobKind::Restore,
+        database: job.database.clone(),
+        label: job.label.clone(),
+        repository_id: job.repository_id,
+        state: job.state.as_str().to_owned(),
+        payload: encode_payload(&job)?,
+        timeout_ms: spec.properties.timeout_ms,
+        created_at_ms: storage.clock().now_ms(),
+    })
+}
+
+/// What is wanted of a snapshot, as its commit object names it.
+pub(super) fn select(objects: &RestoreObjects, manifest: &SnapshotManifest) -> Result<Vec<RestoreSelection>> {
+    let names: Vec<&str> = manifest.tables.iter().map(|table| table.name.as_str()).collect();
+    objects.select(&manifest.label, &names)
+}
+
+/// What the plan needs to know of this cluster: the target database and the tables whose names are wanted.
+pub(super) async fn look_at_target(
+    context: &JobContext,
+    database: &str,
+    selections: &[RestoreSelection],
+) -> Result<Target> {
+    let roots = u32::try_from(context.storage.roots().configured().len()).unwrap_or(u32::MAX);
+    let database = database.to_owned();
+    let names: Vec<String> = selections.iter().map(|selection| selection.target().to_owned()).collect();
+    context
+        .read(move |read| {
+            let row = read.find_database(&database)?;
+            let mut tables = BTreeMap::new();
+            if let Some(row) = &row {
+                for name in names {
+                    if let Some((id, table)) = look_at_table(read, row.id, &name)? {
+                        tables.insert(name, TargetTable { id, ..table });
+                    }
+                }
+            }
+            Ok(Target { database, database_id: row.map(|row| row.id), tables, roots })
+        })
+        .await
+}
+
+fn look_at_table(
+    read: &ReadTransaction<'_>,
+    database: DatabaseId,
+    name: &str,
+) -> Result<Option<(TableId, TargetTable)>> {
+    let Some(row) = read.find_table(database, name)? else {
+        return Ok(None);
+    };
+    let partitions = read.partitions(row.id)?.into_iter().map(|partition| TargetPartition {
+        name: partition.name,
+        bounds: partition.bounds,
+        buckets: partition.buckets,
+        replication_num: partition.replication_num,
+    });
+    let partitions = partitions.collect();
+    Ok(Some((row.id, TargetTable { id: row.id, definition: Arc::unwrap_or_clone(row.definition), partitions })))
+}
+
+/// The snapshot that is meant: the one of the timestamp, or the only one of the label.
+async fn find_timestamp(repository: &Repository, spec: &RestoreSpec) -> Result<SnapshotTimestamp> {
+    let text = spec.properties.backup_timestamp.as_deref();
+    if let Some(timestamp) = text.and_then(|text| text.parse().ok()) {
+        return Ok(timestamp);
+    }
+    let listing = repository.list_snapshots_of(&spec.label).await?.snapshots;
+    let mut meant = listing
+        .into_iter()
+        .filter(|snapshot| snapshot.label == spec.label && text.is_none_or(|text| snapshot.timestamp.matches(text)))
+        .map(|snapshot| snapshot.timestamp);
+    match (meant.next(), meant.next()) {
+        (Some(timestamp), None) => Ok(timestamp),
+        (None, _) => Err(failed_to_get_info(&spec.label, "it does not exist in the repository")),
+        (Some(first), Some(second)) => Err(Error::invalid(format!(
+            "Missing backup_timestamp property: snapshot '{}' has several, {first} and {second} among them; choose \
+             one that SHOW SNAPSHOT prints",
+            spec.label
+        ))),
+    }
+}
+
+async fn read_manifest(
+    repository: &Repository,
+    label: &str,
+    timestamp: &SnapshotTimestamp,
+) -> Result<SnapshotManifest> {
+    repository.read_manifest(label, timestamp).await.map_err(|error| match error {
+        RepositoryError::SnapshotNotFound { .. } | RepositoryError::Format { .. } => {
+            failed_to_get_info(label, &error.to_string())
+        }
+        other => other.into(),
+    })
+}
+
+fn failed_to_get_info(label: &str, why: &str) -> Error {
+    Error::invalid(format!(
+        "Failed to get info of snapshot '{label}' because: {why}. Maybe specified wrong backup timestamp"
+    ))
+}
+
+async fn refuse_missing_partitions(
+    repository: &Repository,
+    manifest: &SnapshotManifest,
+    selections: &[RestoreSelection],
+) -> Result<()> {
+    for selection in selections.iter().filter(|selection| !selection.partitions.is_empty()) {
+        let Some(entry) = manifest.table(&selection.table) else {
+            continue;
+        };
+        let node: TableNode = repository.read_table_node(&entry.node).await?;
+        for (position, name) in selection.partitions.iter().enumerate() {
+            if selection.partitions[..position].iter().any(|other| other.eq_ignore_ascii_case(name)) {
+                return Err(Error::invalid(format!("Duplicated partition: {name} of table {}", selection.table)));
+            }
+            if node.partition(name).is_none() {
+                return Err(Error::invalid(format!(
+                    "Partition {name} of table {} does not exist in snapshot {}",
+                    selection.table, manifest.label
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The name of a database that may have to be made. It may come from the repository.
+fn check_database_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.chars().count() > 256 || name.chars().any(char::is_control) {
+        return Err(Error::invalid(format!(
+            "Incorrect database name '{}': choose another with DATABASE … AS or RESTORE SNAPSHOT database.label",
+            name.escape_debug()
+        )));
+    }
+    Ok(())
+}

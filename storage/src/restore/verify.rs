@@ -1,0 +1,133 @@
+//! A look into every file before it becomes visible.
+//!
+//! A digest says that bytes are what somebody wrote, not that it was sensible. So the rows of each segment are
+//! counted, its columns compared with the table's, and each delete vector decoded: a file that a scan could stumble
+//! over never gets a name in a tablet.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_schema::SchemaRef;
+use futures::{FutureExt, TryStreamExt, stream};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+
+use super::hidden::{Hidden, HiddenPartition};
+use crate::catalog::FileKind;
+use crate::digest::Digest;
+use crate::error::{Error, IoContext, Result};
+use crate::ids::TabletId;
+use crate::job::JobContext;
+use crate::repository::format::{DeletesEntry, SegmentEntry};
+use crate::roots::StorageRoots;
+use crate::schema::{PARQUET_FIELD_ID_KEY, TableDefinition};
+use crate::segment::DeleteVector;
+
+/// Partitions that are looked at at the same time.
+const PARTITIONS_IN_FLIGHT_MAX: usize = 2;
+
+/// Looks into every file of the hidden tablets. Errors with the first one that is not what its table needs.
+pub(super) async fn run(context: &JobContext, hidden: &Hidden) -> Result<()> {
+    stream::iter((0..hidden.partitions.len()).map(Ok))
+        .try_for_each_concurrent(PARTITIONS_IN_FLIGHT_MAX, |position| {
+            async move {
+                let (hidden, files) = (hidden.clone(), context.files.clone());
+                let (roots, gate) = (Arc::clone(context.storage.roots()), Arc::clone(&context.gate));
+                context
+                    .blocking(move || {
+                        let partition = &hidden.partitions[position];
+                        let schema = partition.definition.to_arrow();
+                        for entry in &partition.node(&files)?.tablets {
+                            for segment in entry.rowsets.iter().flat_map(|rowset| &rowset.segments) {
+                                if gate.closed_because().is_some() {
+                                    return Err(Error::Cancelled);
+                                }
+                                check_segment(&roots, partition, entry.bucket, segment, &schema)?;
+                            }
+                        }
+                        Ok(())
+                    })
+                    .await
+            }
+            .boxed()
+        })
+        .await
+}
+
+fn check_segment(
+    roots: &StorageRoots,
+    partition: &HiddenPartition,
+    bucket: u32,
+    segment: &SegmentEntry,
+    schema: &SchemaRef,
+) -> Result<()> {
+    let tablet = partition.tablet(bucket)?;
+    for root in &tablet.roots {
+        let path = roots.file_path(*root, tablet.id, &segment.digest, FileKind::Segment)?;
+        segment_fits(&path, segment.rows, schema, &partition.definition)
+            .map_err(|detail| unfit(tablet.id, &path, &partition.table, detail))?;
+        if let Some(deletes) = segment.deletes {
+            let path = roots.file_path(*root, tablet.id, &deletes.digest, FileKind::DeleteVector)?;
+            let bytes = fs::read(&path).at("read", &path)?;
+            deletes_fit(&bytes, segment.rows, &deletes)
+                .map_err(|detail| unfit(tablet.id, &path, &partition.table, detail))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a segment has the rows it should have, in columns of the table's types.
+fn segment_fits(path: &Path, rows: u64, schema: &SchemaRef, definition: &TableDefinition) -> Result<(), String> {
+    let file = fs::File::open(path).map_err(|error| format!("it cannot be opened: {error}"))?;
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
+        .map_err(|error| format!("it is no Parquet file: {error}"))?;
+    let groups = metadata.metadata().row_groups();
+    let counted: Option<u64> = groups
+        .iter()
+        .map(|group| u64::try_from(group.num_rows()).ok())
+        .try_fold(0_u64, |sum, rows| sum.checked_add(rows?));
+    let said = u64::try_from(metadata.metadata().file_metadata().num_rows()).ok();
+    if counted != Some(rows) || said != Some(rows) {
+        return Err(format!("it says that it has {said:?} rows, its row groups {counted:?}, the snapshot {rows}"));
+    }
+    for (position, field) in schema.fields().iter().enumerate() {
+        let id = field.metadata().get(PARQUET_FIELD_ID_KEY);
+        let stored = metadata.schema().fields();
+        let stored = stored.iter().find(|other| other.metadata().get(PARQUET_FIELD_ID_KEY) == id);
+        let column = &definition.columns[position];
+        match stored {
+            Some(stored) if stored.data_type() != field.data_type() => {
+                return Err(format!(
+                    "column '{}' is {} in it and {} in the table",
+                    column.name,
+                    stored.data_type(),
+                    field.data_type()
+                ));
+            }
+            Some(_) => {}
+            // Written before the column was added; readers fill it up.
+            None if column.nullable || column.default.is_some() => {}
+            None => return Err(format!("column '{}' is missing in it", column.name)),
+        }
+    }
+    Ok(())
+}
+
+fn deletes_fit(bytes: &[u8], rows: u64, deletes: &DeletesEntry) -> Result<(), String> {
+    if Digest::of(bytes) != deletes.digest {
+        return Err("its bytes do not match their digest".to_owned());
+    }
+    let positions = DeleteVector::decode(bytes, rows)?;
+    if positions.len() != deletes.rows {
+        return Err(format!("it deletes {} rows, the snapshot says {}", positions.len(), deletes.rows));
+    }
+    Ok(())
+}
+
+fn unfit(tablet: TabletId, path: &Path, table: &str, detail: String) -> Error {
+    Error::Corrupt {
+        tablet,
+        path: path.to_owned(),
+        detail: format!("{detail} (table {table}): the snapshot cannot be restored as it is"),
+    }
+}

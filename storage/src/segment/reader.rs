@@ -1,0 +1,167 @@
+//! Reading segments back, batch by batch: for compaction, DELETE and tests. Queries have their own reader.
+//!
+//! Columns are found by field id, so a segment written before a column was added or renamed reads well: what it lacks
+//! is NULL.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::{BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow_buffer::BooleanBufferBuilder;
+use arrow_cast::cast;
+use arrow_schema::{Schema, SchemaRef};
+use arrow_select::filter::filter_record_batch;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::ParquetMetaData;
+use roaring::RoaringBitmap;
+
+use super::sort::{OUTPUT_BYTES, OUTPUT_ROWS};
+use crate::error::{Error, IoContext, Result};
+use crate::ids::TabletId;
+use crate::schema::PARQUET_FIELD_ID_KEY;
+
+/// Reads one segment as batches of `schema`, deleted rows included.
+#[derive(Debug)]
+pub struct SegmentReader {
+    tablet: TabletId,
+    path: PathBuf,
+    reader: ParquetRecordBatchReader,
+    schema: SchemaRef,
+    /// For each column of `schema`, its position in the batches read.
+    sources: Vec<Option<usize>>,
+    next_row: u64,
+}
+
+/// Some rows of a segment.
+#[derive(Debug, Clone)]
+pub struct SegmentBatch {
+    /// Position in the segment of the first row.
+    pub first_row: u64,
+    /// The rows.
+    pub rows: RecordBatch,
+}
+
+impl SegmentReader {
+    /// Opens a segment of `tablet` to read the columns of `schema`, which carry field ids.
+    pub fn open(tablet: TabletId, path: &Path, schema: &SchemaRef) -> Result<SegmentReader> {
+        let corrupt = |detail: String| Error::Corrupt { tablet, path: path.to_owned(), detail };
+        let file = File::open(path).at("open", path)?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| corrupt(error.to_string()))?;
+        let stored = Arc::clone(builder.schema());
+        let wanted: Vec<Option<usize>> = schema
+            .fields()
+            .iter()
+            .map(|field| {
+                let id = field.metadata().get(PARQUET_FIELD_ID_KEY);
+                stored
+                    .fields()
+                    .iter()
+                    .position(|other| id.is_some() && other.metadata().get(PARQUET_FIELD_ID_KEY) == id)
+            })
+            .collect();
+        // The reader gives the columns in the order of the file, whatever the order of the request.
+        let mut read: Vec<usize> = wanted.iter().flatten().copied().collect();
+        read.sort_unstable();
+        read.dedup();
+        let sources =
+            wanted.iter().map(|column| column.map(|column| read.partition_point(|other| *other < column))).collect();
+        let mask = ProjectionMask::roots(builder.parquet_schema(), read);
+        let batch_rows = batch_rows(builder.metadata());
+        let reader = builder
+            .with_projection(mask)
+            .with_batch_size(batch_rows)
+            .build()
+            .map_err(|error| corrupt(error.to_string()))?;
+        let schema = Arc::clone(schema);
+        Ok(SegmentReader { tablet, path: path.to_owned(), reader, schema, sources, next_row: 0 })
+    }
+
+    fn arrange(&mut self, batch: &RecordBatch) -> Result<SegmentBatch> {
+        let rows = batch.num_rows();
+        let columns = self
+            .schema
+            .fields()
+            .iter()
+            .zip(&self.sources)
+            .map(|(field, source)| match source {
+                Some(source) if batch.column(*source).data_type() == field.data_type() => {
+                    Ok(Arc::clone(batch.column(*source)))
+                }
+                Some(source) => Ok(cast(batch.column(*source), field.data_type())?),
+                None => Ok(new_null_array(field.data_type(), rows)),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        let first_row = self.next_row;
+        self.next_row += rows.num_rows() as u64;
+        Ok(SegmentBatch { first_row, rows })
+    }
+}
+
+impl Iterator for SegmentReader {
+    type Item = Result<SegmentBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = match self.reader.next()? {
+            Ok(batch) => batch,
+            Err(error) => {
+                let (tablet, path) = (self.tablet, self.path.clone());
+                return Some(Err(Error::Corrupt { tablet, path, detail: error.to_string() }));
+            }
+        };
+        Some(self.arrange(&batch))
+    }
+}
+
+impl SegmentBatch {
+    /// Which of the rows are not deleted; `None` when all are not.
+    pub fn live(&self, deletes: Option<&RoaringBitmap>) -> Option<BooleanArray> {
+        let deletes = deletes?;
+        let rows = self.rows.num_rows();
+        // A segment has fewer rows than 32 bits count.
+        let first = self.first_row as u32;
+        if deletes.range_cardinality(first..first.saturating_add(rows as u32)) == 0 {
+            return None;
+        }
+        let mut live = BooleanBufferBuilder::new(rows);
+        for row in 0..rows {
+            live.append(!deletes.contains(first + row as u32));
+        }
+        Some(BooleanArray::new(live.finish(), None))
+    }
+
+    /// The rows that are not deleted.
+    pub fn live_rows(self, deletes: Option<&RoaringBitmap>) -> Result<RecordBatch> {
+        match self.live(deletes) {
+            Some(live) => Ok(filter_record_batch(&self.rows, &live)?),
+            None => Ok(self.rows),
+        }
+    }
+}
+
+/// Rows of a batch, so that batches of long texts stay small.
+fn batch_rows(metadata: &ParquetMetaData) -> usize {
+    let row_bytes_max = metadata
+        .row_groups()
+        .iter()
+        .map(|group| {
+            let bytes: i64 = group
+                .columns()
+                .iter()
+                // A dictionary hides how long the texts are that it stands for.
+                .map(|column| column.unencoded_byte_array_data_bytes().unwrap_or(0).max(column.uncompressed_size()))
+                .sum();
+            bytes.unsigned_abs() as usize / (group.num_rows().unsigned_abs() as usize).max(1)
+        })
+        .max()
+        .unwrap_or(0);
+    (OUTPUT_BYTES / row_bytes_max.max(1)).clamp(1, OUTPUT_ROWS)
+}
+
+/// The columns of `schema` at `positions`, in that order.
+pub fn project(schema: &Schema, positions: &[usize]) -> Result<SchemaRef> {
+    Ok(Arc::new(schema.project(positions)?))
+}

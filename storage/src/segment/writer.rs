@@ -1,0 +1,116 @@
+//! Writing segments: sorted batches in, synced Parquet files with digest and zone maps out.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use arrow_array::RecordBatch;
+use parquet::arrow::ArrowWriter;
+
+use super::format::SegmentFormat;
+use super::sort::SortedStream;
+use super::zone_map::ZoneMapBuilder;
+use crate::catalog::SegmentMeta;
+use crate::digest::DigestWriter;
+use crate::error::{IoContext, Result};
+use crate::roots::{create_file, sync_file};
+
+/// A delete vector counts rows in 32 bits.
+const SEGMENT_ROWS_MAX: u64 = u32::MAX as u64;
+
+/// A segment that is written and synced, but not yet in its tablet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenSegment {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What the catalog will say of it.
+    pub meta: SegmentMeta,
+}
+
+/// Writes sorted rows as segments of at least `bytes_target` bytes each, but for the last, named `<name>-<n>` in
+/// `directory`. `rows_max` bounds the number of rows. No rows, no segment.
+pub fn write_segments(
+    format: &SegmentFormat,
+    directory: &Path,
+    name: &str,
+    rows: SortedStream,
+    rows_max: u64,
+    bytes_target: u64,
+) -> Result<Vec<WrittenSegment>> {
+    let mut written = Vec::new();
+    let mut current: Option<SegmentWriter> = None;
+    for batch in rows {
+        let batch = batch?;
+        if batch.num_rows() == 0 {
+            continue;
+        }
+        let mut writer = match current.take() {
+            Some(writer) => writer,
+            None => {
+                SegmentWriter::create(format, directory.join(format!("{name}-{}", written.len())), rows_max, &batch)?
+            }
+        };
+        writer.write(&batch)?;
+        if writer.is_full(bytes_target) {
+            written.push(writer.finish()?);
+        } else {
+            current = Some(writer);
+        }
+    }
+    if let Some(writer) = current {
+        written.push(writer.finish()?);
+    }
+    Ok(written)
+}
+
+/// Writes sorted rows as one run: a file that only this process reads again. It is not synced.
+pub fn write_run(format: &SegmentFormat, path: &Path, rows: SortedStream) -> Result<u64> {
+    let file = create_file(path)?;
+    let mut writer = ArrowWriter::try_new(file, format.schema().clone(), Some(format.run_properties()))?;
+    for batch in rows {
+        writer.write(&batch?)?;
+    }
+    writer.close()?;
+    Ok(fs::metadata(path).at("measure", path)?.len())
+}
+
+struct SegmentWriter {
+    path: PathBuf,
+    writer: ArrowWriter<DigestWriter<File>>,
+    zone_maps: ZoneMapBuilder,
+    rows: u64,
+}
+
+impl SegmentWriter {
+    fn create(format: &SegmentFormat, path: PathBuf, rows_max: u64, first: &RecordBatch) -> Result<SegmentWriter> {
+        let file = DigestWriter::new(create_file(&path)?);
+        let properties = format.properties(rows_max, first);
+        Ok(SegmentWriter {
+            writer: ArrowWriter::try_new(file, format.schema().clone(), Some(properties))?,
+            zone_maps: ZoneMapBuilder::new(format.definition()),
+            path,
+            rows: 0,
+        })
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.writer.write(batch)?;
+        self.zone_maps.add(batch);
+        self.rows += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    fn is_full(&self, bytes_target: u64) -> bool {
+        let bytes = self.writer.bytes_written() + self.writer.in_progress_size();
+        bytes as u64 >= bytes_target || self.rows + super::sort::OUTPUT_ROWS as u64 > SEGMENT_ROWS_MAX
+    }
+
+    fn finish(self) -> Result<WrittenSegment> {
+        let (file, digest, bytes) = self.writer.into_inner()?.finish();
+        sync_file(&file, &self.path)?;
+        metrics::counter!("ebla_segments_written_total").increment(1);
+        metrics::counter!("ebla_segment_bytes_written_total").increment(bytes);
+        let zone_maps = self.zone_maps.finish();
+        let meta = SegmentMeta { digest, rows: self.rows, bytes, zone_maps, deletes: None };
+        Ok(WrittenSegment { path: self.path, meta })
+    }
+}

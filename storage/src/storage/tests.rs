@@ -1,0 +1,73 @@
+//! Opening, locking, and who shares a snapshot.
+
+mod model;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::clock::{ManualClock, SystemRandom};
+use crate::schema::{Column, ColumnId, DataType, Distribution, KeysType, Partitioning, TableDefinition};
+
+fn definition() -> TableDefinition {
+    TableDefinition {
+        columns: vec![Column {
+            id: ColumnId(1),
+            name: "k".to_owned(),
+            data_type: DataType::Int,
+            nullable: true,
+            key: true,
+            aggregation: None,
+            default: None,
+            auto_increment: false,
+            comment: String::new(),
+        }],
+        keys_type: KeysType::Duplicate,
+        sort_key: vec![ColumnId(1)],
+        partitioning: Partitioning::Unpartitioned,
+        distribution: Distribution::Random,
+        buckets: 1,
+        properties: BTreeMap::new(),
+        indexes: Vec::new(),
+        comment: String::new(),
+    }
+}
+
+#[test]
+fn a_second_server_is_told_who_has_the_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let open =
+        || Storage::open(StorageConfig::new(dir.path().join("data")), ManualClock::at(1), Arc::new(SystemRandom));
+    let first = open().unwrap();
+    let error = open().unwrap_err().to_string();
+    assert!(error.contains("is in use by another server"), "{error}");
+    assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+    drop(first);
+    open().unwrap();
+}
+
+#[test]
+fn a_snapshot_is_shared_until_its_table_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = Storage::open(StorageConfig::new(dir.path()), ManualClock::at(1), Arc::new(SystemRandom)).unwrap();
+    let catalog = storage.catalog();
+    let database = catalog.write(|write| write.create_database("d", &BTreeMap::new())).unwrap();
+    let table = catalog.write(|write| write.create_table(database, "t", &definition(), None)).unwrap();
+    let other = catalog.write(|write| write.create_table(database, "other", &definition(), None)).unwrap();
+
+    let snapshot = storage.table_snapshot("d", "t").unwrap();
+    assert!(Arc::ptr_eq(&snapshot, &storage.table_snapshot("d", "t").unwrap()));
+    catalog.write(|write| write.set_table_definition(other, &definition())).unwrap();
+    catalog.write(|write| write.take_auto_increment(table, 10)).unwrap();
+    assert!(Arc::ptr_eq(&snapshot, &storage.table_snapshot("d", "t").unwrap()));
+    assert!(Arc::ptr_eq(&snapshot, &storage.table_snapshot_by_id(table).unwrap()));
+
+    let row = snapshot.table().clone();
+    catalog.write(|write| write.rename_table(&row, "u")).unwrap();
+    assert!(storage.table_snapshot("d", "t").is_err());
+    let renamed = storage.table_snapshot("d", "u").unwrap();
+    assert_eq!(renamed.table().name, "u");
+    catalog.write(|write| write.rename_database(database, "e")).unwrap();
+    assert_eq!(storage.table_snapshot("e", "u").unwrap().database(), "e");
+    assert!(storage.table_snapshot("d", "u").is_err());
+}
