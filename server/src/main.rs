@@ -1,1 +1,103 @@
-fn main() {}
+//! The `ebla` program: reads its options, sets up logs and metrics, runs a server until it is told to stop.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use ebla_server::config::{Config, LogFormat, Options};
+use ebla_server::server::Server;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// A MySQL-wire OLAP database whose backups are first-class.
+#[derive(Debug, Parser)]
+#[command(name = "ebla", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a server
+    Serve(Box<Serve>),
+    /// Tell the whole story on this machine: load, back up to an embedded S3, drop, restore, compare
+    Quickstart(ebla_server::quickstart::Arguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct Serve {
+    /// TOML file with any of the options below
+    #[arg(long, env = "EBLA_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    options: Options,
+}
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(serve) => run_server(*serve),
+        Command::Quickstart(arguments) => ebla_server::quickstart::run(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ebla: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_server(serve: Serve) -> Result<(), AnyError> {
+    let from_file = serve.config.as_deref().map(Options::from_file).transpose()?.unwrap_or_default();
+    let config = serve.options.or(from_file).resolve()?;
+    set_up_logs(&config)?;
+    let metrics = set_up_metrics()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let bound = Server::bind(config).await?;
+        let shutdown = CancellationToken::new();
+        stop_on_signals(shutdown.clone())?;
+        bound.serve(metrics, shutdown).await?;
+        Ok(())
+    })
+}
+
+fn set_up_logs(config: &Config) -> Result<(), AnyError> {
+    let filter = EnvFilter::try_new(&config.log)
+        .map_err(|error| format!("log is '{}', which is not understood: {error}", config.log))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}
+
+fn set_up_metrics() -> Result<PrometheusHandle, AnyError> {
+    Ok(PrometheusBuilder::new().install_recorder()?)
+}
+
+/// SIGTERM and SIGINT ask for an orderly stop; a second one ends the process at once.
+fn stop_on_signals(shutdown: CancellationToken) -> Result<(), AnyError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
+        };
+        let name = next().await;
+        tracing::info!(signal = name, "stopping; once more stops at once");
+        shutdown.cancel();
+        next().await;
+        std::process::exit(130);
+    });
+    Ok(())
+}

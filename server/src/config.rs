@@ -1,0 +1,231 @@
+//! What a server is told at its start: command line over environment over file over default.
+//!
+//! Every option has one name in three spellings: `--mysql-addr`, `EBLA_MYSQL_ADDR`, and `mysql_addr` in the TOML file.
+//! A file with an unknown key is refused, so that a typing mistake does not pass for a setting.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+
+/// Options as they are given: each may be absent.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Directory of the catalog, and of the tables unless storage roots say otherwise
+    #[arg(long, env = "EBLA_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address MySQL clients connect to; port 0 takes a free one
+    #[arg(long, env = "EBLA_MYSQL_ADDR")]
+    pub mysql_addr: Option<SocketAddr>,
+    /// Address of Stream Load, health and metrics
+    #[arg(long, env = "EBLA_HTTP_ADDR")]
+    pub http_addr: Option<SocketAddr>,
+    /// Directories for tables, one a disk, comma separated; replicas of a tablet lie on different ones
+    #[arg(long, env = "EBLA_STORAGE_ROOTS", value_delimiter = ',')]
+    pub storage_roots: Option<Vec<PathBuf>>,
+    /// Most connections at a time
+    #[arg(long, env = "EBLA_MAX_CONNECTIONS")]
+    pub max_connections: Option<usize>,
+    /// Largest statement, in bytes
+    #[arg(long, env = "EBLA_MAX_ALLOWED_PACKET")]
+    pub max_allowed_packet: Option<usize>,
+    /// Memory that queries may use together, in bytes; beyond it they spill to disk
+    #[arg(long, env = "EBLA_QUERY_MEMORY_LIMIT")]
+    pub query_memory_limit: Option<usize>,
+    /// Memory that loads may use together, in bytes
+    #[arg(long, env = "EBLA_LOAD_MEMORY_LIMIT")]
+    pub load_memory_limit: Option<usize>,
+    /// Backup and restore jobs that may run at a time, each in a database of its own
+    #[arg(long, env = "EBLA_MAX_CONCURRENT_JOBS")]
+    pub max_concurrent_jobs: Option<usize>,
+    /// Bytes per second that all backups may upload together; 0 is unlimited
+    #[arg(long, env = "EBLA_MAX_BACKUP_BANDWIDTH")]
+    pub max_backup_bandwidth: Option<u64>,
+    /// Form of the log
+    #[arg(long, env = "EBLA_LOG_FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// What is logged: a level, or directives such as `info,ebla_storage=debug`
+    #[arg(long, env = "EBLA_LOG")]
+    pub log: Option<String>,
+    /// Give root an empty password at the first start; refused unless all addresses are loopback
+    #[arg(long, env = "EBLA_INITIALIZE_INSECURE", num_args = 0..=1, default_missing_value = "true")]
+    pub initialize_insecure: Option<bool>,
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Options with their defaults filled in and checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// See [`Options::data_dir`].
+    pub data_dir: PathBuf,
+    /// See [`Options::mysql_addr`].
+    pub mysql_addr: SocketAddr,
+    /// See [`Options::http_addr`].
+    pub http_addr: SocketAddr,
+    /// See [`Options::storage_roots`].
+    pub storage_roots: Vec<PathBuf>,
+    /// See [`Options::max_connections`].
+    pub max_connections: usize,
+    /// See [`Options::max_allowed_packet`].
+    pub max_allowed_packet: usize,
+    /// See [`Options::query_memory_limit`].
+    pub query_memory_limit: usize,
+    /// See [`Options::load_memory_limit`].
+    pub load_memory_limit: usize,
+    /// See [`Options::max_concurrent_jobs`].
+    pub max_concurrent_jobs: usize,
+    /// See [`Options::max_backup_bandwidth`]; `None` is unlimited.
+    pub max_backup_bandwidth: Option<u64>,
+    /// See [`Options::log_format`].
+    pub log_format: LogFormat,
+    /// See [`Options::log`].
+    pub log: String,
+    /// See [`Options::initialize_insecure`].
+    pub initialize_insecure: bool,
+}
+
+/// A configuration that cannot be used; the text says what to change.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+
+impl Options {
+    /// Reads a TOML file.
+    pub fn from_file(path: &Path) -> Result<Options, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError(format!("cannot read configuration {}: {error}", path.display())))?;
+        toml::from_str(&text)
+            .map_err(|error| ConfigError(format!("configuration {} is wrong: {error}", path.display())))
+    }
+
+    /// These options, and `other`'s where these say nothing.
+    pub fn or(self, other: Options) -> Options {
+        Options {
+            data_dir: self.data_dir.or(other.data_dir),
+            mysql_addr: self.mysql_addr.or(other.mysql_addr),
+            http_addr: self.http_addr.or(other.http_addr),
+            storage_roots: self.storage_roots.or(other.storage_roots),
+            max_connections: self.max_connections.or(other.max_connections),
+            max_allowed_packet: self.max_allowed_packet.or(other.max_allowed_packet),
+            query_memory_limit: self.query_memory_limit.or(other.query_memory_limit),
+            load_memory_limit: self.load_memory_limit.or(other.load_memory_limit),
+            max_concurrent_jobs: self.max_concurrent_jobs.or(other.max_concurrent_jobs),
+            max_backup_bandwidth: self.max_backup_bandwidth.or(other.max_backup_bandwidth),
+            log_format: self.log_format.or(other.log_format),
+            log: self.log.or(other.log),
+            initialize_insecure: self.initialize_insecure.or(other.initialize_insecure),
+        }
+    }
+
+    /// Fills in the defaults and checks what can be checked without touching the disk.
+    pub fn resolve(self) -> Result<Config, ConfigError> {
+        let data_dir = self.data_dir.ok_or_else(|| {
+            ConfigError("no data directory: give --data-dir, EBLA_DATA_DIR or data_dir in the file".to_owned())
+        })?;
+        let config = Config {
+            mysql_addr: self.mysql_addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9030))),
+            http_addr: self.http_addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8030))),
+            storage_roots: self.storage_roots.unwrap_or_else(|| vec![data_dir.join("storage")]),
+            max_connections: self.max_connections.unwrap_or(1024),
+            max_allowed_packet: self.max_allowed_packet.unwrap_or(64 * MIB),
+            query_memory_limit: self.query_memory_limit.unwrap_or(2 * GIB),
+            load_memory_limit: self.load_memory_limit.unwrap_or(GIB),
+            max_concurrent_jobs: self.max_concurrent_jobs.unwrap_or(4),
+            max_backup_bandwidth: self.max_backup_bandwidth.filter(|limit| *limit > 0),
+            log_format: self.log_format.unwrap_or_default(),
+            log: self.log.unwrap_or_else(|| "info".to_owned()),
+            initialize_insecure: self.initialize_insecure.unwrap_or(false),
+            data_dir,
+        };
+        config.check()?;
+        Ok(config)
+    }
+}
+
+impl Config {
+    fn check(&self) -> Result<(), ConfigError> {
+        let loopback = self.mysql_addr.ip().is_loopback() && self.http_addr.ip().is_loopback();
+        if self.initialize_insecure && !loopback {
+            return Err(ConfigError(
+                "--initialize-insecure gives root an empty password, which is refused while an address is not \
+                 loopback: set EBLA_ROOT_PASSWORD instead"
+                    .to_owned(),
+            ));
+        }
+        let positive = [
+            ("max_connections", self.max_connections),
+            ("max_concurrent_jobs", self.max_concurrent_jobs),
+            ("storage_roots", self.storage_roots.len()),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(ConfigError(format!("{name} is 0: it must be at least 1")));
+        }
+        let floors = [
+            ("max_allowed_packet", self.max_allowed_packet, MIB),
+            ("query_memory_limit", self.query_memory_limit, 64 * MIB),
+            ("load_memory_limit", self.load_memory_limit, 64 * MIB),
+        ];
+        match floors.iter().find(|(_, value, floor)| value < floor) {
+            Some((name, value, floor)) => {
+                Err(ConfigError(format!("{name} is {value} bytes: it must be at least {floor}")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(text: &str) -> Result<Config, String> {
+        let options: Options = toml::from_str(text).map_err(|error| error.to_string())?;
+        options.resolve().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_listen_on_loopback() {
+        let config = options("data_dir = 'd'").expect("a data directory is enough");
+        assert_eq!(config.mysql_addr.to_string(), "127.0.0.1:9030");
+        assert_eq!(config.http_addr.to_string(), "127.0.0.1:8030");
+        assert_eq!(config.storage_roots, [PathBuf::from("d/storage")]);
+    }
+
+    #[test]
+    fn mistakes_are_refused_with_their_name() {
+        for (text, expected) in [
+            ("", "no data directory"),
+            ("data_dir = 'd'\nmysql_port = 1", "mysql_port"),
+            ("data_dir = 'd'\nmax_connections = 0", "max_connections is 0"),
+            ("data_dir = 'd'\nquery_memory_limit = 5", "query_memory_limit is 5 bytes"),
+            ("data_dir = 'd'\nmysql_addr = '0.0.0.0:9030'\ninitialize_insecure = true", "EBLA_ROOT_PASSWORD"),
+        ] {
+            let error = options(text).expect_err(text);
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_comes_first_wins() {
+        let first = Options { max_connections: Some(1), ..Options::default() };
+        let second = Options { max_connections: Some(2), data_dir: Some("d".into()), ..Options::default() };
+        let config = first.or(second).resolve().expect("both together are complete");
+        assert_eq!(config.max_connections, 1);
+        assert_eq!(config.data_dir, PathBuf::from("d"));
+    }
+}

@@ -1,0 +1,169 @@
+//! The one map from everything that can go wrong to what a client reads: MySQL code, SQLSTATE, text.
+//!
+//! Inside, errors are rich and typed where they arise; here they become few kinds, each of which tells the user what to
+//! do next. Texts keep the phrases that StarRocks's users and their scripts look for. No text holds a secret.
+
+use ebla_protocol::sql::{SyntaxError, SyntaxErrorKind};
+use ebla_protocol::wire::WireError;
+use ebla_storage::error::Noun;
+
+use crate::query::QueryError;
+
+/// The result of running a statement.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with a statement.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is not in the grammar, or is refused whatever the catalog holds.
+    #[error("{0}")]
+    Syntax(#[from] SyntaxError),
+    /// A query failed.
+    #[error("{0}")]
+    Query(#[from] QueryError),
+    /// Storage refused.
+    #[error("{0}")]
+    Storage(#[from] ebla_storage::Error),
+    /// A table definition, a property or an expression makes no sense; found before anything was done.
+    #[error("Getting analyzing error. Detail message: {0}.")]
+    Analysis(String),
+    /// The statement is sound but cannot be done; nothing was changed.
+    #[error("{0}")]
+    Refused(String),
+    /// A privilege is missing.
+    #[error("{0}")]
+    AccessDenied(String),
+    /// The database is not there.
+    #[error("Unknown database '{0}'")]
+    UnknownDatabase(String),
+    /// The table is not there.
+    #[error("Unknown table '{0}'")]
+    UnknownTable(String),
+    /// No database was named and none is in use.
+    #[error("No database selected")]
+    NoDatabase,
+    /// Known to StarRocks, not done here yet.
+    #[error("{0} is not supported yet")]
+    NotYet(String),
+    /// A value a variable cannot take.
+    #[error("Variable '{name}' can't be set to the value of '{value}'")]
+    BadVariableValue {
+        /// The variable.
+        name: String,
+        /// The value.
+        value: String,
+    },
+    /// A variable that is not there.
+    #[error("Unknown system variable '{0}'")]
+    UnknownVariable(String),
+    /// KILL names a connection that is not there.
+    #[error("Unknown thread id: {0}")]
+    UnknownThread(u64),
+    /// A configuration item that is not there or cannot change while running.
+    #[error("{0}")]
+    Config(String),
+    /// The statement was stopped by KILL QUERY or its timeout.
+    #[error("{0}")]
+    Interrupted(String),
+    /// A name that does not follow the rules for its kind.
+    #[error("{0}")]
+    BadName(String),
+    /// A fault of the server.
+    #[error("Internal error: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// A statement whose meaning is wrong. The text has no full stop at its end.
+    pub fn analysis(text: impl Into<String>) -> Self {
+        Error::Analysis(text.into())
+    }
+
+    /// A statement that cannot be done now.
+    pub fn refused(text: impl Into<String>) -> Self {
+        Error::Refused(text.into())
+    }
+
+    /// A feature that comes later.
+    pub fn not_yet(what: impl Into<String>) -> Self {
+        Error::NotYet(what.into())
+    }
+
+    /// Code and SQLSTATE as clients know them.
+    fn code(&self) -> (u16, &'static [u8; 5]) {
+        match self {
+            Error::Syntax(error) => match error.kind {
+                SyntaxErrorKind::Syntax => (1064, b"42000"),
+                SyntaxErrorKind::Analysis => (5064, b"42000"),
+            },
+            Error::Query(error) => query_code(error),
+            Error::Storage(error) => storage_code(error),
+            Error::Analysis(_) | Error::Refused(_) => (5064, b"42000"),
+            Error::AccessDenied(_) => (5203, b"42000"),
+            Error::UnknownDatabase(_) => (5501, b"3F000"),
+            Error::UnknownTable(_) => (5502, b"42602"),
+            Error::NoDatabase => (1046, b"3D000"),
+            Error::NotYet(_) => (1235, b"42000"),
+            Error::BadVariableValue { .. } => (1231, b"42000"),
+            Error::UnknownVariable(_) => (1193, b"HY000"),
+            Error::UnknownThread(_) => (1094, b"HY000"),
+            Error::Config(_) => (5102, b"F0000"),
+            Error::Interrupted(_) => (1317, b"70100"),
+            Error::BadName(_) => (5063, b"42000"),
+            Error::Internal(_) => (1105, b"HY000"),
+        }
+    }
+}
+
+fn query_code(error: &QueryError) -> (u16, &'static [u8; 5]) {
+    match error {
+        QueryError::UnknownDatabase(_) => (5501, b"3F000"),
+        QueryError::UnknownTable(_) => (5502, b"42602"),
+        QueryError::UnknownColumn { .. } => (1054, b"42S22"),
+        QueryError::UnknownFunction(_) => (1305, b"42000"),
+        QueryError::UnknownVariable(_) => (1193, b"HY000"),
+        QueryError::NotGrouped(_) => (1055, b"42000"),
+        QueryError::NoDatabase => (1046, b"3D000"),
+        QueryError::Unsupported(_) => (1235, b"42000"),
+        QueryError::Semantic(_) => (1064, b"42000"),
+        QueryError::AccessDenied(_) => (5203, b"42000"),
+        QueryError::OutOfMemory(_) => (1038, b"HY001"),
+        QueryError::Cancelled => (1317, b"70100"),
+        QueryError::Corrupt(_) => (1194, b"HY000"),
+        QueryError::Internal(_) => (1105, b"HY000"),
+    }
+}
+
+fn storage_code(error: &ebla_storage::Error) -> (u16, &'static [u8; 5]) {
+    use ebla_storage::Error as Storage;
+    match error {
+        Storage::NotFound { noun, .. } => match noun {
+            Noun::Database => (5501, b"3F000"),
+            Noun::Table => (5502, b"42602"),
+            Noun::Partition => (1567, b"HY000"),
+            Noun::Column => (1054, b"42S22"),
+            _ => (5064, b"42000"),
+        },
+        Storage::AlreadyExists { noun, .. } => match noun {
+            Noun::Database => (1007, b"HY000"),
+            Noun::Table => (1050, b"42S01"),
+            Noun::Partition => (1517, b"HY000"),
+            _ => (5064, b"42000"),
+        },
+        Storage::Cancelled => (1317, b"70100"),
+        Storage::Corrupt { .. } => (1194, b"HY000"),
+        Storage::Io { .. } => (1030, b"HY000"),
+        Storage::Catalog(_) | Storage::Migration(_) | Storage::Stored(_) | Storage::Internal(_) => (1105, b"HY000"),
+        _ => (5064, b"42000"),
+    }
+}
+
+impl From<Error> for WireError {
+    fn from(error: Error) -> Self {
+        let (code, sqlstate) = error.code();
+        if code == 1105 {
+            tracing::error!(%error, "statement failed inside the server");
+        }
+        WireError::new(code, *sqlstate, error.to_string())
+    }
+}

@@ -1,0 +1,323 @@
+//! The query engine: one per server, shared by all connections.
+//!
+//! It owns what is scarce: the memory that queries may use together, the directory they spill to, and the threads they
+//! run on, which are not the threads that serve sockets. A statement costs a plan, nothing more: functions, rules and
+//! options are set up once.
+//!
+//! Order of events: [`QueryEngine::plan`] rewrites, binds and types a query (it touches no file);
+//! [`QueryEngine::execute`] optimises it, prunes, and starts it; the stream delivers batches. Dropping the stream stops
+//! the work at the next batch boundary of every operator.
+
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::config::ConfigOptions;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::registry::FunctionRegistry as _;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::{SessionState, SessionStateDefaults};
+use datafusion::logical_expr::planner::ExprPlanner;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::planner::SqlToRel;
+use sqlparser::ast::{Query, Statement};
+
+use super::binder::Binder;
+use super::coerce::MySqlCoercion;
+use super::context::{StatementContext, VariableScope};
+use super::error::QueryError;
+use super::functions;
+use super::interrupt::{self, Interrupt};
+use super::operators::MySqlOperators;
+use super::rewrite::{self, FunctionNames, Grouping};
+use super::scan::Reports;
+use super::stream::{QueryStream, output_type};
+use super::value::Value;
+
+/// Rows in a batch.
+const BATCH_ROWS: usize = 8192;
+/// Parquet footers kept in memory, so that a hot table's files are opened without reading their ends again.
+const FOOTER_CACHE_BYTES: usize = 128 * 1024 * 1024;
+/// How many of the largest memory users an out-of-memory error looks at.
+const MEMORY_CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::new(3).expect("3 is not zero");
+/// The part of each thread's memory that a sort keeps for merging is one in so many.
+const MERGE_SHARE: usize = 16;
+/// Files smaller than this are not split between threads.
+const SPLIT_BYTES_MIN: usize = 4 * 1024 * 1024;
+
+/// What the engine may use.
+#[derive(Debug, Clone)]
+pub struct QueryConfig {
+    /// Memory of all queries together.
+    pub memory_bytes: usize,
+    /// Where they spill to.
+    pub spill_dir: PathBuf,
+    /// How much they may spill.
+    pub spill_bytes_max: u64,
+    /// Threads, and the partitions a plan is split into.
+    pub threads: usize,
+}
+
+/// Plans and runs queries.
+pub struct QueryEngine {
+    state: Arc<SessionState>,
+    planners: Vec<Arc<dyn ExprPlanner>>,
+    names: FunctionNames,
+    /// `None` only while dropping.
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+/// A query that is bound and typed, ready to run.
+#[derive(Clone)]
+pub struct PlannedQuery {
+    pub(super) logical: LogicalPlan,
+    pub(super) reports: Reports,
+    columns: SchemaRef,
+    tables: Vec<(String, String)>,
+}
+
+impl PlannedQuery {
+    /// The result's columns: headers as the user shall see them, and types as batches will have them. A field's
+    /// metadata may carry `ebla.mysql_type`.
+    pub fn columns(&self) -> &SchemaRef {
+        &self.columns
+    }
+
+    /// The tables it reads, as (database, table).
+    pub fn tables(&self) -> &[(String, String)] {
+        &self.tables
+    }
+}
+
+/// What a prepared statement will answer.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// The result's columns. What depends on a parameter alone has type NULL.
+    pub columns: SchemaRef,
+    /// How many `?` there are.
+    pub parameters: usize,
+}
+
+impl QueryEngine {
+    /// Starts the engine: makes the spill directory and the threads.
+    pub fn new(config: &QueryConfig) -> Result<Self, QueryError> {
+        std::fs::create_dir_all(&config.spill_dir).map_err(|error| {
+            QueryError::Internal(format!("create spill directory {}: {error}", config.spill_dir.display()))
+        })?;
+        let threads = config.threads.max(1);
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![config.spill_dir.clone()]))
+            .with_max_temp_directory_size(config.spill_bytes_max);
+        let pool = TrackConsumersPool::new(FairSpillPool::new(config.memory_bytes), MEMORY_CONSUMERS_NAMED);
+        let env = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .with_disk_manager_builder(disk)
+            .with_metadata_cache_limit(FOOTER_CACHE_BYTES)
+            .build_arc()?;
+        let mut state = SessionStateBuilder::new()
+            .with_config(SessionConfig::from(options(threads, config.memory_bytes)))
+            .with_runtime_env(env)
+            .with_default_features()
+            .with_analyzer_rules(vec![
+                Arc::new(ResolveGroupingFunction::new()),
+                Arc::new(MySqlCoercion),
+                Arc::new(TypeCoercion::new()),
+            ])
+            .build();
+        for function in functions::scalars() {
+            state.register_udf(function)?;
+        }
+        for function in functions::aggregates() {
+            state.register_udaf(function)?;
+        }
+        let names: HashSet<String> = state
+            .scalar_functions()
+            .keys()
+            .chain(state.aggregate_functions().keys())
+            .chain(state.window_functions().keys())
+            .chain(state.higher_order_functions().keys())
+            .cloned()
+            .chain(["unnest", "map", "make_map"].map(str::to_owned))
+            .collect();
+        let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(MySqlOperators::new())];
+        planners.extend(SessionStateDefaults::default_expr_planners());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("ebla-query")
+            .enable_all()
+            .build()
+            .map_err(|error| QueryError::Internal(format!("start query threads: {error}")))?;
+        Ok(Self { state: Arc::new(state), planners, names, runtime: Some(runtime) })
+    }
+
+    /// Plans a query. No file is touched; the catalog is asked for each table once.
+    pub fn plan(&self, query: &Query, context: &StatementContext) -> Result<PlannedQuery, QueryError> {
+        let planned = self.plan_grouping(query, Grouping::Full, context);
+        if matches!(&planned, Err(QueryError::NotGrouped(_))) && !full_group_by(context) {
+            return self.plan_grouping(query, Grouping::Relaxed, context);
+        }
+        planned
+    }
+
+    fn plan_grouping(
+        &self,
+        query: &Query,
+        grouping: Grouping,
+        context: &StatementContext,
+    ) -> Result<PlannedQuery, QueryError> {
+        let mut query = query.clone();
+        let unlimited = query.limit_clause.is_none() && query.fetch.is_none();
+        let headers = rewrite::rewrite_query(&mut query, grouping, context, &self.names)?;
+        let reports = Reports::default();
+        let binder = self.binder(context, &reports);
+        let statement = Statement::Query(Box::new(query));
+        let mut logical = SqlToRel::new(&binder).sql_statement_to_plan(statement)?;
+        // Analysed at once: types are final only now, and what cannot be typed shall fail here.
+        logical = self.state.analyzer().execute_and_check(logical, self.state.config_options(), |_, _| {})?;
+        if let Some(limit) = context.select_limit.filter(|_| unlimited) {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            logical = LogicalPlanBuilder::from(logical).limit(0, Some(limit))?.build()?;
+        }
+        let columns: Vec<Field> = logical
+            .schema()
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(index, field)| {
+                Field::new(headers.of(index, field), output_type(field.data_type()), true)
+                    .with_metadata(field.metadata().clone())
+            })
+            .collect();
+        Ok(PlannedQuery { columns: Arc::new(Schema::new(columns)), tables: binder.tables(), logical, reports })
+    }
+
+    /// Plans a query whose parameters are given.
+    pub fn plan_with(
+        &self,
+        query: &Query,
+        parameters: &[Value],
+        context: &StatementContext,
+    ) -> Result<PlannedQuery, QueryError> {
+        let mut query = query.clone();
+        rewrite::bind(&mut query, parameters)?;
+        self.plan(&query, context)
+    }
+
+    /// What a query with `?` in it will answer.
+    pub fn describe(&self, query: &Query, context: &StatementContext) -> Result<Description, QueryError> {
+        let parameters = rewrite::count_placeholders(query);
+        let mut bound = query.clone();
+        rewrite::bind(&mut bound, &vec![Value::Null; parameters])?;
+        let planned = self.plan(&bound, context)?;
+        Ok(Description { columns: planned.columns, parameters })
+    }
+
+    /// Starts a query. Errors of optimising and pruning come at once, those of reading through the stream.
+    pub async fn execute(&self, planned: PlannedQuery) -> Result<QueryStream, QueryError> {
+        let state = Arc::clone(&self.state);
+        let PlannedQuery { logical, columns, .. } = planned;
+        let interrupt = Interrupt::default();
+        let watching = interrupt.clone();
+        let task = self.runtime()?.spawn(async move {
+            let plan = physical_plan(&state, &logical).await?;
+            let plan = interrupt::watch(plan, &watching)?;
+            let stream = datafusion::physical_plan::execute_stream(plan, state.task_ctx())?;
+            Ok::<_, QueryError>(stream)
+        });
+        // Aborted with the caller: planning may read footers of many files.
+        let stream = AbortOnDrop(task).join().await?;
+        Ok(QueryStream::start(self.runtime()?, stream, columns, interrupt))
+    }
+
+    pub(super) fn binder<'a>(&'a self, context: &'a StatementContext, reports: &Reports) -> Binder<'a> {
+        Binder::new(context, &self.state, &self.planners, Arc::clone(reports))
+    }
+
+    pub(super) fn state(&self) -> &Arc<SessionState> {
+        &self.state
+    }
+
+    pub(super) fn names(&self) -> &FunctionNames {
+        &self.names
+    }
+
+    pub(super) fn runtime(&self) -> Result<&tokio::runtime::Handle, QueryError> {
+        self.runtime.as_ref().map(tokio::runtime::Runtime::handle).ok_or(QueryError::Cancelled)
+    }
+}
+
+impl std::fmt::Debug for QueryEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QueryEngine").finish_non_exhaustive()
+    }
+}
+
+impl Drop for QueryEngine {
+    fn drop(&mut self) {
+        // Dropping a runtime waits for its threads, which is not allowed where futures run.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// From an analysed plan to one that runs.
+pub(super) async fn physical_plan(
+    state: &SessionState,
+    logical: &LogicalPlan,
+) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
+    let optimized = state.optimizer().optimize(logical.clone(), state, |_, _| {})?;
+    Ok(state.query_planner().create_physical_plan(&optimized, state).await?)
+}
+
+/// A task that ends with the one who waits for it.
+pub(super) struct AbortOnDrop<T>(pub(super) tokio::task::JoinHandle<Result<T, QueryError>>);
+
+impl<T> AbortOnDrop<T> {
+    pub(super) async fn join(mut self) -> Result<T, QueryError> {
+        match (&mut self.0).await {
+            Ok(result) => result,
+            Err(error) if error.is_cancelled() => Err(QueryError::Cancelled),
+            Err(error) => Err(QueryError::Internal(format!("query task failed: {error}"))),
+        }
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Whether the session insists on ONLY_FULL_GROUP_BY.
+fn full_group_by(context: &StatementContext) -> bool {
+    let mode = context.variables.system(VariableScope::Session, "sql_mode");
+    mode.is_some_and(|mode| mode.to_string().to_uppercase().contains("ONLY_FULL_GROUP_BY"))
+}
+
+fn options(threads: usize, memory_bytes: usize) -> ConfigOptions {
+    let mut options = ConfigOptions::new();
+    // What a sort keeps back for merging its spilled runs; with little memory it must not be all there is.
+    let merge_bytes = memory_bytes / (MERGE_SHARE * threads);
+    options.execution.sort_spill_reservation_bytes = merge_bytes.min(options.execution.sort_spill_reservation_bytes);
+    options.execution.target_partitions = threads;
+    options.execution.batch_size = BATCH_ROWS;
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    options.execution.parquet.schema_force_view_types = false;
+    options.optimizer.repartition_file_min_size = SPLIT_BYTES_MIN;
+    options.sql_parser.parse_float_as_decimal = true;
+    options.sql_parser.enable_ident_normalization = false;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    // NULL is smaller than everything: first ascending, last descending.
+    options.sql_parser.default_null_ordering = "nulls_min".to_owned();
+    options
+}

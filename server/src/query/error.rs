@@ -1,0 +1,282 @@
+//! What can go wrong with a query, in the few kinds that a caller acts upon.
+//!
+//! Everything the engine below reports is mapped here, once: by variant where the engine has one, by message only
+//! where it has none. Texts speak of tables, columns and memory, never of the engine's inner parts.
+
+use std::sync::Arc;
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use datafusion::parquet::errors::ParquetError;
+
+/// A failed query. Each kind tells the caller what to do: correct the text, free memory, repair a file, report a bug.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum QueryError {
+    /// The database named does not exist.
+    #[error("Unknown database '{0}'")]
+    UnknownDatabase(String),
+    /// The table named does not exist; the text is `database.table` as far as it is known.
+    #[error("Unknown table '{0}'")]
+    UnknownTable(String),
+    /// No relation of the FROM clause has this column.
+    #[error("Column '{column}' cannot be resolved{hint}")]
+    UnknownColumn {
+        /// The column as the statement names it.
+        column: String,
+        /// Empty, or a hint that starts with a separator.
+        hint: String,
+    },
+    /// No function has this name.
+    #[error("No matching function with name: {0}")]
+    UnknownFunction(String),
+    /// No system variable has this name.
+    #[error("Unknown system variable '{0}'")]
+    UnknownVariable(String),
+    /// No database was named and none is in use.
+    #[error("No database selected")]
+    NoDatabase,
+    /// The statement is well formed, but asks for something this server does not do.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The statement makes no sense as it is written.
+    #[error("{0}")]
+    Semantic(String),
+    /// A column of a grouped SELECT is neither grouped nor aggregated.
+    #[error("'{0}' must be an aggregate expression or appear in GROUP BY clause")]
+    NotGrouped(String),
+    /// The user may not do this; the text comes from the statement layer.
+    #[error("{0}")]
+    AccessDenied(String),
+    /// Memory or spill space is used up.
+    #[error("Memory limit exceeded: {0}")]
+    OutOfMemory(String),
+    /// The query was stopped from outside.
+    #[error("Query execution was interrupted")]
+    Cancelled,
+    /// A file that should hold data cannot be read as such.
+    #[error("Corrupt data: {0}")]
+    Corrupt(String),
+    /// Nothing the user can correct; worth a bug report.
+    #[error("Internal error: {0}")]
+    Internal(String),
+}
+
+impl QueryError {
+    /// Carries this error through the engine's own error type; [`From`] takes it out again unchanged.
+    pub(crate) fn wrap(self) -> DataFusionError {
+        DataFusionError::External(Box::new(self))
+    }
+}
+
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> Self {
+        match error {
+            DataFusionError::External(inner) => from_external(inner),
+            DataFusionError::Context(_, inner) => Self::from(*inner),
+            DataFusionError::Diagnostic(_, inner) => Self::from(*inner),
+            DataFusionError::Shared(inner) => from_shared(&inner),
+            DataFusionError::Collection(errors) => errors
+                .into_iter()
+                .next()
+                .map_or_else(|| Self::Internal("empty error collection".to_owned()), Self::from),
+            DataFusionError::SchemaError(error, _) => from_schema(*error),
+            DataFusionError::ResourcesExhausted(text) => Self::OutOfMemory(clean_memory(&text)),
+            DataFusionError::ParquetError(error) => from_parquet(*error),
+            DataFusionError::ArrowError(error, _) => from_arrow(*error),
+            DataFusionError::ObjectStore(error) => match *error {
+                datafusion::object_store::Error::NotFound { path, .. } => {
+                    Self::Corrupt(format!("segment file {path} is missing"))
+                }
+                other => Self::Corrupt(other.to_string()),
+            },
+            DataFusionError::IoError(error) => from_io(&error),
+            DataFusionError::SQL(error, _) => Self::Semantic(error.to_string()),
+            DataFusionError::NotImplemented(text) => Self::Unsupported(format!("Not supported: {}", clean(&text))),
+            DataFusionError::Plan(text) => from_plan(&text),
+            DataFusionError::Configuration(text) => Self::Internal(clean(&text)),
+            DataFusionError::Execution(text) => from_execution(&text),
+            DataFusionError::ExecutionJoin(error) if error.is_cancelled() => Self::Cancelled,
+            DataFusionError::ExecutionJoin(error) => Self::Internal(format!("query task failed: {error}")),
+            DataFusionError::Internal(text) => from_internal(&text),
+            other => Self::Internal(clean(&other.to_string())),
+        }
+    }
+}
+
+impl From<ArrowError> for QueryError {
+    fn from(error: ArrowError) -> Self {
+        from_arrow(error)
+    }
+}
+
+fn from_external(inner: Box<dyn std::error::Error + Send + Sync>) -> QueryError {
+    match inner.downcast::<QueryError>() {
+        Ok(error) => *error,
+        Err(inner) => match inner.downcast::<DataFusionError>() {
+            Ok(error) => QueryError::from(*error),
+            Err(other) => QueryError::Internal(other.to_string()),
+        },
+    }
+}
+
+/// A shared error cannot be taken apart, so its kind is found by looking through the references.
+fn from_shared(error: &Arc<DataFusionError>) -> QueryError {
+    match error.find_root() {
+        DataFusionError::External(inner) => match inner.downcast_ref::<QueryError>() {
+            Some(error) => error.clone(),
+            None => QueryError::Internal(inner.to_string()),
+        },
+        DataFusionError::ResourcesExhausted(text) => QueryError::OutOfMemory(clean_memory(text)),
+        DataFusionError::ParquetError(error) => QueryError::Corrupt(error.to_string()),
+        DataFusionError::ArrowError(error, _) => arrow_text(error),
+        DataFusionError::Execution(text) => from_execution(text),
+        DataFusionError::Plan(text) => from_plan(text),
+        DataFusionError::IoError(error) => from_io(error),
+        other => QueryError::Internal(clean(&other.to_string())),
+    }
+}
+
+fn from_schema(error: SchemaError) -> QueryError {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let column = field.flat_name();
+            let near = valid_fields
+                .iter()
+                .map(|valid| valid.name.clone())
+                .filter(|valid| edit_distance(&field.name, valid) <= field.name.chars().count() / 3)
+                .min_by_key(|valid| edit_distance(&field.name, valid));
+            let hint = near.map_or_else(String::new, |near| format!("; did you mean '{near}'?"));
+            QueryError::UnknownColumn { column, hint }
+        }
+        SchemaError::AmbiguousReference { field } => {
+            QueryError::Semantic(format!("Column '{}' is ambiguous", field.name))
+        }
+        SchemaError::DuplicateQualifiedField { name, qualifier } => {
+            QueryError::Semantic(format!("Not unique table/alias: '{qualifier}' (column '{name}' occurs twice)"))
+        }
+        SchemaError::DuplicateUnqualifiedField { name } => {
+            QueryError::Semantic(format!("Duplicate column name '{name}'"))
+        }
+    }
+}
+
+fn from_parquet(error: ParquetError) -> QueryError {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<DataFusionError>() {
+            Ok(error) => QueryError::from(*error),
+            Err(other) => QueryError::Corrupt(other.to_string()),
+        },
+        ParquetError::ArrowError(text) => from_execution(&text),
+        other => QueryError::Corrupt(other.to_string()),
+    }
+}
+
+fn from_arrow(error: ArrowError) -> QueryError {
+    match error {
+        ArrowError::ExternalError(inner) => from_external(inner),
+        other => arrow_text(&other),
+    }
+}
+
+fn arrow_text(error: &ArrowError) -> QueryError {
+    match error {
+        ArrowError::DivideByZero => QueryError::Semantic("Division by 0".to_owned()),
+        ArrowError::ArithmeticOverflow(text) => QueryError::Semantic(format!("Value is out of range: {text}")),
+        ArrowError::ParquetError(text) => QueryError::Corrupt(text.clone()),
+        ArrowError::MemoryError(text) => QueryError::OutOfMemory(text.clone()),
+        ArrowError::NotYetImplemented(text) => QueryError::Unsupported(format!("Not supported: {text}")),
+        other => from_execution(&other.to_string()),
+    }
+}
+
+fn from_io(error: &std::io::Error) -> QueryError {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            QueryError::OutOfMemory(format!("no space left to spill to: {error}"))
+        }
+        _ => QueryError::Corrupt(error.to_string()),
+    }
+}
+
+fn from_plan(text: &str) -> QueryError {
+    let text = clean(text);
+    if let Some(rest) = text.strip_prefix("Invalid function '") {
+        let name = rest.split('\'').next().unwrap_or(rest);
+        return QueryError::UnknownFunction(name.to_owned());
+    }
+    if text.contains("require unique expression names") {
+        let name = text.split('"').nth(1).unwrap_or("?");
+        return QueryError::Semantic(format!("Duplicate column name '{name}'"));
+    }
+    if text.contains("must appear in the GROUP BY clause") {
+        let column = text.split('"').nth(1).unwrap_or("?");
+        return QueryError::NotGrouped(column.to_owned());
+    }
+    QueryError::Semantic(text)
+}
+
+fn from_execution(text: &str) -> QueryError {
+    let text = clean(text);
+    if text.contains("Resources exhausted") || text.contains("Failed to allocate") {
+        return QueryError::OutOfMemory(clean_memory(&text));
+    }
+    QueryError::Semantic(text)
+}
+
+fn from_internal(text: &str) -> QueryError {
+    let text = clean(text);
+    if text.contains("No functions registered") {
+        return QueryError::Unsupported("unknown function".to_owned());
+    }
+    QueryError::Internal(text)
+}
+
+/// Takes the engine's own phrases off a message.
+fn clean(text: &str) -> String {
+    const PREFIXES: [&str; 12] = [
+        "Error during planning: ",
+        "Execution error: ",
+        "Arrow error: ",
+        "Optimizer rule ",
+        "This feature is not implemented: ",
+        "Schema error: ",
+        "Internal error: ",
+        "External error: ",
+        "Cast error: ",
+        "Parser error: ",
+        "Compute error: ",
+        "Invalid argument error: ",
+    ];
+    let mut text = text.split("\n\nbacktrace:").next().unwrap_or(text);
+    text = text.split("\nThis issue was likely caused by").next().unwrap_or(text);
+    text = text.split(".\nThis issue was likely caused by").next().unwrap_or(text);
+    while let Some(rest) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
+        text = rest;
+    }
+    text.replace("DataFusion", "the engine").trim().to_owned()
+}
+
+/// Keeps of a memory error what an administrator can use: who wanted how much.
+fn clean_memory(text: &str) -> String {
+    let text = clean(text);
+    let text = text.trim_start_matches("Resources exhausted: ");
+    let text = text.split("with top memory consumers").next().unwrap_or(text).trim();
+    format!("{text}; raise the query memory limit or narrow the query")
+}
+
+/// Edits between two short names, for "did you mean".
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut previous = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let substitute = previous + usize::from(ca != *cb);
+            previous = row[j + 1];
+            row[j + 1] = substitute.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,84 @@
+//! GREATEST and LEAST: NULL as soon as one argument is.
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray};
+use datafusion::arrow::compute::kernels::cmp;
+use datafusion::arrow::compute::kernels::zip::zip;
+use datafusion::arrow::compute::{is_not_null, nullif};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::error::Result;
+
+use super::support::{Args, MANY, Returns, Scalar};
+use crate::query::convert::{self, DATETIME};
+
+pub(super) fn functions() -> Vec<Scalar> {
+    vec![
+        Scalar::new("greatest", 1, MANY, Returns::Of(common_type), |args| extreme(args, true)),
+        Scalar::new("least", 1, MANY, Returns::Of(common_type), |args| extreme(args, false)),
+    ]
+}
+
+/// The type in which all arguments can be compared.
+fn common_type(types: &[DataType]) -> DataType {
+    types
+        .iter()
+        .filter(|data_type| !data_type.is_null())
+        .cloned()
+        .reduce(|left, right| wider(&left, &right))
+        .unwrap_or(DataType::Null)
+}
+
+fn wider(left: &DataType, right: &DataType) -> DataType {
+    let number = |data_type: &DataType| convert::is_number(data_type) || *data_type == DataType::Boolean;
+    if left == right {
+        left.clone()
+    } else if convert::is_string(left) || convert::is_string(right) {
+        DataType::Utf8
+    } else if convert::is_temporal(left) && convert::is_temporal(right) {
+        DATETIME
+    } else if number(left) && number(right) {
+        let whole = |data_type: &DataType| data_type.is_integer() || *data_type == DataType::Boolean;
+        if whole(left) && whole(right) {
+            DataType::Int64
+        } else if left.is_floating() || right.is_floating() {
+            DataType::Float64
+        } else {
+            wider_decimal(left, right)
+        }
+    } else {
+        DataType::Utf8
+    }
+}
+
+fn wider_decimal(left: &DataType, right: &DataType) -> DataType {
+    let digits = |data_type: &DataType| match data_type {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            (i16::from(*precision) - i16::from(*scale), *scale)
+        }
+        _ => (19, 0),
+    };
+    let ((left_whole, left_scale), (right_whole, right_scale)) = (digits(left), digits(right));
+    let scale = left_scale.max(right_scale);
+    let precision = left_whole.max(right_whole) + i16::from(scale);
+    match u8::try_from(precision) {
+        Ok(precision) if precision <= 38 => DataType::Decimal128(precision, scale),
+        Ok(precision) if precision <= 76 => DataType::Decimal256(precision, scale),
+        _ => DataType::Float64,
+    }
+}
+
+fn extreme(args: &Args<'_>, greatest: bool) -> Result<ArrayRef> {
+    let mut best = convert::cast(&args.array(0)?, args.return_type())?;
+    for index in 1..args.len() {
+        let next = convert::cast(&args.array(index)?, args.return_type())?;
+        let keep = if greatest { cmp::gt_eq(&best, &next)? } else { cmp::lt_eq(&best, &next)? };
+        // Where either side is NULL the comparison is too, and the result must be.
+        let unknown = not(&is_not_null(&keep)?);
+        let chosen = zip(&keep, &best, &next)?;
+        best = nullif(&chosen, &unknown)?;
+    }
+    Ok(best)
+}
+
+fn not(mask: &BooleanArray) -> BooleanArray {
+    mask.iter().map(|value| value.map(|value| !value)).collect()
+}

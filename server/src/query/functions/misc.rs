@@ -1,0 +1,74 @@
+//! SLEEP and other functions that belong to no family.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{ArrayRef, BooleanArray};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::error::Result;
+use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+
+use super::support::Scalar;
+use crate::query::convert;
+use crate::query::error::QueryError;
+
+/// The longest one row may sleep.
+const SLEEP_SECONDS_MAX: f64 = 86_400.0;
+
+pub(super) fn functions() -> Vec<Scalar> {
+    vec![Scalar::text("typeof", 1, 1, |args| {
+        let name = args.data_type(0).to_string().to_lowercase();
+        Ok(args.build_strings(|_, out| {
+            out.push_str(&name);
+            Some(())
+        }))
+    })]
+}
+
+/// SLEEP(seconds): waits once a row, without holding a thread, and answers TRUE. Dropping the query ends the wait.
+pub(super) fn sleep() -> Arc<ScalarUDF> {
+    Arc::new(
+        AsyncScalarUDF::new(Arc::new(Sleep { signature: Signature::any(1, Volatility::Volatile) })).into_scalar_udf(),
+    )
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Sleep {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Sleep {
+    fn name(&self) -> &str {
+        "sleep"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Boolean)
+    }
+
+    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Err(QueryError::Unsupported("SLEEP cannot be used here".to_owned()).wrap())
+    }
+}
+
+#[async_trait]
+impl AsyncScalarUDFImpl for Sleep {
+    async fn invoke_async_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = args.number_rows;
+        let waits = match args.args.first() {
+            Some(value) => convert::to_doubles(&value.to_array(rows)?)?,
+            None => return Err(QueryError::Semantic("SLEEP takes 1 argument".to_owned()).wrap()),
+        };
+        let seconds: Vec<f64> = waits.iter().map(|wait| wait.unwrap_or(0.0).clamp(0.0, SLEEP_SECONDS_MAX)).collect();
+        for wait in seconds {
+            tokio::time::sleep(Duration::from_secs_f64(wait)).await;
+        }
+        Ok(ColumnarValue::Array(Arc::new(BooleanArray::from(vec![true; rows])) as ArrayRef))
+    }
+}

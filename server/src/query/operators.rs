@@ -1,0 +1,198 @@
+//! Operators as MySQL means them, decided while planning, when the types of both sides are known.
+//!
+//! Arithmetic on integers is BIGINT, `/` on integers DOUBLE, on decimals DECIMAL; a division by zero is NULL. Texts,
+//! dates and booleans count as the numbers they read as. AND, OR, NOT and XOR take any value for its truth. Comparisons
+//! are `coerce`'s.
+//!
+//! The rewriter leaves the operators that are not MySQL's own ([`TRUTH`], ...) in the tree for this planner to find.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::Result;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator, ScalarUDF, TryCast, lit};
+use sqlparser::ast::BinaryOperator;
+
+use super::coerce;
+use super::convert;
+use super::error::QueryError;
+use super::functions;
+
+/// Operator of the rewriter: the truth of the left side; the right side is ignored.
+pub(crate) const TRUTH: &str = "ebla_truth";
+
+/// Plans binary operators.
+#[derive(Debug)]
+pub(crate) struct MySqlOperators {
+    divide: Arc<ScalarUDF>,
+    integer_divide: Arc<ScalarUDF>,
+    modulo: Arc<ScalarUDF>,
+    to_number: Arc<ScalarUDF>,
+    json_query: Arc<ScalarUDF>,
+    json_string: Arc<ScalarUDF>,
+    shift_left: Arc<ScalarUDF>,
+    shift_right: Arc<ScalarUDF>,
+}
+
+impl MySqlOperators {
+    pub(crate) fn new() -> Self {
+        Self {
+            divide: functions::arithmetic::divide(),
+            integer_divide: functions::arithmetic::integer_divide(),
+            modulo: functions::arithmetic::modulo(),
+            to_number: functions::cast::to_number(),
+            json_query: functions::json::query(),
+            json_string: functions::json::string(),
+            shift_left: functions::bits::shift_left(),
+            shift_right: functions::bits::shift_right(),
+        }
+    }
+}
+
+impl ExprPlanner for MySqlOperators {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let RawBinaryExpr { op, left, right } = expr;
+        let planned = match &op {
+            BinaryOperator::Plus => self.arithmetic(Operator::Plus, left, right, schema)?,
+            BinaryOperator::Minus => self.arithmetic(Operator::Minus, left, right, schema)?,
+            BinaryOperator::Multiply => self.arithmetic(Operator::Multiply, left, right, schema)?,
+            BinaryOperator::Divide => self.call_on_numbers(&self.divide, left, right, schema)?,
+            BinaryOperator::Modulo => self.call_on_numbers(&self.modulo, left, right, schema)?,
+            BinaryOperator::MyIntegerDivide | BinaryOperator::DuckIntegerDivide => {
+                self.call_on_numbers(&self.integer_divide, left, right, schema)?
+            }
+            BinaryOperator::And | BinaryOperator::PGOverlap => logic(Operator::And, left, right, schema)?,
+            BinaryOperator::Or | BinaryOperator::StringConcat => logic(Operator::Or, left, right, schema)?,
+            BinaryOperator::Xor => logic(Operator::NotEq, left, right, schema)?,
+            BinaryOperator::Spaceship => coerce::comparison(left, Operator::IsNotDistinctFrom, right, schema)?,
+            BinaryOperator::BitwiseAnd => self.bits(Operator::BitwiseAnd, left, right, schema)?,
+            BinaryOperator::BitwiseOr => self.bits(Operator::BitwiseOr, left, right, schema)?,
+            BinaryOperator::BitwiseXor | BinaryOperator::PGBitwiseXor => {
+                self.bits(Operator::BitwiseXor, left, right, schema)?
+            }
+            BinaryOperator::PGBitwiseShiftLeft => self.shift_left.call(vec![left, right]),
+            BinaryOperator::PGBitwiseShiftRight => self.shift_right.call(vec![left, right]),
+            BinaryOperator::Arrow => self.json_query.call(vec![left, right]),
+            BinaryOperator::LongArrow => self.json_string.call(vec![left, right]),
+            BinaryOperator::Custom(name) if name == TRUTH => truth(left, schema)?,
+            BinaryOperator::Eq => coerce::comparison(left, Operator::Eq, right, schema)?,
+            BinaryOperator::NotEq => coerce::comparison(left, Operator::NotEq, right, schema)?,
+            BinaryOperator::Lt => coerce::comparison(left, Operator::Lt, right, schema)?,
+            BinaryOperator::LtEq => coerce::comparison(left, Operator::LtEq, right, schema)?,
+            BinaryOperator::Gt => coerce::comparison(left, Operator::Gt, right, schema)?,
+            BinaryOperator::GtEq => coerce::comparison(left, Operator::GtEq, right, schema)?,
+            other => return Err(QueryError::Unsupported(format!("Operator '{other}' is not supported")).wrap()),
+        };
+        Ok(PlannerResult::Planned(planned))
+    }
+}
+
+impl MySqlOperators {
+    /// `+`, `-`, `*`.
+    fn arithmetic(&self, op: Operator, left: Expr, right: Expr, schema: &DFSchema) -> Result<Expr> {
+        let (left, left_type) = self.number(left, schema)?;
+        let (right, right_type) = self.number(right, schema)?;
+        if left_type.is_null() || right_type.is_null() {
+            // NULL has no type of its own; the result takes the other side's.
+            let other = if left_type.is_null() { right_type } else { left_type };
+            let data_type = if other.is_null() { DataType::Int64 } else { other };
+            return Ok(Expr::Literal(ScalarValue::try_from(&data_type)?, None));
+        }
+        let left = tighten(left, &right_type);
+        let right = tighten(right, &left_type);
+        Ok(binary(op, left, right))
+    }
+
+    /// A function of two numbers.
+    fn call_on_numbers(&self, function: &Arc<ScalarUDF>, left: Expr, right: Expr, schema: &DFSchema) -> Result<Expr> {
+        let (left, left_type) = self.number(left, schema)?;
+        let (right, right_type) = self.number(right, schema)?;
+        let left = tighten(left, &right_type);
+        let right = tighten(right, &left_type);
+        Ok(function.call(vec![left, right]))
+    }
+
+    fn bits(&self, op: Operator, left: Expr, right: Expr, schema: &DFSchema) -> Result<Expr> {
+        let as_int = |expr: Expr, data_type: DataType| match data_type {
+            DataType::Int64 => expr,
+            DataType::Null => Expr::Literal(ScalarValue::Int64(None), None),
+            _ => Expr::TryCast(TryCast::new(Box::new(expr), DataType::Int64)),
+        };
+        let (left, left_type) = self.number(left, schema)?;
+        let (right, right_type) = self.number(right, schema)?;
+        Ok(binary(op, as_int(left, left_type), as_int(right, right_type)))
+    }
+
+    /// The expression as BIGINT, DOUBLE or a decimal: the three kinds arithmetic is done in.
+    fn number(&self, expr: Expr, schema: &DFSchema) -> Result<(Expr, DataType)> {
+        let data_type = expr.get_type(schema)?;
+        let target = match &data_type {
+            DataType::Int64 | DataType::Float64 | DataType::Null => return Ok((expr, data_type)),
+            decimal if convert::is_decimal(decimal) => return Ok((expr, data_type)),
+            DataType::Boolean => DataType::Int64,
+            integer if integer.is_integer() => DataType::Int64,
+            float if float.is_floating() => DataType::Float64,
+            text if convert::is_string(text) => {
+                return Ok((self.to_number.call(vec![expr]), DataType::Float64));
+            }
+            date if convert::is_temporal(date) => return Ok((self.to_number.call(vec![expr]), DataType::Int64)),
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+                let text = Expr::TryCast(TryCast::new(Box::new(expr), DataType::Utf8));
+                return Ok((self.to_number.call(vec![text]), DataType::Float64));
+            }
+            other => {
+                return Err(
+                    QueryError::Semantic(format!("Arithmetic on a value of type {other} is not possible")).wrap()
+                );
+            }
+        };
+        let expr = match &expr {
+            Expr::Literal(scalar, _) => match scalar.cast_to(&target) {
+                Ok(scalar) => Expr::Literal(scalar, None),
+                Err(_) => Expr::Cast(Cast::new(Box::new(expr), target.clone())),
+            },
+            _ => Expr::Cast(Cast::new(Box::new(expr), target.clone())),
+        };
+        Ok((expr, target))
+    }
+}
+
+/// An integer literal beside a decimal becomes a decimal of its own few digits, lest BIGINT's 20 digits inflate the
+/// result's precision.
+fn tighten(expr: Expr, other: &DataType) -> Expr {
+    match &expr {
+        Expr::Literal(ScalarValue::Int64(Some(value)), _) if matches!(other, DataType::Decimal128(..)) => {
+            let digits = value.unsigned_abs().checked_ilog10().map_or(1, |log| log + 1);
+            // A BIGINT has at most 19 digits.
+            let precision = u8::try_from(digits).unwrap_or(19);
+            lit(ScalarValue::Decimal128(Some(i128::from(*value)), precision, 0))
+        }
+        _ => expr,
+    }
+}
+
+fn logic(op: Operator, left: Expr, right: Expr, schema: &DFSchema) -> Result<Expr> {
+    Ok(binary(op, truth(left, schema)?, truth(right, schema)?))
+}
+
+/// The value as TRUE, FALSE or NULL.
+pub(crate) fn truth(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let data_type = expr.get_type(schema)?;
+    Ok(match &data_type {
+        DataType::Boolean => expr,
+        DataType::Null => Expr::Literal(ScalarValue::Boolean(None), None),
+        integer if integer.is_integer() => binary(Operator::NotEq, expr, lit(ScalarValue::new_zero(integer)?)),
+        number if convert::is_number(number) => binary(Operator::NotEq, expr, lit(0i64)),
+        text if convert::is_string(text) => functions::cast::function(&DataType::Boolean).call(vec![expr]),
+        date if convert::is_temporal(date) => functions::cast::function(&DataType::Boolean).call(vec![expr]),
+        other => {
+            return Err(QueryError::Semantic(format!("A value of type {other} is neither true nor false")).wrap());
+        }
+    })
+}
+
+fn binary(op: Operator, left: Expr, right: Expr) -> Expr {
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
+}

@@ -1,0 +1,181 @@
+//! From the syntax tree as the user wrote it to one the planner reads the same way.
+//!
+//! The planner below knows neither MySQL's names nor its forms, so one pass over the tree: gives columns lower-case
+//! names (tables keep their case), turns variables and session functions into literals, spells MySQL's own expressions
+//! as functions ([`expr`], [`calls`]), and names every output ([`select`]). What headers the user shall see is noted
+//! before anything is changed.
+//!
+//! Types are not known here; what depends on them is left to `operators` and `coerce`.
+
+mod assignments;
+mod calls;
+mod expr;
+mod grouping;
+mod headers;
+mod names;
+mod select;
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    self, Expr, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, VisitMut, VisitorMut,
+};
+
+pub(crate) use headers::Headers;
+pub(crate) use names::split_partitions;
+
+use super::context::StatementContext;
+use super::error::QueryError;
+
+/// What GROUP BY demands of the other columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grouping {
+    /// ONLY_FULL_GROUP_BY: they are grouped or aggregated.
+    Full,
+    /// Nothing: they show any value of their group.
+    Relaxed,
+}
+
+/// Names of all functions there are, to tell unknown ones early.
+pub(crate) type FunctionNames = HashSet<String>;
+
+/// Rewrites a query in place and answers what its result columns are called.
+pub(crate) fn rewrite_query(
+    query: &mut Query,
+    grouping: Grouping,
+    context: &StatementContext,
+    functions: &FunctionNames,
+) -> Result<Headers, QueryError> {
+    let mut headers = Headers::default();
+    let relations = names::Relations::of(query);
+    headers::name_outputs(&mut query.body, &mut headers);
+    if grouping == Grouping::Relaxed {
+        grouping::relax(query);
+    }
+    let mut rewriter = Rewriter { context, functions, relations, headers: &mut headers };
+    match VisitMut::visit(query, &mut rewriter) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(headers),
+    }
+}
+
+/// Rewrites a lone expression in place: a predicate of DELETE, a value of INSERT, a filter of SHOW.
+pub(crate) fn rewrite_expr(
+    expr: &mut Expr,
+    context: &StatementContext,
+    functions: &FunctionNames,
+) -> Result<(), QueryError> {
+    let mut headers = Headers::default();
+    let mut rewriter = Rewriter { context, functions, relations: names::Relations::default(), headers: &mut headers };
+    match VisitMut::visit(expr, &mut rewriter) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Puts values in the place of `?`, in order; too few or too many are an error.
+pub(crate) fn bind(query: &mut Query, values: &[super::value::Value]) -> Result<(), QueryError> {
+    struct Binder<'a> {
+        values: std::slice::Iter<'a, super::value::Value>,
+    }
+    impl VisitorMut for Binder<'_> {
+        type Break = QueryError;
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<QueryError> {
+            if is_placeholder(expr) {
+                match self.values.next() {
+                    Some(value) => *expr = value.to_ast(),
+                    None => {
+                        return ControlFlow::Break(QueryError::Semantic(
+                            "Incorrect arguments to EXECUTE: too few parameters".to_owned(),
+                        ));
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut binder = Binder { values: values.iter() };
+    if let ControlFlow::Break(error) = VisitMut::visit(query, &mut binder) {
+        return Err(error);
+    }
+    match binder.values.next() {
+        None => Ok(()),
+        Some(_) => Err(QueryError::Semantic("Incorrect arguments to EXECUTE: too many parameters".to_owned())),
+    }
+}
+
+/// How many `?` a query has.
+pub(crate) fn count_placeholders(query: &Query) -> usize {
+    struct Counter(usize);
+    impl ast::Visitor for Counter {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            self.0 += usize::from(is_placeholder(expr));
+            ControlFlow::Continue(())
+        }
+    }
+    let mut counter = Counter(0);
+    let _ = ast::Visit::visit(query, &mut counter);
+    counter.0
+}
+
+fn is_placeholder(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, ast::Value::Placeholder(_)))
+}
+
+struct Rewriter<'a> {
+    context: &'a StatementContext,
+    functions: &'a FunctionNames,
+    relations: names::Relations,
+    headers: &'a mut Headers,
+}
+
+impl VisitorMut for Rewriter<'_> {
+    type Break = QueryError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        names::lower_cte_columns(query, self.headers);
+        select::query_clauses(query);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<QueryError> {
+        headers::name_nested(select, self.headers);
+        for item in &mut select.projection {
+            if let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) = item {
+                self.relations.wildcard(name);
+            }
+        }
+        match select::before(select) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<QueryError> {
+        select::after(select);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<QueryError> {
+        match self.relations.table_factor(factor, self.headers) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<QueryError> {
+        match self.expr(expr) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+/// Whether a set expression reads nothing but values, so that its names are positions.
+fn is_values(body: &SetExpr) -> bool {
+    matches!(body, SetExpr::Values(_))
+}

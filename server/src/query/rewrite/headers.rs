@@ -1,0 +1,165 @@
+//! What result columns are called: inside the planner, and in front of the user.
+//!
+//! Inside, names are lower case and unique. In front of the user stands what the user wrote: the alias, else the text
+//! of the expression; under `*` the name each column was defined with.
+
+use std::collections::{HashMap, HashSet};
+
+use datafusion::arrow::datatypes::Field;
+use sqlparser::ast::{Expr, Ident, Select, SelectItem, SetExpr, Value};
+
+use super::is_values;
+use crate::query::scan::DEFINED_NAME;
+
+/// The headers of a result.
+#[derive(Debug, Default)]
+pub(crate) struct Headers {
+    /// One for each output, when there is no `*` among them.
+    positions: Option<Vec<String>>,
+    /// By internal name, for outputs beside a `*`.
+    by_name: HashMap<String, String>,
+    /// How aliases anywhere in the query were written, by their lower-case form.
+    spelling: HashMap<String, String>,
+}
+
+impl Headers {
+    /// The header of an output.
+    pub(crate) fn of(&self, index: usize, field: &Field) -> String {
+        if let Some(header) = self.positions.as_ref().and_then(|headers| headers.get(index)) {
+            return header.clone();
+        }
+        if let Some(header) = self.by_name.get(field.name()) {
+            return header.clone();
+        }
+        if let Some(defined) = field.metadata().get(DEFINED_NAME)
+            && defined.to_lowercase() == *field.name()
+        {
+            return defined.clone();
+        }
+        self.spelling.get(field.name()).cloned().unwrap_or_else(|| field.name().clone())
+    }
+
+    /// Notes how an alias was written; the first spelling stays.
+    pub(super) fn spell(&mut self, written: &str) {
+        self.spelling.entry(written.to_lowercase()).or_insert_with(|| written.to_owned());
+    }
+}
+
+/// Names the outputs of the whole query. The first SELECT of a UNION names its result.
+pub(super) fn name_outputs(body: &mut SetExpr, headers: &mut Headers) {
+    match body {
+        SetExpr::Select(select) => name_top(select, headers),
+        SetExpr::Query(query) => name_outputs(&mut query.body, headers),
+        SetExpr::SetOperation { left, right, .. } => {
+            name_outputs(left, headers);
+            // The other sides need unique names, too, but their headers count for nothing.
+            name_outputs(right, &mut Headers::default());
+        }
+        body if is_values(body) => {}
+        _ => {}
+    }
+}
+
+fn name_top(select: &mut Select, headers: &mut Headers) {
+    let has_wildcard = select
+        .projection
+        .iter()
+        .any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
+    let mut taken = HashSet::new();
+    let mut positions = Vec::with_capacity(select.projection.len());
+    for item in &mut select.projection {
+        let (expr, written) = match std::mem::replace(item, placeholder()) {
+            SelectItem::UnnamedExpr(expr) => {
+                let written = text_of(&expr);
+                (expr, written)
+            }
+            SelectItem::ExprWithAlias { expr, alias } => {
+                headers.spell(&alias.value);
+                (expr, alias.value)
+            }
+            wildcard => {
+                *item = wildcard;
+                continue;
+            }
+        };
+        let base = written.to_lowercase();
+        let mut name = base.clone();
+        // Beside a `*` any plain name may be taken by one of its columns.
+        let mut number = usize::from(has_wildcard);
+        if number > 0 {
+            name = format!("{base}:{number}");
+        }
+        while !taken.insert(name.clone()) {
+            number += 1;
+            name = format!("{base}:{number}");
+        }
+        headers.by_name.insert(name.clone(), written.clone());
+        positions.push(written);
+        *item = SelectItem::ExprWithAlias { expr, alias: Ident::new(name) };
+    }
+    if !has_wildcard {
+        headers.positions = Some(positions);
+    }
+}
+
+/// Names what an inner SELECT gives to the query around it.
+pub(super) fn name_nested(select: &mut Select, headers: &mut Headers) {
+    let mut taken = HashSet::new();
+    for item in &mut select.projection {
+        match item {
+            SelectItem::ExprWithAlias { alias, .. } => {
+                headers.spell(&alias.value);
+                alias.value = alias.value.to_lowercase();
+                alias.quote_style = None;
+                taken.insert(alias.value.clone());
+            }
+            SelectItem::UnnamedExpr(expr) => {
+                if is_column(expr) {
+                    continue;
+                }
+                let written = text_of(expr);
+                headers.spell(&written);
+                let base = written.to_lowercase();
+                let mut name = base.clone();
+                let mut number = 0;
+                while !taken.insert(name.clone()) {
+                    number += 1;
+                    name = format!("{base}:{number}");
+                }
+                if let SelectItem::UnnamedExpr(expr) = std::mem::replace(item, placeholder()) {
+                    *item = SelectItem::ExprWithAlias { expr, alias: Ident::new(name) };
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Stands in an item's place while it is rebuilt.
+fn placeholder() -> SelectItem {
+    SelectItem::UnnamedExpr(Expr::Value(Value::Null.into()))
+}
+
+fn is_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Identifier(ident) => !ident.value.starts_with('@'),
+        Expr::CompoundIdentifier(parts) => parts.first().is_some_and(|part| !part.value.starts_with('@')),
+        _ => false,
+    }
+}
+
+/// What MySQL shows above an expression without an alias.
+fn text_of(expr: &Expr) -> String {
+    match expr {
+        Expr::Identifier(ident) => ident.value.clone(),
+        Expr::CompoundIdentifier(parts) if is_column(expr) => {
+            parts.last().map_or_else(String::new, |last| last.value.clone())
+        }
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) => text.clone(),
+            Value::Boolean(value) => value.to_string().to_uppercase(),
+            _ => expr.to_string(),
+        },
+        _ => expr.to_string(),
+    }
+}

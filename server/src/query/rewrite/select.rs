@@ -1,0 +1,332 @@
+//! Clauses of SELECT that MySQL reads in its own way.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    BinaryOperator, Expr, Function, GroupByExpr, GroupByWithModifier, Ident, JoinConstraint, JoinOperator,
+    ObjectNamePart, OrderByKind, Query, Select, SelectItem, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+};
+
+use super::expr::truth;
+use crate::query::error::QueryError;
+
+/// Aggregates by name: a HAVING that uses one belongs to the groups, else to the rows.
+const AGGREGATES: [&str; 44] = [
+    "any_value",
+    "approx_count_distinct",
+    "approx_distinct",
+    "array_agg",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "count_if",
+    "covar_pop",
+    "covar_samp",
+    "every",
+    "first_value",
+    "group_concat",
+    "grouping",
+    "grouping_id",
+    "last_value",
+    "max",
+    "max_by",
+    "median",
+    "min",
+    "min_by",
+    "multi_distinct_count",
+    "multi_distinct_sum",
+    "ndv",
+    "percentile_approx",
+    "percentile_cont",
+    "std",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "sum_distinct",
+    "var_pop",
+    "var_samp",
+    "variance",
+    "variance_pop",
+    "variance_samp",
+    "approx_percentile_cont",
+];
+
+/// Drops what the query's end says only to MySQL's locks.
+pub(super) fn query_clauses(query: &mut Query) {
+    query.locks.clear();
+    if let Some(order_by) = &query.order_by
+        && matches!(&order_by.kind, OrderByKind::Expressions(exprs) if exprs.iter().all(|order| is_null(&order.expr)))
+    {
+        // ORDER BY NULL asks for no order.
+        query.order_by = None;
+    }
+}
+
+fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, sqlparser::ast::Value::Null))
+}
+
+/// Before the expressions inside are rewritten.
+pub(super) fn before(select: &mut Select) -> Result<(), QueryError> {
+    select.select_modifiers = None;
+    select.optimizer_hints.clear();
+    if select.into.is_some() {
+        return Err(QueryError::Unsupported("SELECT ... INTO is not supported".to_owned()));
+    }
+    super::assignments::resolve(select);
+    drop_dual(select);
+    for table in &mut select.from {
+        for join in &mut table.joins {
+            join.join_operator = plain_join(std::mem::replace(&mut join.join_operator, JoinOperator::CrossApply));
+            lower_using(&mut join.join_operator);
+        }
+    }
+    rollup(&mut select.group_by);
+    having(select);
+    for window in &mut select.named_window {
+        window.0.value = window.0.value.to_lowercase();
+    }
+    Ok(())
+}
+
+/// After the expressions inside are rewritten: conditions take any value for its truth.
+pub(super) fn after(select: &mut Select) {
+    select.selection = select.selection.take().map(truth);
+    select.having = select.having.take().map(truth);
+    select.qualify = select.qualify.take().map(truth);
+    for table in &mut select.from {
+        for join in &mut table.joins {
+            if let Some(JoinConstraint::On(condition)) = constraint_mut(&mut join.join_operator) {
+                let on = std::mem::replace(condition, Expr::Tuple(Vec::new()));
+                *condition = truth(on);
+            }
+        }
+    }
+}
+
+/// FROM DUAL is no FROM.
+fn drop_dual(select: &mut Select) {
+    let is_dual = |factor: &TableFactor| match factor {
+        TableFactor::Table { name, .. } => match name.0.as_slice() {
+            [ObjectNamePart::Identifier(ident)] => {
+                ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("dual")
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    if let [table] = select.from.as_slice()
+        && table.joins.is_empty()
+        && is_dual(&table.relation)
+    {
+        select.from.clear();
+    }
+}
+
+/// The join without MySQL's extras: STRAIGHT_JOIN only fixes an order, CROSS and INNER mean the same.
+fn plain_join(operator: JoinOperator) -> JoinOperator {
+    match operator {
+        JoinOperator::StraightJoin(constraint) => inner(constraint),
+        JoinOperator::CrossJoin(constraint) => inner(constraint),
+        JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => inner(constraint),
+        JoinOperator::Semi(constraint) => JoinOperator::LeftSemi(constraint),
+        JoinOperator::Anti(constraint) => JoinOperator::LeftAnti(constraint),
+        other => other,
+    }
+}
+
+fn inner(constraint: JoinConstraint) -> JoinOperator {
+    match constraint {
+        JoinConstraint::None => JoinOperator::CrossJoin(JoinConstraint::None),
+        constraint => JoinOperator::Inner(constraint),
+    }
+}
+
+fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::CrossJoin(constraint)
+        | JoinOperator::Semi(constraint)
+        | JoinOperator::LeftSemi(constraint)
+        | JoinOperator::RightSemi(constraint)
+        | JoinOperator::Anti(constraint)
+        | JoinOperator::LeftAnti(constraint)
+        | JoinOperator::RightAnti(constraint)
+        | JoinOperator::StraightJoin(constraint) => Some(constraint),
+        _ => None,
+    }
+}
+
+fn lower_using(operator: &mut JoinOperator) {
+    if let Some(JoinConstraint::Using(columns)) = constraint_mut(operator) {
+        for part in columns.iter_mut().flat_map(|column| &mut column.0) {
+            if let ObjectNamePart::Identifier(ident) = part {
+                *ident = Ident::new(ident.value.to_lowercase());
+            }
+        }
+    }
+}
+
+/// GROUP BY a, b WITH ROLLUP is GROUP BY ROLLUP (a, b).
+fn rollup(group_by: &mut GroupByExpr) {
+    if let GroupByExpr::Expressions(exprs, modifiers) = group_by {
+        let modifiers = std::mem::take(modifiers);
+        for modifier in modifiers {
+            let sets = || exprs.iter().map(|expr| vec![expr.clone()]).collect();
+            match modifier {
+                GroupByWithModifier::Rollup => *exprs = vec![Expr::Rollup(sets())],
+                GroupByWithModifier::Cube => *exprs = vec![Expr::Cube(sets())],
+                GroupByWithModifier::GroupingSets(expr) => exprs.push(expr),
+                GroupByWithModifier::Totals => {}
+            }
+        }
+    }
+}
+
+/// In HAVING a select alias comes before a column of that name. Without groups and aggregates HAVING filters rows, so
+/// it joins WHERE.
+fn having(select: &mut Select) {
+    let Some(mut having) = select.having.take() else {
+        return;
+    };
+    let aliases: HashMap<String, Expr> = select
+        .projection
+        .iter()
+        .filter_map(|item| match item {
+            SelectItem::ExprWithAlias { expr, alias } => Some((plain_name(&alias.value), expr.clone())),
+            _ => None,
+        })
+        .collect();
+    replace_aliases(&mut having, &aliases);
+
+    let grouped = match &select.group_by {
+        GroupByExpr::All(_) => true,
+        GroupByExpr::Expressions(exprs, _) => !exprs.is_empty(),
+    };
+    let aggregated = grouped || has_call(&having, is_aggregate) || has_call(&select.projection, is_aggregate);
+    if aggregated {
+        select.having = Some(having);
+    } else if has_call(&having, |function| function.over.is_some()) {
+        select.qualify = Some(match select.qualify.take() {
+            Some(qualify) => and(qualify, having),
+            None => having,
+        });
+    } else {
+        select.selection = Some(match select.selection.take() {
+            Some(selection) => and(selection, having),
+            None => having,
+        });
+    }
+}
+
+/// An alias without the number that made it unique.
+fn plain_name(alias: &str) -> String {
+    let base = alias
+        .rsplit_once(':')
+        .filter(|(_, number)| number.bytes().all(|byte| byte.is_ascii_digit()) && !number.is_empty())
+        .map_or(alias, |(base, _)| base);
+    base.to_lowercase()
+}
+
+fn and(left: Expr, right: Expr) -> Expr {
+    Expr::BinaryOp {
+        left: Box::new(Expr::Nested(Box::new(left))),
+        op: BinaryOperator::And,
+        right: Box::new(Expr::Nested(Box::new(right))),
+    }
+}
+
+/// Puts expressions in the place of aliases, but not inside aggregates, where only columns are meant.
+fn replace_aliases(expr: &mut Expr, aliases: &HashMap<String, Expr>) {
+    struct Replacer<'a> {
+        aliases: &'a HashMap<String, Expr>,
+        inside_aggregate: usize,
+    }
+    impl VisitorMut for Replacer<'_> {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if matches!(expr, Expr::Function(function) if is_aggregate(function)) {
+                self.inside_aggregate += 1;
+            }
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if matches!(expr, Expr::Function(function) if is_aggregate(function)) {
+                self.inside_aggregate -= 1;
+                return ControlFlow::Continue(());
+            }
+            if self.inside_aggregate == 0
+                && let Expr::Identifier(ident) = expr
+                && let Some(replacement) = self.aliases.get(&ident.value.to_lowercase())
+            {
+                *expr = Expr::Nested(Box::new(replacement.clone()));
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut replacer = Replacer { aliases, inside_aggregate: 0 };
+    let _ = VisitMut::visit(expr, &mut replacer);
+}
+
+/// Whether a call aggregates rows.
+pub(super) fn is_aggregate(function: &Function) -> bool {
+    function.over.is_none()
+        && function
+            .name
+            .0
+            .last()
+            .and_then(ObjectNamePart::as_ident)
+            .is_some_and(|name| AGGREGATES.contains(&name.value.to_lowercase().as_str()))
+}
+
+/// Whether a call of this kind occurs, outside of subqueries.
+fn has_call(node: &impl Visit, test: impl Fn(&Function) -> bool) -> bool {
+    struct Finder<F> {
+        test: F,
+        depth: usize,
+        found: bool,
+    }
+    impl<F: Fn(&Function) -> bool> Visitor for Finder<F> {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if self.depth == 0
+                && let Expr::Function(function) = expr
+                && (self.test)(function)
+            {
+                self.found = true;
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut finder = Finder { test, depth: 0, found: false };
+    let _ = node.visit(&mut finder);
+    finder.found
+}

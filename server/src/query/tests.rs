@@ -1,0 +1,15 @@
+//! Tests of the query engine: SQL text in, rows out, over Parquet segments written here.
+//!
+//! Method: one engine for all tests; each test makes its own tables. Expected values come from MySQL's and StarRocks's
+//! documented behaviour, not from this engine.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod engine;
+mod functions;
+mod metadata;
+mod scan;
+mod select;
+mod semantics;
+mod support;
+mod tpch;

@@ -1,0 +1,310 @@
+//! A server from start to stop.
+//!
+//! Start: lock and open storage → accounts → query engine → job runner resumes what was running → both listeners →
+//! `addresses.json`. Stop: listeners close, statements drain, jobs stop between steps, storage closes. Nothing here
+//! decides what a statement means.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ebla_protocol::wire::{self, ConnectInfo, Credential, ListenerConfig, WireError};
+use ebla_storage::Storage;
+use ebla_storage::clock::{SystemClock, SystemRandom};
+use ebla_storage::job::{JobConfig, JobRunner};
+use ebla_storage::repositories::Repositories;
+use ebla_storage::repository::TransferLimits;
+use ebla_storage::storage::StorageConfig;
+use parking_lot::RwLock;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{Accounts, Identity};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::query::{QueryConfig, QueryEngine};
+use crate::session::Session;
+use crate::session::process::ProcessList;
+use crate::session::variables::Variables;
+
+/// The version of this server.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What the greeting and VERSION() call the server. Clients choose their dialect by the number in front.
+pub const MYSQL_VERSION: &str = concat!("8.0.33-ebla-", env!("CARGO_PKG_VERSION"));
+
+/// How long running statements may go on after SIGTERM.
+const DRAIN_GRACE: Duration = Duration::from_secs(30);
+
+/// Requests that all jobs together keep in flight: enough to hide a store's latency.
+const TRANSFER_REQUESTS_MAX: usize = 16;
+
+/// Memory for parts on their way to or from repositories: bounds jobs whatever the tables' size.
+const TRANSFER_MEMORY_BYTES_MAX: u64 = 128 << 20;
+
+/// How much all queries together may spill to disk; beyond it a query fails instead of filling the disk.
+const SPILL_BYTES_MAX: u64 = 100 << 30;
+
+/// File in the data directory that names the addresses and the process, written once both listeners are up.
+const ADDRESSES_FILE: &str = "addresses.json";
+
+/// File in the data directory with root's first password, when none was given.
+const ROOT_PASSWORD_FILE: &str = "root-password";
+
+/// Environment variable with root's first password.
+const ROOT_PASSWORD_VARIABLE: &str = "EBLA_ROOT_PASSWORD";
+
+/// A running server, shared by everything that serves a client.
+#[derive(Debug)]
+pub struct Server {
+    /// What it was told at its start.
+    pub config: Config,
+    /// Where it listens.
+    pub addresses: Addresses,
+    /// What is kept.
+    pub storage: Arc<Storage>,
+    /// Backups and restores.
+    pub jobs: Arc<JobRunner>,
+    /// The repositories jobs and statements reach.
+    pub repositories: Arc<Repositories>,
+    /// What answers queries.
+    pub engine: Arc<QueryEngine>,
+    /// Who may connect.
+    pub accounts: Arc<Accounts>,
+    /// Who is connected.
+    pub processes: ProcessList,
+    /// Global variables.
+    pub globals: RwLock<Variables>,
+    /// When it started, in milliseconds since the Unix epoch.
+    pub started_at_ms: i64,
+}
+
+/// The addresses a server listens on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Addresses {
+    /// For MySQL clients.
+    pub mysql: SocketAddr,
+    /// For Stream Load, health and metrics.
+    pub http: SocketAddr,
+}
+
+/// A server with its listeners, not serving yet.
+#[derive(Debug)]
+pub struct Bound {
+    /// The server.
+    pub server: Arc<Server>,
+    mysql: TcpListener,
+    http: TcpListener,
+}
+
+impl Server {
+    /// Milliseconds since the Unix epoch, by the server's clock.
+    pub fn now_ms(&self) -> i64 {
+        self.storage.catalog().clock().now_ms()
+    }
+
+    /// Global variables as they are before anything is set.
+    pub fn default_variables(&self) -> Variables {
+        Variables::new(&facts(&self.config, self.addresses), Default::default())
+    }
+
+    /// Opens everything and binds both addresses.
+    pub async fn bind(config: Config) -> Result<Bound> {
+        let opened = {
+            let storage_config = StorageConfig {
+                roots: config.storage_roots.clone(),
+                memtable_bytes_max: config.load_memory_limit as u64,
+                ..StorageConfig::new(&config.data_dir)
+            };
+            tokio::task::spawn_blocking(move || {
+                Storage::open(storage_config, Arc::new(SystemClock), Arc::new(SystemRandom))
+            })
+            .await
+            .map_err(|error| Error::Internal(error.to_string()))?
+        };
+        let storage = opened?;
+        let accounts = Arc::new(Accounts::new(Arc::clone(storage.catalog())));
+        first_start(&config, &storage, &accounts)?;
+        let engine = Arc::new(QueryEngine::new(&QueryConfig {
+            memory_bytes: config.query_memory_limit,
+            spill_dir: config.data_dir.join("spill"),
+            spill_bytes_max: SPILL_BYTES_MAX,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+        })?);
+        let repositories = Arc::new(Repositories::new(Arc::clone(&storage), Arc::new(transfer_limits(&config))));
+        let job_config = JobConfig { concurrent_jobs_max: config.max_concurrent_jobs, ..JobConfig::default() };
+        let jobs = Arc::new(JobRunner::start(Arc::clone(&storage), Arc::clone(&repositories), job_config)?);
+        let mysql = listen(config.mysql_addr, "mysql_addr").await?;
+        let http = listen(config.http_addr, "http_addr").await?;
+        let addresses = Addresses { mysql: address_of(&mysql)?, http: address_of(&http)? };
+        let kept = storage.catalog().read(|read| read.variables())?;
+        let globals = RwLock::new(Variables::new(&facts(&config, addresses), kept));
+        let started_at_ms = storage.catalog().clock().now_ms();
+        // Jobs have been found again by now, so nothing they need looks like an orphan.
+        storage.start_background();
+        let server = Arc::new(Server {
+            config,
+            addresses,
+            storage,
+            jobs,
+            repositories,
+            engine,
+            accounts,
+            processes: ProcessList::default(),
+            globals,
+            started_at_ms,
+        });
+        Ok(Bound { server, mysql, http })
+    }
+}
+
+impl Bound {
+    /// Serves until `shutdown`, then drains.
+    pub async fn serve(
+        self,
+        metrics: metrics_exporter_prometheus::PrometheusHandle,
+        shutdown: CancellationToken,
+    ) -> Result<()> {
+        let Bound { server, mysql, http } = self;
+        let listener_config = ListenerConfig {
+            server_version: MYSQL_VERSION.to_owned(),
+            connections_max: server.config.max_connections,
+            max_allowed_packet_bytes: server.config.max_allowed_packet,
+            drain_grace: DRAIN_GRACE,
+            ..ListenerConfig::default()
+        };
+        write_addresses(&server.config.data_dir, server.addresses)?;
+        tracing::info!(
+            mysql = %server.addresses.mysql,
+            http = %server.addresses.http,
+            data_dir = %server.config.data_dir.display(),
+            version = VERSION,
+            "serving"
+        );
+        let handler = Arc::new(Handler { server: Arc::clone(&server) });
+        let state = crate::http_state::state(&server, metrics);
+        let ((), http_done) = tokio::join!(
+            wire::listener::serve(mysql, handler, listener_config, shutdown.clone()),
+            crate::http::serve(http, state, shutdown.clone()),
+        );
+        tracing::info!("listeners are closed");
+        // The next start must not read the addresses of this one.
+        let _ = std::fs::remove_file(server.config.data_dir.join(ADDRESSES_FILE));
+        server.jobs.shutdown().await;
+        server.storage.shutdown().await;
+        http_done.map_err(|error| Error::Internal(format!("HTTP listener: {error}")))?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// The seam of the MySQL listener.
+#[derive(Debug)]
+struct Handler {
+    server: Arc<Server>,
+}
+
+#[async_trait]
+impl wire::Handler for Handler {
+    type Session = Session;
+
+    async fn credential(&self, user: &str, peer: SocketAddr) -> Option<Credential> {
+        self.server.accounts.credential(user, peer).unwrap_or_else(|error| {
+            tracing::error!(%error, "look up account");
+            None
+        })
+    }
+
+    async fn open(&self, connect: ConnectInfo) -> Result<Session, WireError> {
+        let account = self.server.accounts.find(&connect.user, connect.peer.ip())?;
+        let Some(account) = account else {
+            // Dropped between the check of the password and now.
+            return Err(WireError::new(1045, *b"28000", format!("Access denied for user '{}'", connect.user)));
+        };
+        let identity = Identity { user: account.name, host: account.host };
+        match Session::open(Arc::clone(&self.server), identity, &connect) {
+            Err(Error::UnknownDatabase(name)) => {
+                Err(WireError::new(1049, *b"42000", format!("Unknown database '{name}'")))
+            }
+            other => Ok(other?),
+        }
+    }
+}
+
+/// Makes root at the first start, with the password that was given, or a random one kept in a file.
+fn first_start(config: &Config, storage: &Storage, accounts: &Accounts) -> Result<()> {
+    let path = config.data_dir.join(ROOT_PASSWORD_FILE);
+    let made = accounts.bootstrap(|| {
+        if config.initialize_insecure {
+            return Ok(None);
+        }
+        match std::env::var(ROOT_PASSWORD_VARIABLE) {
+            Ok(password) if !password.is_empty() => Ok(Some(password)),
+            _ => {
+                let password = storage.catalog().random().identifier();
+                write_secret(&path, &password)?;
+                Ok(Some(password))
+            }
+        }
+    })?;
+    if made && path.exists() {
+        tracing::info!(path = %path.display(), "root has a random password; read it there, then change it");
+    }
+    if made && config.initialize_insecure {
+        tracing::warn!("root has an empty password: set one with SET PASSWORD");
+    }
+    Ok(())
+}
+
+fn write_secret(path: &Path, secret: &str) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let write = || {
+        // An earlier start may have died after this and before root was made.
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        writeln!(file, "{secret}")?;
+        file.sync_all()
+    };
+    write().map_err(|error| Error::Internal(format!("cannot write {}: {error}", path.display())))
+}
+
+/// Writes where the server listens, whole or not at all: scripts and tests wait for this file.
+fn write_addresses(data_dir: &Path, addresses: Addresses) -> Result<()> {
+    let text = serde_json::json!({
+        "mysql": addresses.mysql,
+        "http": addresses.http,
+        "pid": std::process::id(),
+    });
+    let path = data_dir.join(ADDRESSES_FILE);
+    let temporary: PathBuf = data_dir.join(format!("{ADDRESSES_FILE}.new"));
+    std::fs::write(&temporary, text.to_string())
+        .and_then(|()| std::fs::rename(&temporary, &path))
+        .map_err(|error| Error::Internal(format!("cannot write {}: {error}", path.display())))
+}
+
+async fn listen(address: SocketAddr, option: &str) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| Error::refused(format!("cannot listen on {address}: {error}: choose another {option}")))
+}
+
+fn address_of(listener: &TcpListener) -> Result<SocketAddr> {
+    listener.local_addr().map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// What all repositories may use together: requests in flight, memory for parts, upload bandwidth.
+fn transfer_limits(config: &Config) -> TransferLimits {
+    TransferLimits::new(TRANSFER_REQUESTS_MAX, TRANSFER_MEMORY_BYTES_MAX, config.max_backup_bandwidth)
+}
+
+fn facts(config: &Config, addresses: Addresses) -> Vec<(&'static str, String)> {
+    vec![
+        ("max_allowed_packet", config.max_allowed_packet.to_string()),
+        ("max_connections", config.max_connections.to_string()),
+        ("port", addresses.mysql.port().to_string()),
+        ("version", MYSQL_VERSION.to_owned()),
+        ("datadir", config.data_dir.display().to_string()),
+    ]
+}

@@ -1,0 +1,569 @@
+//! Accounts: users, passwords, roles, privileges.
+//!
+//! Everything but one's own password and SET ROLE needs GRANT on SYSTEM. A password is hashed before it goes anywhere.
+
+use ebla_protocol::sql::ast::account::{
+    AlterUser, AlterUserAction, Authentication, ContainedKind, CreateRole, CreateUser, Credential, DropRole, DropUser,
+    Grantee, NamedKind, PatternPart, PrivilegeGrant, PrivilegeObject, RelationKind, RoleChoice, RoleGrant,
+    SetDefaultRole, SetPassword, UserIdentity,
+};
+use ebla_protocol::wire::Outcome;
+use ebla_storage::catalog::{self, PrivilegeRow};
+
+use super::rows::{TextRows, text};
+use super::{DEFAULT_CATALOG, done};
+use crate::auth::privilege::{self, Object, ROLE_DB_ADMIN, ROLE_ROOT};
+use crate::auth::{ANY_HOST, Identity, ROOT, hash_password, parse_password_hash};
+use crate::error::{Error, Result};
+use crate::session::Session;
+
+/// The one way of authentication there is.
+const NATIVE_PASSWORD: &str = "mysql_native_password";
+
+/// CREATE USER.
+pub fn create_user(session: &Session, statement: CreateUser) -> Result<Outcome> {
+    require_grant(session)?;
+    let user = identity(&statement.user);
+    check_account_name(&user.user)?;
+    let hash = match &statement.authentication {
+        Some(authentication) => hash_of(authentication)?,
+        None => None,
+    };
+    let made = session.server.storage.catalog().write(|write| {
+        write.create_user(&user.user, &user.host, hash.as_ref().map(|hash| hash.as_slice()))?;
+        for role in &statement.default_roles {
+            write.grant_role(&user.grantee(), role)?;
+        }
+        write.set_default_roles(&user.grantee(), |_| true)
+    });
+    match made {
+        Err(ebla_storage::Error::AlreadyExists { .. }) if statement.if_not_exists => done(),
+        Err(ebla_storage::Error::AlreadyExists { name, .. }) => {
+            Err(Error::refused(format!("Operation CREATE USER failed for {name} : user already exists")))
+        }
+        other => {
+            other?;
+            done()
+        }
+    }
+}
+
+/// ALTER USER.
+pub fn alter_user(session: &Session, statement: AlterUser) -> Result<Outcome> {
+    let user = identity(&statement.user);
+    if user != session.identity {
+        require_grant(session)?;
+        protect_root(session, &user)?;
+    }
+    if !exists(session, &user)? {
+        return if statement.if_exists { done() } else { Err(unknown_user("ALTER USER", &user)) };
+    }
+    match statement.action {
+        AlterUserAction::Authentication(authentication) => change_password(session, &user, hash_of(&authentication)?)?,
+        AlterUserAction::DefaultRole(roles) => choose_default_roles(session, &user, &roles)?,
+        AlterUserAction::Properties(_) => return Err(Error::not_yet("ALTER USER … SET PROPERTIES")),
+    }
+    done()
+}
+
+/// DROP USER.
+pub fn drop_user(session: &Session, statement: DropUser) -> Result<Outcome> {
+    require_grant(session)?;
+    let user = identity(&statement.user);
+    if user.user == ROOT {
+        return Err(Error::refused("Operation DROP USER failed: root cannot be dropped"));
+    }
+    if !exists(session, &user)? {
+        return if statement.if_exists { done() } else { Err(unknown_user("DROP USER", &user)) };
+    }
+    session.server.storage.catalog().write(|write| write.drop_user(&user.user, &user.host))?;
+    done()
+}
+
+/// SET PASSWORD.
+pub fn set_password(session: &Session, statement: SetPassword) -> Result<Outcome> {
+    let user = match &statement.user {
+        Some(user) => identity(user),
+        None => session.identity.clone(),
+    };
+    if user != session.identity {
+        require_grant(session)?;
+        protect_root(session, &user)?;
+    }
+    if !exists(session, &user)? {
+        return Err(unknown_user("SET PASSWORD", &user));
+    }
+    change_password(session, &user, hash_of_credential(&statement.credential)?)?;
+    done()
+}
+
+fn change_password(session: &Session, user: &Identity, hash: Option<[u8; 20]>) -> Result<()> {
+    let hash = hash.as_ref().map(|hash| hash.as_slice());
+    session.server.storage.catalog().write(|write| write.set_password(&user.user, &user.host, hash))?;
+    Ok(())
+}
+
+/// CREATE ROLE.
+pub fn create_role(session: &Session, statement: CreateRole) -> Result<Outcome> {
+    require_grant(session)?;
+    statement.roles.iter().try_for_each(|role| check_account_name(role))?;
+    session.server.storage.catalog().write(|write| {
+        for role in &statement.roles {
+            if statement.if_not_exists && write.find_role(role)?.is_some() {
+                continue;
+            }
+            write.create_role(role, false, statement.comment.as_deref().unwrap_or_default())?;
+        }
+        Ok(())
+    })?;
+    done()
+}
+
+/// DROP ROLE.
+pub fn drop_role(session: &Session, statement: DropRole) -> Result<Outcome> {
+    require_grant(session)?;
+    session.server.storage.catalog().write(|write| {
+        for role in &statement.roles {
+            if statement.if_exists && write.find_role(role)?.is_none() {
+                continue;
+            }
+            write.drop_role(role)?;
+        }
+        Ok(())
+    })?;
+    done()
+}
+
+/// SET ROLE.
+pub fn set_role(session: &mut Session, choice: RoleChoice) -> Result<Outcome> {
+    let held = session.server.storage.catalog().read(|read| read.roles_of(&session.identity.grantee()))?;
+    let is_held = |role: &String| {
+        if held.iter().any(|(name, _)| name == role) {
+            return Ok(());
+        }
+        Err(Error::refused(format!("Role {role} is not granted to {}", session.identity)))
+    };
+    session.active_roles = match choice {
+        RoleChoice::Default => None,
+        RoleChoice::None => Some(Vec::new()),
+        RoleChoice::All { except } => {
+            except.iter().try_for_each(is_held)?;
+            Some(held.into_iter().map(|(name, _)| name).filter(|name| !except.contains(name)).collect())
+        }
+        RoleChoice::Roles(roles) => {
+            roles.iter().try_for_each(is_held)?;
+            Some(roles)
+        }
+    };
+    done()
+}
+
+/// SET DEFAULT ROLE.
+pub fn set_default_role(session: &Session, statement: SetDefaultRole) -> Result<Outcome> {
+    let user = identity(&statement.user);
+    if user != session.identity {
+        require_grant(session)?;
+        protect_root(session, &user)?;
+    }
+    if !exists(session, &user)? {
+        return Err(unknown_user("SET DEFAULT ROLE", &user));
+    }
+    choose_default_roles(session, &user, &statement.roles)?;
+    done()
+}
+
+fn choose_default_roles(session: &Session, user: &Identity, choice: &RoleChoice) -> Result<()> {
+    let grantee = user.grantee();
+    session.server.storage.catalog().write(|write| {
+        let held: Vec<String> = write.roles_of(&grantee)?.into_iter().map(|(role, _)| role).collect();
+        let chosen: Vec<String> = match choice {
+            RoleChoice::None => Vec::new(),
+            RoleChoice::All { except } => held.iter().filter(|role| !except.contains(role)).cloned().collect(),
+            RoleChoice::Roles(roles) => roles.clone(),
+            RoleChoice::Default => return Err(ebla_storage::Error::invalid("Name the roles, or say ALL or NONE")),
+        };
+        if let Some(role) = chosen.iter().find(|role| !held.contains(role)) {
+            return Err(ebla_storage::Error::invalid(format!("Role {role} is not granted to {user}")));
+        }
+        write.set_default_roles(&grantee, |role| chosen.iter().any(|name| name == role))
+    })?;
+    Ok(())
+}
+
+/// GRANT of roles.
+pub fn grant_roles(session: &Session, statement: RoleGrant) -> Result<Outcome> {
+    change_roles(session, &statement, |write, grantee, role| write.grant_role(grantee, role))
+}
+
+/// REVOKE of roles.
+pub fn revoke_roles(session: &Session, statement: RoleGrant) -> Result<Outcome> {
+    change_roles(session, &statement, |write, grantee, role| write.revoke_role(grantee, role))
+}
+
+fn change_roles(
+    session: &Session,
+    statement: &RoleGrant,
+    change: impl Fn(&catalog::WriteTransaction<'_>, &catalog::Grantee, &str) -> ebla_storage::Result<()>,
+) -> Result<Outcome> {
+    require_grant(session)?;
+    if statement.roles.iter().any(|role| role == ROLE_ROOT) && !session.access()?.is_root {
+        return Err(Error::AccessDenied("Access denied; only root may grant or revoke the role root".to_owned()));
+    }
+    let grantees = grantees(session, &statement.grantees)?;
+    session.server.storage.catalog().write(|write| {
+        for grantee in &grantees {
+            for role in &statement.roles {
+                change(write, grantee, role)?;
+            }
+        }
+        Ok(())
+    })?;
+    done()
+}
+
+/// GRANT of privileges.
+pub fn grant_privileges(session: &Session, statement: PrivilegeGrant) -> Result<Outcome> {
+    if is_legacy_admin(&statement) {
+        // ADMIN_PRIV of 2.x is the role db_admin of 3.x, active from login on.
+        let grantees = grantees(session, &statement.grantees)?;
+        require_grant(session)?;
+        session.server.storage.catalog().write(|write| {
+            for grantee in &grantees {
+                write.grant_role(grantee, ROLE_DB_ADMIN)?;
+                let defaults: Vec<String> = write
+                    .roles_of(grantee)?
+                    .into_iter()
+                    .filter(|(role, is_default)| *is_default || role == ROLE_DB_ADMIN)
+                    .map(|(role, _)| role)
+                    .collect();
+                write.set_default_roles(grantee, |role| defaults.iter().any(|name| name == role))?;
+            }
+            Ok(())
+        })?;
+        return done();
+    }
+    let rows = resolve(session, &statement)?;
+    require_grantable(session, &rows)?;
+    let grantees = grantees(session, &statement.grantees)?;
+    session.server.storage.catalog().write(|write| {
+        for grantee in &grantees {
+            for row in &rows {
+                write.grant_privilege(grantee, row)?;
+            }
+        }
+        Ok(())
+    })?;
+    done()
+}
+
+/// REVOKE of privileges.
+pub fn revoke_privileges(session: &Session, statement: PrivilegeGrant) -> Result<Outcome> {
+    let grantees = grantees(session, &statement.grantees)?;
+    if is_legacy_admin(&statement) {
+        require_grant(session)?;
+        session
+            .server
+            .storage
+            .catalog()
+            .write(|write| grantees.iter().try_for_each(|grantee| write.revoke_role(grantee, ROLE_DB_ADMIN)))?;
+        return done();
+    }
+    let rows = resolve(session, &statement)?;
+    require_grantable(session, &rows)?;
+    session.server.storage.catalog().write(|write| {
+        for grantee in &grantees {
+            for row in &rows {
+                write.revoke_privilege(grantee, row)?;
+            }
+        }
+        Ok(())
+    })?;
+    done()
+}
+
+fn is_legacy_admin(statement: &PrivilegeGrant) -> bool {
+    matches!(statement.object, PrivilegeObject::Pattern { .. })
+        && statement.privileges.iter().any(|privilege| privilege == "ADMIN_PRIV")
+}
+
+/// The privileges that a GRANT or REVOKE is about, one row each.
+fn resolve(session: &Session, statement: &PrivilegeGrant) -> Result<Vec<PrivilegeRow>> {
+    let objects = objects(session, &statement.object)?;
+    let mut rows = Vec::new();
+    for (kind, database, name) in objects {
+        let known = privilege::privileges_on(kind);
+        let mut names: Vec<&str> = Vec::new();
+        for wanted in &statement.privileges {
+            match (wanted.as_str(), kind) {
+                ("ALL", _) => names.extend(known),
+                ("SELECT_PRIV", "TABLE") => names.push("SELECT"),
+                ("LOAD_PRIV", "TABLE") => names.extend(["INSERT", "DELETE", "EXPORT"]),
+                ("ALTER_PRIV", "TABLE") => names.push("ALTER"),
+                ("DROP_PRIV", "TABLE") => names.push("DROP"),
+                (wanted, _) => names.push(known.iter().find(|known| **known == wanted).copied().ok_or_else(|| {
+                    Error::analysis(format!("Cannot grant {wanted} to {kind}, only support [{}]", known.join(", ")))
+                })?),
+            }
+        }
+        rows.extend(names.into_iter().map(|privilege| PrivilegeRow {
+            privilege: privilege.to_owned(),
+            object_kind: kind.to_owned(),
+            object_database: database.clone(),
+            object_name: name.clone(),
+            with_grant: statement.with_grant_option,
+        }));
+    }
+    Ok(rows)
+}
+
+/// Kind, database and name of each object; `*` stands for all.
+fn objects(session: &Session, object: &PrivilegeObject) -> Result<Vec<(&'static str, String, String)>> {
+    let any = || "*".to_owned();
+    Ok(match object {
+        PrivilegeObject::System => vec![("SYSTEM", any(), any())],
+        PrivilegeObject::Relations { kind: RelationKind::Table, names } => names
+            .iter()
+            .map(|name| {
+                let (database, table) = super::resolve_table_name(session, name)?;
+                session.server.storage.catalog().read(|read| read.table(read.database(&database)?.id, &table))?;
+                Ok(("TABLE", database, table))
+            })
+            .collect::<Result<_>>()?,
+        PrivilegeObject::AllIn { kind: ContainedKind::Tables, databases } if databases.is_empty() => {
+            vec![("TABLE", any(), any())]
+        }
+        PrivilegeObject::AllIn { kind: ContainedKind::Tables, databases } => {
+            databases.iter().map(|database| ("TABLE", database.clone(), any())).collect()
+        }
+        PrivilegeObject::Named { kind: NamedKind::Database, names } => names
+            .iter()
+            .map(|name| {
+                session.server.storage.catalog().read(|read| read.database(name))?;
+                Ok(("DATABASE", name.clone(), any()))
+            })
+            .collect::<Result<_>>()?,
+        PrivilegeObject::All(NamedKind::Database) => vec![("DATABASE", any(), any())],
+        PrivilegeObject::Named { kind: NamedKind::Catalog, names } => {
+            names.iter().try_for_each(|name| super::check_catalog(Some(name)))?;
+            vec![("CATALOG", any(), any())]
+        }
+        PrivilegeObject::All(NamedKind::Catalog) => vec![("CATALOG", any(), any())],
+        PrivilegeObject::Users(users) => users.iter().map(|user| ("USER", any(), identity(user).to_string())).collect(),
+        PrivilegeObject::AllUsers => vec![("USER", any(), any())],
+        PrivilegeObject::Pattern { database, table } => {
+            let database = match database {
+                PatternPart::Any => any(),
+                PatternPart::Current => session.database_or_current(None)?,
+                PatternPart::Name(name) => name.clone(),
+            };
+            let table = match table {
+                PatternPart::Name(name) => name.clone(),
+                PatternPart::Any | PatternPart::Current => any(),
+            };
+            vec![("TABLE", database, table)]
+        }
+        _ => return Err(Error::not_yet("GRANT and REVOKE on this kind of object")),
+    })
+}
+
+/// SHOW GRANTS.
+pub fn show_grants(session: &Session, grantee: Option<Grantee>) -> Result<Outcome> {
+    let (grantee, shown) = match grantee {
+        None => (session.identity.grantee(), session.identity.to_string()),
+        Some(Grantee::User(user)) => {
+            let user = identity(&user);
+            if user != session.identity {
+                require_grant(session)?;
+            }
+            if !exists(session, &user)? {
+                return Err(unknown_user("SHOW GRANTS", &user));
+            }
+            (user.grantee(), user.to_string())
+        }
+        Some(Grantee::Role(role)) => {
+            require_grant(session)?;
+            if session.server.storage.catalog().read(|read| read.find_role(&role))?.is_none() {
+                return Err(Error::refused(format!("cannot find role {role}!")));
+            }
+            (catalog::Grantee::Role(role.clone()), role)
+        }
+    };
+    let (kind, heading) = match &grantee {
+        catalog::Grantee::User { .. } => ("USER", "UserIdentity"),
+        catalog::Grantee::Role(_) => ("ROLE", "RoleName"),
+    };
+    let target = match &grantee {
+        catalog::Grantee::User { .. } => shown.clone(),
+        catalog::Grantee::Role(role) => format!("'{role}'"),
+    };
+    let (roles, mut privileges) =
+        session.server.storage.catalog().read(|read| Ok((read.roles_of(&grantee)?, read.privileges_of(&grantee)?)))?;
+    if let catalog::Grantee::Role(role) = &grantee {
+        privileges.extend(privilege::builtin_privileges(role));
+    }
+    let mut rows = TextRows::new([heading, "Catalog", "Grants"]);
+    if !roles.is_empty() {
+        let names: Vec<String> = roles.iter().map(|(role, _)| format!("'{role}'")).collect();
+        rows.push(vec![text(&shown), None, Some(format!("GRANT {} TO {kind} {target}", names.join(", ")))]);
+    }
+    for group in privileges.chunk_by(|left, right| same_object(left, right) && left.with_grant == right.with_grant) {
+        let names: Vec<&str> = group.iter().map(|row| row.privilege.as_str()).collect();
+        let option = if group[0].with_grant { " WITH GRANT OPTION" } else { "" };
+        let in_catalog = !matches!(group[0].object_kind.as_str(), "SYSTEM" | "USER");
+        rows.push(vec![
+            text(&shown),
+            in_catalog.then(|| DEFAULT_CATALOG.to_owned()),
+            Some(format!("GRANT {} ON {} TO {kind} {target}{option}", names.join(", "), object_text(&group[0]))),
+        ]);
+    }
+    rows.into_outcome()
+}
+
+fn same_object(left: &PrivilegeRow, right: &PrivilegeRow) -> bool {
+    (&left.object_kind, &left.object_database, &left.object_name)
+        == (&right.object_kind, &right.object_database, &right.object_name)
+}
+
+fn object_text(row: &PrivilegeRow) -> String {
+    match (row.object_kind.as_str(), row.object_database.as_str(), row.object_name.as_str()) {
+        ("SYSTEM", ..) => "SYSTEM".to_owned(),
+        ("CATALOG", ..) => format!("CATALOG {DEFAULT_CATALOG}"),
+        ("DATABASE", "*", _) => "ALL DATABASES".to_owned(),
+        ("DATABASE", database, _) => format!("DATABASE {database}"),
+        ("TABLE", "*", _) => "ALL TABLES IN ALL DATABASES".to_owned(),
+        ("TABLE", database, "*") => format!("ALL TABLES IN DATABASE {database}"),
+        ("TABLE", database, table) => format!("TABLE {database}.{table}"),
+        ("USER", _, "*") => "ALL USERS".to_owned(),
+        (kind, _, name) => format!("{kind} {name}"),
+    }
+}
+
+/// SHOW USERS.
+pub fn show_users(session: &Session) -> Result<Outcome> {
+    require_grant(session)?;
+    let mut rows = TextRows::new(["User"]);
+    for user in session.server.storage.catalog().read(|read| read.users())? {
+        rows.push(vec![text(Identity { user: user.name, host: user.host })]);
+    }
+    rows.into_outcome()
+}
+
+/// SHOW ROLES.
+pub fn show_roles(session: &Session) -> Result<Outcome> {
+    require_grant(session)?;
+    let mut rows = TextRows::new(["Name", "Builtin", "Comment"]);
+    for role in session.server.storage.catalog().read(|read| read.roles())? {
+        rows.push(vec![text(role.name), text(role.builtin), text(role.comment)]);
+    }
+    rows.into_outcome()
+}
+
+/// SHOW AUTHENTICATION.
+pub fn show_authentication(session: &Session, all: bool, user: Option<UserIdentity>) -> Result<Outcome> {
+    let wanted = user.as_ref().map_or_else(|| session.identity.clone(), identity);
+    if all || wanted != session.identity {
+        require_grant(session)?;
+    }
+    let mut rows = TextRows::new(["UserIdentity", "Password", "AuthPlugin", "UserForAuthPlugin"]);
+    for user in session.server.storage.catalog().read(|read| read.users())? {
+        let has_password = user.password_hash.is_some();
+        let user = Identity { user: user.name, host: user.host };
+        if all || user == wanted {
+            rows.push(vec![text(user), text(if has_password { "Yes" } else { "No" }), text(NATIVE_PASSWORD), None]);
+        }
+    }
+    rows.into_outcome()
+}
+
+fn require_grant(session: &Session) -> Result<()> {
+    session.access()?.require("GRANT", Object::System)
+}
+
+/// Errors unless the session may hand on these privileges: as an administrator, or holding each with GRANT OPTION.
+fn require_grantable(session: &Session, rows: &[PrivilegeRow]) -> Result<()> {
+    let access = session.access()?;
+    let may_all = access.allows("GRANT", Object::System);
+    let holds = |row: &PrivilegeRow| {
+        access.privileges.iter().any(|held| {
+            held.with_grant
+                && held.privilege == row.privilege
+                && held.object_kind == row.object_kind
+                && (held.object_database == "*" || held.object_database == row.object_database)
+                && (held.object_name == "*" || held.object_name == row.object_name)
+        })
+    };
+    if may_all || rows.iter().all(holds) { Ok(()) } else { access.require("GRANT", Object::System) }
+}
+
+/// Errors when somebody else than root is about to change root.
+fn protect_root(session: &Session, user: &Identity) -> Result<()> {
+    if user.user == ROOT && !session.access()?.is_root {
+        return Err(Error::AccessDenied("Access denied; only root may change the account root".to_owned()));
+    }
+    Ok(())
+}
+
+fn identity(user: &UserIdentity) -> Identity {
+    Identity { user: user.user.clone(), host: user.host.clone().unwrap_or_else(|| ANY_HOST.to_owned()) }
+}
+
+fn grantees(session: &Session, grantees: &[Grantee]) -> Result<Vec<catalog::Grantee>> {
+    grantees
+        .iter()
+        .map(|grantee| match grantee {
+            Grantee::User(user) => {
+                let user = identity(user);
+                if !exists(session, &user)? {
+                    return Err(Error::refused(format!("cannot find user {user}!")));
+                }
+                Ok(user.grantee())
+            }
+            Grantee::Role(role) => {
+                let found = session.server.storage.catalog().read(|read| read.find_role(role))?;
+                match found {
+                    None => Err(Error::refused(format!("cannot find role {role}!"))),
+                    Some(row) if row.builtin && role != privilege::ROLE_PUBLIC => {
+                        Err(Error::refused(format!("role {role} is built in and cannot be changed")))
+                    }
+                    Some(_) => Ok(catalog::Grantee::Role(role.clone())),
+                }
+            }
+        })
+        .collect()
+}
+
+fn exists(session: &Session, user: &Identity) -> Result<bool> {
+    Ok(session.server.storage.catalog().read(|read| read.find_user(&user.user, &user.host))?.is_some())
+}
+
+fn unknown_user(statement: &str, user: &Identity) -> Error {
+    Error::refused(format!("Operation {statement} failed for {user} : user not exists"))
+}
+
+fn check_account_name(name: &str) -> Result<()> {
+    let fits = !name.is_empty()
+        && name.chars().count() <= 64
+        && name.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '.' | '$'));
+    match fits {
+        true => Ok(()),
+        false => Err(Error::analysis(format!(
+            "Incorrect user or role name '{name}': use 1 to 64 letters, digits, underscores, dashes or dots"
+        ))),
+    }
+}
+
+fn hash_of(authentication: &Authentication) -> Result<Option<[u8; 20]>> {
+    match authentication.plugin.as_deref() {
+        None => {}
+        Some(plugin) if plugin.eq_ignore_ascii_case(NATIVE_PASSWORD) => {}
+        Some(plugin) => return Err(Error::not_yet(format!("Authentication by {plugin} (use {NATIVE_PASSWORD})"))),
+    }
+    authentication.credential.as_ref().map_or(Ok(None), hash_of_credential)
+}
+
+fn hash_of_credential(credential: &Credential) -> Result<Option<[u8; 20]>> {
+    match credential {
+        Credential::Plain(password) => Ok(hash_password(password)),
+        Credential::Hash(hash) => parse_password_hash(hash),
+    }
+}

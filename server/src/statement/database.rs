@@ -1,0 +1,173 @@
+//! Databases: CREATE, DROP, ALTER, USE, RECOVER.
+
+use std::collections::BTreeMap;
+
+use ebla_protocol::sql::ast::database::{
+    AlterDatabase, AlterDatabaseAction, CreateDatabase, DropDatabase, Recover, Use,
+};
+use ebla_protocol::wire::{Completion, Outcome};
+use ebla_storage::error::Noun;
+
+use super::{check_catalog, done, resolve_table_name};
+use crate::auth::privilege::Object;
+use crate::error::{Error, Result};
+use crate::session::Session;
+
+/// Longest database name, in characters.
+const NAME_LENGTH_MAX: usize = 256;
+
+/// CREATE DATABASE.
+pub fn create(session: &Session, statement: CreateDatabase) -> Result<Outcome> {
+    check_catalog(statement.catalog.as_deref())?;
+    session.access()?.require("CREATE DATABASE", Object::Catalog)?;
+    check_name(&statement.database)?;
+    let properties: BTreeMap<String, String> =
+        statement.properties.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let created =
+        session.server.storage.catalog().write(|write| write.create_database(&statement.database, &properties));
+    match created {
+        Err(ebla_storage::Error::AlreadyExists { .. }) if statement.if_not_exists => done(),
+        Err(ebla_storage::Error::AlreadyExists { name, .. }) => {
+            Err(Error::Storage(ebla_storage::Error::AlreadyExists { noun: Noun::Database, name }))
+        }
+        other => {
+            other?;
+            Ok(Outcome::Ok(Completion { affected_rows: 1, ..Completion::default() }))
+        }
+    }
+}
+
+/// DROP DATABASE.
+pub fn drop(session: &mut Session, statement: DropDatabase) -> Result<Outcome> {
+    check_catalog(statement.catalog.as_deref())?;
+    let name = &statement.database;
+    session.access()?.require("DROP", Object::Database(name))?;
+    let dropped = session.server.storage.catalog().write(|write| {
+        let Some(database) = write.find_database(name)? else { return Ok(false) };
+        if write.running_job(name)?.is_some() {
+            return Err(ebla_storage::Error::Conflict(format!(
+                "a backup or restore job is running in database '{name}': wait for it or cancel it"
+            )));
+        }
+        if statement.force {
+            write.purge_database(database.id)?;
+        } else {
+            write.drop_database(database.id)?;
+        }
+        Ok(true)
+    })?;
+    if !dropped && !statement.if_exists {
+        return Err(unknown_in_ddl(name));
+    }
+    if dropped && session.database.as_deref() == Some(name) {
+        session.database = None;
+        session.process.set_database(None);
+    }
+    done()
+}
+
+/// ALTER DATABASE.
+pub fn alter(session: &mut Session, statement: AlterDatabase) -> Result<Outcome> {
+    let name = &statement.database;
+    session.access()?.require("ALTER", Object::Database(name))?;
+    if let AlterDatabaseAction::Rename(new) = &statement.action {
+        check_name(new)?;
+    }
+    session.server.storage.catalog().write(|write| {
+        let database = write.database(name)?;
+        match &statement.action {
+            AlterDatabaseAction::Rename(new) => {
+                if write.running_job(name)?.is_some() {
+                    return Err(ebla_storage::Error::Conflict(format!(
+                        "a backup or restore job is running in database '{name}': wait for it or cancel it"
+                    )));
+                }
+                write.rename_database(database.id, new)
+            }
+            AlterDatabaseAction::SetProperties(properties) => {
+                let mut merged = database.properties.clone();
+                merged.extend(properties.iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
+                write.set_database_properties(database.id, &merged)
+            }
+            AlterDatabaseAction::SetDataQuota(_) | AlterDatabaseAction::SetReplicaQuota(_) => {
+                Err(ebla_storage::Error::invalid("Quotas are not supported yet"))
+            }
+        }
+    })?;
+    if let AlterDatabaseAction::Rename(new) = statement.action
+        && session.database.as_deref() == Some(name)
+    {
+        session.database = Some(new);
+        session.process.set_database(session.database.as_deref());
+    }
+    done()
+}
+
+/// USE.
+pub fn use_database(session: &mut Session, statement: Use) -> Result<Outcome> {
+    check_catalog(statement.catalog.as_deref())?;
+    session.use_named_database(&statement.database)?;
+    done()
+}
+
+/// RECOVER.
+pub fn recover(session: &Session, statement: Recover) -> Result<Outcome> {
+    let access = session.access()?;
+    let catalog = session.server.storage.catalog();
+    match statement {
+        Recover::Database(name) => {
+            access.require("CREATE DATABASE", Object::Catalog)?;
+            catalog.write(|write| {
+                let database = write.dropped_database(&name)?.ok_or_else(|| nothing_to_recover("database", &name))?;
+                write.recover_database(&database)
+            })?;
+        }
+        Recover::Table(table) => {
+            let (database, table) = resolve_table_name(session, &table)?;
+            access.require("CREATE TABLE", Object::Database(&database))?;
+            catalog.write(|write| {
+                let database = write.database(&database)?;
+                let table =
+                    write.dropped_table(database.id, &table)?.ok_or_else(|| nothing_to_recover("table", &table))?;
+                write.recover_table(&table)
+            })?;
+        }
+        Recover::Partition { partition, table } => {
+            let (database, table) = resolve_table_name(session, &table)?;
+            access.require("ALTER", Object::Table(&database, &table))?;
+            catalog.write(|write| {
+                let database = write.database(&database)?;
+                let table = write.table(database.id, &table)?;
+                let partition = write
+                    .dropped_partition(table.id, &partition)?
+                    .ok_or_else(|| nothing_to_recover("partition", &partition))?;
+                write.recover_partition(&partition)
+            })?;
+        }
+    }
+    done()
+}
+
+fn nothing_to_recover(kind: &str, name: &str) -> ebla_storage::Error {
+    ebla_storage::Error::invalid(format!(
+        "Unknown {kind} '{name}': nothing of that name was dropped within the last day without FORCE"
+    ))
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let bad = name.is_empty()
+        || name.chars().count() > NAME_LENGTH_MAX
+        || name.eq_ignore_ascii_case(crate::query::source::INFORMATION_SCHEMA)
+        || name.chars().any(|letter| letter.is_control() || matches!(letter, '/' | '\\' | '`' | '.'));
+    if bad {
+        return Err(Error::analysis(format!(
+            "Incorrect database name '{name}': use 1 to {NAME_LENGTH_MAX} characters without dot, slash, backslash or \
+             backquote"
+        )));
+    }
+    Ok(())
+}
+
+fn unknown_in_ddl(name: &str) -> Error {
+    Error::UnknownDatabase(name.to_owned())
+}

@@ -1,0 +1,76 @@
+//! DELETE: rows that meet a condition go into delete vectors, in one transaction.
+
+use std::sync::Arc;
+
+use ebla_protocol::sql::ast::dml::Delete;
+use ebla_protocol::wire::{Completion, Outcome};
+use ebla_storage::delete::{DeleteSpec, RowPredicate};
+use sqlparser::ast::{Expr, Ident, visit_expressions};
+
+use super::{query, resolve_table_name};
+use crate::auth::privilege::Object;
+use crate::error::{Error, Result};
+use crate::session::Session;
+
+/// DELETE.
+pub async fn execute(session: &Session, statement: Delete) -> Result<Outcome> {
+    let (database, name) = resolve_table_name(session, &statement.table)?;
+    session.access()?.require("DELETE", Object::Table(&database, &name))?;
+    let storage = Arc::clone(&session.server.storage);
+    let table = storage.catalog().read(|read| read.table(read.database(&database)?.id, &name))?;
+    let schema = table.definition.to_arrow();
+    let columns = named_columns(&statement.selection, &schema);
+    // Only the columns of the condition are read.
+    let projected = schema.project(&columns).map_err(|error| Error::Internal(error.to_string()))?;
+    let context = query::context(session)?;
+    let (engine, selection) = (Arc::clone(&session.server.engine), statement.selection);
+    let compiled = {
+        let projected = projected.clone();
+        tokio::task::spawn_blocking(move || engine.compile_expr(&selection, &projected, &context))
+            .await
+            .map_err(|error| Error::Internal(error.to_string()))??
+    };
+    let predicate: RowPredicate = Arc::new(move |batch| {
+        compiled.evaluate_predicate(batch).map_err(|error| ebla_storage::Error::Invalid(error.to_string()))
+    });
+    let receipt = storage
+        .delete(DeleteSpec {
+            database,
+            table: name,
+            partitions: (!statement.partitions.is_empty()).then_some(statement.partitions),
+            columns: projected.fields().iter().map(|field| field.name().clone()).collect(),
+            predicate,
+        })
+        .await?;
+    Ok(Outcome::Ok(Completion {
+        affected_rows: receipt.rows,
+        info: format!("{{'label':'{}', 'status':'VISIBLE', 'txnId':'{}'}}", receipt.label, receipt.transaction_id),
+        ..Completion::default()
+    }))
+}
+
+/// Positions of the table's columns that an expression names; the first column when it names none, since a condition
+/// without columns still needs to know how many rows there are.
+fn named_columns(selection: &Expr, schema: &arrow::datatypes::Schema) -> Vec<usize> {
+    let mut positions = Vec::new();
+    let mut note = |ident: &Ident| {
+        let found = schema.fields().iter().position(|field| {
+            field.name().eq_ignore_ascii_case(&ident.value) || field.name().to_lowercase() == ident.value.to_lowercase()
+        });
+        positions.extend(found);
+    };
+    let _ = visit_expressions(selection, |expr| {
+        match expr {
+            Expr::Identifier(ident) => note(ident),
+            Expr::CompoundIdentifier(parts) => parts.last().into_iter().for_each(&mut note),
+            _ => {}
+        }
+        std::ops::ControlFlow::<()>::Continue(())
+    });
+    positions.sort_unstable();
+    positions.dedup();
+    if positions.is_empty() && !schema.fields().is_empty() {
+        positions.push(0);
+    }
+    positions
+}

@@ -1,0 +1,145 @@
+//! Repositories: CREATE, DROP, SHOW. A repository is proven by storage before it is kept.
+
+use ebla_protocol::sql::ast::repository::{CreateRepository, DropRepository, RepositoryStorage};
+use ebla_protocol::wire::Outcome;
+use ebla_storage::repositories::RepositorySpec;
+use ebla_storage::repository::{Access, Attachment, RepositoryProperties, Secret};
+
+use super::done;
+use super::rows::{TextRows, text};
+use super::show_create::{identifier, quoted};
+use crate::auth::privilege::Object;
+use crate::error::{Error, Result};
+use crate::session::Session;
+
+/// Longest name, in characters.
+const NAME_LENGTH_MAX: usize = 64;
+
+/// CREATE REPOSITORY.
+pub async fn create(session: &Session, statement: CreateRepository) -> Result<Outcome> {
+    session.access()?.require("REPOSITORY", Object::System)?;
+    check_name(&statement.name)?;
+    let broker = match statement.storage {
+        RepositoryStorage::Broker(name) => name.unwrap_or_default(),
+        RepositoryStorage::S3 => String::new(),
+        RepositoryStorage::Hdfs => return Err(Error::not_yet("WITH HDFS (use s3a:// or file:// locations)")),
+    };
+    if statement.location.trim().is_empty() {
+        return Err(Error::analysis("You must specify a location on the repository"));
+    }
+    let repositories = &session.server.repositories;
+    let known = session.server.storage.catalog().read(|read| read.find_repository(&statement.name))?;
+    if known.is_some() {
+        if statement.if_not_exists {
+            return done();
+        }
+        return Err(Error::refused(format!(
+            "Failed to create repository: repository with same name already exist: {}",
+            statement.name
+        )));
+    }
+    let properties = RepositoryProperties::parse(statement.properties.0)
+        .map_err(|error| Error::refused(format!("Failed to create repository: {error}")))?;
+    let access = if statement.read_only { Access::ReadOnly } else { Access::ReadWrite };
+    repositories
+        .create(RepositorySpec { name: statement.name, location: statement.location, access, broker, properties })
+        .await
+        .map_err(|error| Error::refused(format!("Failed to create repository: {error}")))?;
+    done()
+}
+
+/// DROP REPOSITORY.
+pub fn drop(session: &Session, statement: DropRepository) -> Result<Outcome> {
+    session.access()?.require("REPOSITORY", Object::System)?;
+    let dropped = session.server.storage.catalog().write(|write| match write.find_repository(&statement.name)? {
+        Some(repository) => write.drop_repository(repository.id).map(|()| true),
+        None => Ok(false),
+    })?;
+    if !dropped && !statement.if_exists {
+        return Err(Error::refused(format!("Repository does not exist: '{}'", statement.name)));
+    }
+    done()
+}
+
+/// SHOW REPOSITORIES.
+pub fn show(session: &Session) -> Result<Outcome> {
+    let mut rows = TextRows::new(["RepoId", "RepoName", "CreateTime", "IsReadOnly", "Location", "Broker", "ErrMsg"]);
+    for repository in session.server.storage.catalog().read(|read| read.repositories())? {
+        rows.push(vec![
+            text(repository.id),
+            text(repository.name),
+            text(session.format_time(repository.created_at_ms)),
+            text(repository.read_only),
+            text(repository.location),
+            text(repository.broker),
+            repository.error,
+        ]);
+    }
+    rows.into_outcome()
+}
+
+/// SHOW CREATE REPOSITORY, secrets masked.
+pub fn show_create(session: &Session, name: &str) -> Result<Outcome> {
+    session.access()?.require("REPOSITORY", Object::System)?;
+    let repository = session
+        .server
+        .storage
+        .catalog()
+        .read(|read| read.find_repository(name))?
+        .ok_or_else(|| Error::refused(format!("Repository [{name}] does not exist")))?;
+    let read_only = if repository.read_only { "READ ONLY " } else { "" };
+    let broker = match repository.broker.as_str() {
+        "" => String::new(),
+        broker => format!(" {}", identifier(broker)),
+    };
+    let attachment = Attachment::from_catalog_json(&Secret::new(repository.properties.clone()))
+        .map_err(|error| Error::Internal(error.to_string()))?;
+    let properties: Vec<String> = attachment
+        .properties
+        .masked()
+        .into_iter()
+        .map(|(key, value)| format!("    {} = {}", quoted(&key), quoted(&value)))
+        .collect();
+    let properties = match properties.is_empty() {
+        true => String::new(),
+        false => format!("\nPROPERTIES (\n{}\n)", properties.join(",\n")),
+    };
+    let statement = format!(
+        "CREATE {read_only}REPOSITORY {}\nWITH BROKER{broker}\nON LOCATION {}{properties};",
+        identifier(&repository.name),
+        quoted(&repository.location)
+    );
+    TextRows::new(["Repository", "Create Repository"]).with(vec![text(name), Some(statement)]).into_outcome()
+}
+
+/// A letter, or an underscore and a letter or digit; then letters, digits and underscores; at most 64 in all.
+fn check_name(name: &str) -> Result<()> {
+    let mut letters = name.chars();
+    let starts_well = match (letters.next(), letters.next()) {
+        (Some(first), _) if first.is_ascii_alphabetic() => true,
+        (Some('_'), Some(second)) => second.is_ascii_alphanumeric(),
+        _ => false,
+    };
+    let goes_on_well = name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+    if starts_well && goes_on_well && name.len() <= NAME_LENGTH_MAX {
+        return Ok(());
+    }
+    Err(Error::BadName(format!(
+        "Incorrect repository name '{name}': use 1 to {NAME_LENGTH_MAX} letters, digits and underscores, a letter first"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_name;
+
+    #[test]
+    fn names() {
+        for name in ["r", "test_repo", "R2", "_a", &"x".repeat(64)] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        for name in ["", "2r", "_", "__", "a-b", "a b", "é", &"x".repeat(65)] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+}

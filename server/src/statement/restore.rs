@@ -1,0 +1,192 @@
+//! RESTORE, SHOW RESTORE, CANCEL RESTORE.
+
+use ebla_protocol::sql::ast::backup::{CancelTarget, ObjectKind, ObjectRef, ObjectScope, Restore};
+use ebla_protocol::sql::ast::show::ShowFilter;
+use ebla_protocol::wire::Outcome;
+use ebla_storage::catalog::JobKind;
+use ebla_storage::restore::{RestoreObjects, RestoreProperties, RestoreSelection, RestoreSpec};
+
+use super::backup::{cancel_job, check_database, pairs, table_of};
+use super::done;
+use super::information_schema::{Cell, Viewer};
+use super::rows::{TextRows, text};
+use crate::auth::privilege::Object;
+use crate::error::{Error, Result};
+use crate::session::Session;
+
+/// RESTORE.
+pub async fn submit(session: &Session, statement: Restore) -> Result<Outcome> {
+    if statement.catalogs.is_some() {
+        return Err(Error::not_yet("RESTORE of external catalogs"));
+    }
+    let objects = objects(&statement.scope)?;
+    let properties = RestoreProperties::parse(&pairs(&statement.properties))?;
+    let access = session.access()?;
+    access.require("REPOSITORY", Object::System)?;
+    // `RESTORE SNAPSHOT label` with no database anywhere means the snapshot's own; the old form means the session's.
+    let target = statement.target_database.clone().or_else(|| match &statement.source_database {
+        Some(_) => None,
+        None => session.database.clone(),
+    });
+    match &objects {
+        RestoreObjects::All | RestoreObjects::AllBut(_) => access.require("CREATE DATABASE", Object::Catalog)?,
+        RestoreObjects::Tables(selections) => {
+            let database = target.as_deref().or(statement.source_database.as_deref());
+            if let Some(database) = database {
+                access.require("CREATE TABLE", Object::Database(database))?;
+                for selection in selections {
+                    let name = selection.alias.as_deref().unwrap_or(&selection.table);
+                    if table_exists(session, database, name)? {
+                        access.require("INSERT", Object::Table(database, name))?;
+                    }
+                }
+            } else {
+                access.require("CREATE DATABASE", Object::Catalog)?;
+            }
+        }
+    }
+    session
+        .server
+        .jobs
+        .submit_restore(RestoreSpec {
+            database: target,
+            source_database: statement.source_database,
+            label: statement.label,
+            repository: statement.repository,
+            objects,
+            properties,
+        })
+        .await?;
+    done()
+}
+
+fn table_exists(session: &Session, database: &str, name: &str) -> Result<bool> {
+    Ok(session.server.storage.catalog().read(|read| match read.find_database(database)? {
+        Some(database) => Ok(read.find_table(database.id, name)?.is_some()),
+        None => Ok(false),
+    })?)
+}
+
+fn objects(scope: &ObjectScope) -> Result<RestoreObjects> {
+    match scope {
+        ObjectScope::Everything => Ok(RestoreObjects::All),
+        ObjectScope::On(objects)
+            if objects.iter().any(|object| matches!(object, ObjectRef::All(ObjectKind::Tables))) =>
+        {
+            Ok(RestoreObjects::All)
+        }
+        ObjectScope::On(objects) => Ok(RestoreObjects::Tables(selections(objects)?)),
+        ObjectScope::Exclude(objects) => {
+            let selections = selections(objects)?;
+            if let Some(selection) = selections.iter().find(|selection| !selection.partitions.is_empty()) {
+                return Err(Error::not_yet(format!("EXCLUDE of partitions (table '{}')", selection.table)));
+            }
+            Ok(RestoreObjects::AllBut(selections.into_iter().map(|selection| selection.table).collect()))
+        }
+    }
+}
+
+fn selections(objects: &[ObjectRef]) -> Result<Vec<RestoreSelection>> {
+    objects
+        .iter()
+        .map(|object| {
+            let relation = table_of(object)?;
+            if relation.temporary_partitions {
+                return Err(Error::refused("Do not support restoring temporary partitions"));
+            }
+            Ok(RestoreSelection {
+                table: relation.name.clone(),
+                partitions: relation.partitions.clone(),
+                alias: relation.alias.clone(),
+            })
+        })
+        .collect()
+}
+
+/// CANCEL RESTORE.
+pub async fn cancel(session: &Session, target: CancelTarget) -> Result<Outcome> {
+    cancel_job(session, JobKind::Restore, target).await
+}
+
+/// SHOW RESTORE.
+pub async fn show(session: &Session, database: Option<&str>, filter: Option<&ShowFilter>) -> Result<Outcome> {
+    session.access()?.require("REPOSITORY", Object::System)?;
+    check_database(session, database)?;
+    let mut rows = TextRows::new([
+        "JobId",
+        "Label",
+        "Timestamp",
+        "DbName",
+        "State",
+        "AllowLoad",
+        "ReplicationNum",
+        "RestoreObjs",
+        "CreateTime",
+        "MetaPreparedTime",
+        "SnapshotFinishedTime",
+        "DownloadFinishedTime",
+        "FinishedTime",
+        "UnfinishedTasks",
+        "Progress",
+        "TaskErrMsg",
+        "Status",
+        "Timeout",
+    ]);
+    for row in session.server.jobs.restore_rows(database)? {
+        let time = |at_ms: Option<i64>| at_ms.map(|at_ms| session.format_time(at_ms));
+        rows.push(vec![
+            text(row.job_id),
+            text(row.label),
+            text(row.timestamp),
+            text(row.database),
+            text(row.state),
+            text(row.allow_load),
+            text(row.replication_num),
+            text(row.objects),
+            time(Some(row.created_at_ms)),
+            time(row.meta_prepared_at_ms),
+            time(row.snapshot_finished_at_ms),
+            time(row.download_finished_at_ms),
+            time(row.finished_at_ms),
+            text(row.unfinished_tasks),
+            text(row.progress),
+            text(row.task_errors),
+            text(row.status),
+            text(row.timeout_s),
+        ]);
+    }
+    rows.filtered(session, filter).await
+}
+
+/// Rows of `information_schema.restore_jobs`.
+pub fn history(viewer: &Viewer) -> Result<Vec<Vec<Cell>>> {
+    if !viewer.access.allows("REPOSITORY", Object::System) {
+        return Ok(Vec::new());
+    }
+    let rows = viewer.server.jobs.restore_history()?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            vec![
+                Cell::Number(row.job_id.0),
+                row.label.into(),
+                row.timestamp.into(),
+                row.database.into(),
+                row.repository.into(),
+                row.state.into(),
+                row.objects.into(),
+                Cell::Time(row.created_at_ms),
+                row.meta_prepared_at_ms.map_or(Cell::Null, Cell::Time),
+                row.snapshot_finished_at_ms.map_or(Cell::Null, Cell::Time),
+                row.download_finished_at_ms.map_or(Cell::Null, Cell::Time),
+                row.finished_at_ms.map_or(Cell::Null, Cell::Time),
+                row.progress.into(),
+                row.task_errors.into(),
+                row.status.to_string().into(),
+                Cell::Number(row.timeout_s),
+                row.bytes_downloaded.into(),
+                row.bytes_linked.into(),
+            ]
+        })
+        .collect())
+}

@@ -1,0 +1,203 @@
+//! What queries see of storage: names resolved, privileges checked, a table snapshot as the query engine's view.
+
+use std::sync::Arc;
+
+use ebla_storage::catalog::{PartitionState, TabletState, ZoneMap};
+use ebla_storage::schema::{Bound, PartitionBounds, PartitionKey, TableDefinition, Value as StoredValue};
+use ebla_storage::table_snapshot::TableSnapshot;
+use ebla_storage::tablet::bucket_of;
+
+use super::information_schema;
+use crate::auth::privilege::{Access, Object};
+use crate::error::{Error, Result};
+use crate::query::source::{
+    Catalog, Distribution, INFORMATION_SCHEMA, KeyPart, PartitionRange, PartitionView, Relation, SegmentFile,
+    TableView, TabletView, VirtualTables, Zone,
+};
+use crate::query::{QueryError, Value};
+use crate::server::Server;
+use crate::session::Session;
+
+/// The tables of a server as one session may read them, for one statement.
+pub struct SessionTables {
+    server: Arc<Server>,
+    access: Access,
+    virtual_tables: VirtualTables,
+}
+
+impl SessionTables {
+    /// The tables this session may read now.
+    pub fn of(session: &Session) -> Result<SessionTables> {
+        Ok(SessionTables {
+            server: Arc::clone(&session.server),
+            access: session.access()?,
+            virtual_tables: information_schema::tables_of(session)?,
+        })
+    }
+}
+
+impl Catalog for SessionTables {
+    fn has_database(&self, database: &str) -> Result<bool, QueryError> {
+        if database.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
+            return Ok(true);
+        }
+        let found = self.server.storage.catalog().read(|read| read.find_database(database)).map_err(internal)?;
+        Ok(found.is_some())
+    }
+
+    fn relation(&self, database: &str, name: &str) -> Result<Option<Relation>, QueryError> {
+        if database.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
+            return Ok(self.virtual_tables.get(name).cloned().map(Relation::Virtual));
+        }
+        let snapshot = match self.server.storage.table_snapshot(database, name) {
+            Ok(snapshot) => snapshot,
+            Err(ebla_storage::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(from_storage(error)),
+        };
+        self.access
+            .require("SELECT", Object::Table(database, name))
+            .map_err(|error| QueryError::AccessDenied(error.to_string()))?;
+        let view = table_view(&snapshot).map_err(from_storage)?;
+        Ok(Some(Relation::Table(Arc::new(view))))
+    }
+}
+
+/// One version of a table as the query engine reads it. The snapshot is the view's pin.
+fn table_view(snapshot: &Arc<TableSnapshot>) -> ebla_storage::Result<TableView> {
+    let definition = snapshot.definition();
+    let position = |id| definition.position(id);
+    let partitions = snapshot
+        .state()
+        .partitions
+        .iter()
+        .map(|partition| partition_view(snapshot, partition))
+        .collect::<ebla_storage::Result<_>>()?;
+    let distribution_columns: Vec<usize> =
+        definition.distribution_columns().iter().filter_map(|id| position(*id)).collect();
+    let distribution = (!distribution_columns.is_empty()).then(|| Distribution {
+        columns: distribution_columns,
+        bucket_of: Arc::new(|columns, buckets| {
+            bucket_of(columns, buckets).map_err(|error| QueryError::Internal(error.to_string()))
+        }),
+    });
+    Ok(TableView {
+        database: snapshot.database().to_owned(),
+        name: snapshot.table().name.clone(),
+        schema: Arc::clone(snapshot.schema()),
+        defaults: Vec::new(),
+        partition_columns: definition.partition_columns().iter().filter_map(|id| position(*id)).collect(),
+        partitions,
+        distribution,
+        pin: Arc::clone(snapshot) as Arc<_>,
+    })
+}
+
+fn partition_view(snapshot: &TableSnapshot, state: &PartitionState) -> ebla_storage::Result<PartitionView> {
+    let tablets = state
+        .tablets
+        .iter()
+        .map(|tablet| {
+            Ok(TabletView {
+                id: tablet.tablet.id.0.unsigned_abs(),
+                bucket: tablet.tablet.bucket,
+                segments: segment_files(snapshot, tablet)?,
+            })
+        })
+        .collect::<ebla_storage::Result<_>>()?;
+    Ok(PartitionView {
+        id: state.partition.id.0.unsigned_abs(),
+        name: state.partition.name.clone(),
+        range: range(&state.partition.bounds),
+        buckets: state.partition.buckets,
+        tablets,
+    })
+}
+
+fn segment_files(snapshot: &TableSnapshot, tablet: &TabletState) -> ebla_storage::Result<Vec<SegmentFile>> {
+    tablet
+        .segments()
+        .map(|segment| {
+            Ok(SegmentFile {
+                path: snapshot.segment_path(tablet, segment)?,
+                size_bytes: segment.bytes,
+                rows: segment.rows,
+                zones: zones(snapshot.definition(), &segment.zone_maps),
+                deleted: snapshot.delete_vector(tablet, segment)?,
+            })
+        })
+        .collect()
+}
+
+fn zones(definition: &TableDefinition, zone_maps: &[ZoneMap]) -> Vec<Zone> {
+    let mut zones = vec![Zone::default(); definition.columns.len()];
+    for zone_map in zone_maps {
+        let Some(zone) = definition.position(zone_map.column).and_then(|position| zones.get_mut(position)) else {
+            continue;
+        };
+        zone.null_count = Some(zone_map.nulls);
+        // A column that is NULL throughout has no bounds.
+        if zone_map.min != StoredValue::Null && zone_map.max != StoredValue::Null {
+            zone.min = Some(value(&zone_map.min));
+            zone.max = Some(value(&zone_map.max));
+        }
+    }
+    zones
+}
+
+fn range(bounds: &PartitionBounds) -> Option<PartitionRange> {
+    let PartitionBounds::Range { lower, upper } = bounds else { return None };
+    let all = |key: &PartitionKey, bound: Bound| key.0.iter().all(|part| *part == bound);
+    let parts = |key: &PartitionKey| {
+        key.0
+            .iter()
+            .map(|bound| match bound {
+                Bound::MinValue => KeyPart::Min,
+                Bound::MaxValue => KeyPart::Max,
+                Bound::Value(stored) => KeyPart::Value(value(stored)),
+            })
+            .collect()
+    };
+    Some(PartitionRange {
+        lower: (!all(lower, Bound::MinValue)).then(|| parts(lower)),
+        upper: (!all(upper, Bound::MaxValue)).then(|| parts(upper)),
+    })
+}
+
+/// A stored value as the query engine has it.
+pub fn value(stored: &StoredValue) -> Value {
+    use arrow::datatypes::i256;
+    match stored {
+        StoredValue::Null => Value::Null,
+        StoredValue::Boolean(flag) => Value::Boolean(*flag),
+        StoredValue::Int(number) => match i64::try_from(*number) {
+            Ok(number) => Value::Int(number),
+            Err(_) => Value::Decimal(i256::from_i128(*number), 0),
+        },
+        StoredValue::Float(number) => Value::Double(*number),
+        StoredValue::Decimal { unscaled, scale } => {
+            Value::Decimal(i256::from_i128(*unscaled), i8::try_from(*scale).unwrap_or(i8::MAX))
+        }
+        StoredValue::Date(days) => Value::Date(*days),
+        StoredValue::DateTime(micros) => Value::DateTime(*micros),
+        StoredValue::String(text) => Value::String(text.clone()),
+        StoredValue::Binary(bytes) => Value::Bytes(bytes.clone()),
+    }
+}
+
+fn internal(error: ebla_storage::Error) -> QueryError {
+    QueryError::Internal(error.to_string())
+}
+
+fn from_storage(error: ebla_storage::Error) -> QueryError {
+    match error {
+        ebla_storage::Error::Corrupt { .. } => QueryError::Corrupt(error.to_string()),
+        ebla_storage::Error::NotFound { .. } => QueryError::UnknownTable(error.to_string()),
+        other => QueryError::Internal(other.to_string()),
+    }
+}
+
+impl From<QueryError> for ebla_protocol::wire::WireError {
+    fn from(error: QueryError) -> Self {
+        Error::Query(error).into()
+    }
+}
