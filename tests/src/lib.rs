@@ -1,1 +1,39 @@
-//! stub
+//! The end-to-end harness: real processes, real clients, real object stores, reached through sockets and files only.
+//!
+//! | to have | use |
+//! |---|---|
+//! | the `ebla` binary running on a data directory of its own | [`server::Server`] |
+//! | a real S3 store, which checks signatures, checksums and conditions | [`weed::Weed`] (SeaweedFS) |
+//! | a quick S3 store in this process | [`s3sfs::S3sFs`] |
+//! | to count, delay, stall or refuse what the server sends to S3 | [`proxy::S3Proxy`] |
+//! | to look into a bucket, or to damage it | [`s3::S3Client`] |
+//! | to speak SQL as a program | [`client::Client`] |
+//! | to speak SQL as a person | [`cli::Cli`], the `mariadb` command-line client |
+//! | to wait for a job, or for anything | [`wait`] |
+//! | to compare text that people see | [`golden!`] |
+//! | data with known answers | [`tpch`] |
+//!
+//! Nothing here sleeps for a fixed time, uses a fixed port, or ends a process it did not start. A test whose
+//! counterpart cannot be had says so and is skipped (see [`skip`]); with `CI=true` that is a failure.
+//!
+//! The harness panics where a test would: what goes wrong in it is a failed test.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing harness is a failing test")]
+
+pub mod background;
+pub mod binary;
+pub mod cli;
+pub mod client;
+pub mod folder;
+pub mod golden;
+pub mod http;
+pub mod ports;
+pub mod process;
+pub mod proxy;
+pub mod s3;
+pub mod s3sfs;
+pub mod server;
+pub mod skip;
+pub mod tpch;
+pub mod wait;
+pub mod weed;

@@ -1,1 +1,43 @@
-fn main() {}
+//! The command line of `cargo xtask`: one match lists every command.
+
+use std::process::ExitCode;
+
+use xtask::{bench, counterparts, deny, fuzz, golden, test};
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  test                      everything CI checks: fmt, counterparts, licences, clippy, build, tests, docs
+  counterparts [name…]      install the real S3 servers and MySQL clients that the tests talk to
+  deny                      licences, bans and sources of the dependencies, by deny.toml
+  golden [cargo test args]  run tests and rewrite their golden files
+  bench [name [args…]]      run a benchmark with release builds; without a name, list them
+  fuzz <target> <seconds>   run a fuzz target for a while (needs cargo-fuzz and a nightly toolchain)";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match args.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[] as &[String]),
+    };
+    let outcome = match command {
+        "test" => test::run(rest),
+        "counterparts" => counterparts::run(rest),
+        "deny" => deny::run(),
+        "golden" => golden::run(rest),
+        "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => Err(format!("unknown command {other:?}\n\n{USAGE}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

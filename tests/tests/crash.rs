@@ -1,0 +1,156 @@
+//! Goal: what the server has acknowledged survives the loss of its process, and a job goes on where it was.
+//! Method: SIGKILL at a moment that a proxy before the store holds still, restart on the same data directory, look.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
+
+use std::time::{Duration, Instant};
+
+use ebla_tests::client::Client;
+use ebla_tests::http::Body;
+use ebla_tests::proxy::{Fault, Operation, Rule, RuleHandle, S3Proxy};
+use ebla_tests::s3::Bucket;
+use ebla_tests::server::Server;
+use ebla_tests::tpch::table_checksum;
+use ebla_tests::wait::{assert_finished, wait_backup, wait_restore};
+use ebla_tests::weed::Weed;
+
+const ROWS: usize = 20_000;
+
+/// How long a job may take until it reaches the request that a rule waits for.
+const SOON: Duration = Duration::from_secs(60);
+
+/// The promise for CANCEL, whatever is being uploaded.
+const CANCEL_MAX: Duration = Duration::from_secs(2);
+
+/// A server with one table of a few tablets, and a repository behind a proxy.
+struct World {
+    server: Server,
+    client: Client,
+    proxy: S3Proxy,
+    bucket: Bucket,
+    checksum: u64,
+}
+
+impl World {
+    async fn new(name: &str, weed: &Weed) -> World {
+        let proxy = S3Proxy::start(&weed.endpoint());
+        let bucket = proxy.bucket(&weed.bucket(name).await);
+        let server = Server::start(name).await;
+        let mut client = server.client().await;
+        client.query("CREATE DATABASE d").await;
+        client
+            .query("CREATE TABLE d.t (k BIGINT, v VARCHAR(100)) DUPLICATE KEY (k) DISTRIBUTED BY HASH(k) BUCKETS 4")
+            .await;
+        let rows = (0..ROWS).map(|k| format!("{k}\trow {k} of {ROWS}\n").into_bytes());
+        server.load("d", "t", &[], Body::Chunks(Box::new(rows))).await;
+        client.query(&bucket.create_repository("repo", "crash")).await;
+        let checksum = table_checksum(&mut client, "d.t").await;
+        World { server, client, proxy, bucket, checksum }
+    }
+
+    /// Kills the server once the rule has struck, and starts it again with the rule lifted.
+    async fn kill_when(&mut self, rule: &RuleHandle) {
+        rule.wait_hit(SOON).await;
+        self.server.kill9();
+        rule.lift();
+        self.server.restart().await;
+        self.client = self.server.client().await;
+    }
+
+    async fn restores(&mut self, label: &str) {
+        self.client.query("DROP TABLE d.t FORCE").await;
+        self.client
+            .query(&format!("RESTORE SNAPSHOT d.{label} FROM repo PROPERTIES (\"replication_num\" = \"1\")"))
+            .await;
+        assert_finished(&wait_restore(&mut self.client, "d").await);
+        assert_eq!(table_checksum(&mut self.client, "d.t").await, self.checksum);
+    }
+}
+
+#[tokio::test]
+async fn acknowledged_loads_survive_a_kill() {
+    let mut server = Server::start("loads").await;
+    let mut client = server.client().await;
+    client.query("CREATE DATABASE d").await;
+    client.query("CREATE TABLE d.t (k BIGINT, v VARCHAR(20)) DISTRIBUTED BY HASH(k) BUCKETS 2").await;
+    for round in 0..3 {
+        client.query(&format!("INSERT INTO d.t VALUES ({round}, 'inserted')")).await;
+        let body = Body::Bytes(format!("{round}\tloaded\n").into_bytes());
+        server.load("d", "t", &[("label", &format!("round-{round}"))], body).await;
+        server.kill9();
+        server.restart().await;
+        client = server.client().await;
+        assert_eq!(client.value("SELECT COUNT(*) FROM d.t").await, (2 * (round + 1)).to_string());
+        // The label is taken, also after the kill.
+        let body = Body::Bytes(b"0\tagain\n".to_vec());
+        let again = server.stream_load("d", "t", &[("label", &format!("round-{round}"))], body).await;
+        assert_eq!(again["Status"], "Label Already Exists", "{again:#}");
+    }
+    server.terminate().await;
+    server.restart().await;
+    assert_eq!(server.client().await.value("SELECT COUNT(*) FROM d.t").await, "6");
+}
+
+#[tokio::test]
+async fn a_backup_killed_at_any_write_goes_on_after_the_restart() {
+    let Some(weed) = Weed::shared().await else {
+        return;
+    };
+    for (label, class) in [("segments", "/objects/"), ("trees", "/trees/"), ("commit", "/snapshots/")] {
+        let mut world = World::new(label, &weed).await;
+        let hold = world.proxy.rule(Rule::new(Fault::Hold).on(Operation::PutObject).key(class));
+        world.client.query(&format!("BACKUP SNAPSHOT d.{label} TO repo")).await;
+        world.kill_when(&hold).await;
+        assert_finished(&wait_backup(&mut world.client, "d").await);
+        world.restores(label).await;
+        let commits = world.bucket.list("crash/ebla/snapshots/").await;
+        assert_eq!(commits.len(), 1, "{commits:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_restore_killed_while_downloading_goes_on_and_the_old_data_answers_until_then() {
+    let Some(weed) = Weed::shared().await else {
+        return;
+    };
+    let mut world = World::new("download", &weed).await;
+    world.client.query("BACKUP SNAPSHOT d.s TO repo").await;
+    assert_finished(&wait_backup(&mut world.client, "d").await);
+    // Other rows under the same name, so that nothing of the snapshot is at hand.
+    world.client.query("DROP TABLE d.t FORCE").await;
+    world
+        .client
+        .query("CREATE TABLE d.t (k BIGINT, v VARCHAR(100)) DUPLICATE KEY (k) DISTRIBUTED BY HASH(k) BUCKETS 4")
+        .await;
+    world.client.query("INSERT INTO d.t VALUES (-1, 'old')").await;
+
+    let hold = world.proxy.rule(Rule::new(Fault::Hold).on(Operation::GetObject).key("/objects/"));
+    world.client.query("RESTORE SNAPSHOT d.s FROM repo PROPERTIES (\"replication_num\" = \"1\")").await;
+    hold.wait_hit(SOON).await;
+    assert_eq!(world.client.value("SELECT v FROM d.t").await, "old");
+    world.kill_when(&hold).await;
+    assert_finished(&wait_restore(&mut world.client, "d").await);
+    assert_eq!(table_checksum(&mut world.client, "d.t").await, world.checksum);
+}
+
+#[tokio::test]
+async fn cancelling_is_prompt_in_the_middle_of_an_upload_and_leaves_no_snapshot() {
+    let Some(weed) = Weed::shared().await else {
+        return;
+    };
+    let mut world = World::new("cancel", &weed).await;
+    let stop = world.proxy.rule(Rule::new(Fault::StopAfter(0)).on(Operation::PutObject).key("/objects/"));
+    world.client.query("BACKUP SNAPSHOT d.s TO repo").await;
+    stop.wait_hit(SOON).await;
+    let start = Instant::now();
+    world.client.query("CANCEL BACKUP FROM d").await;
+    let job = wait_backup(&mut world.client, "d").await;
+    assert!(start.elapsed() < CANCEL_MAX, "cancelling took {:?}", start.elapsed());
+    assert_eq!((job.field("State"), job.field("Status")), ("CANCELLED", "[COMMON_ERROR, msg: user cancelled]"));
+    stop.lift();
+    assert!(world.bucket.list("crash/ebla/snapshots/").await.is_empty());
+    // The label is free again, and nothing of the cancelled one is in the way.
+    world.client.query("BACKUP SNAPSHOT d.s TO repo").await;
+    assert_finished(&wait_backup(&mut world.client, "d").await);
+    world.restores("s").await;
+}
