@@ -206,7 +206,7 @@ impl Dialect for StarRocks {
         if word.quote_style.is_some() {
             return None;
         }
-        if NO_OPERAND.contains(&word.keyword) {
+        if NO_OPERAND.contains(&word.keyword) || word.value == "@" {
             return Some(parser.expected_ref("an expression", parser.peek_token_ref()));
         }
         let next = &parser.peek_nth_token_ref(1).token;
@@ -236,6 +236,10 @@ impl Dialect for StarRocks {
             Infix::Chain(op) => Some(parse_chain(self, parser, left.clone(), op, precedence)),
             Infix::Binary(op) => {
                 parser.advance_token();
+                // `a % ALL (…)` is a form of its own, which the words DIV and MOD do not have.
+                if parser.peek_one_of_keywords(&[Keyword::ALL, Keyword::ANY, Keyword::SOME]).is_some() {
+                    return Some(parser.expected_ref("an expression", parser.peek_token_ref()));
+                }
                 Some(parser.parse_subexpr(precedence).map(|right| binary(left.clone(), op, right)))
             }
             Infix::Concat => Some(parse_concat(self, parser, left.clone(), precedence)),

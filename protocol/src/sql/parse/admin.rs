@@ -85,8 +85,10 @@ pub(super) fn not_yet(c: &mut Cursor) -> Option<Statement> {
     let mut previous = Token::EOF;
     while !c.at_end() {
         let token = c.take().token;
-        let glued = matches!(previous, Token::EOF | Token::Period | Token::LParen)
-            || matches!(token, Token::Period | Token::Comma | Token::RParen);
+        let number = matches!(previous, Token::Number(..)) || matches!(token, Token::Number(..));
+        let glued = matches!(previous, Token::EOF | Token::LParen)
+            || matches!(token, Token::Comma | Token::RParen)
+            || (!number && (previous == Token::Period || token == Token::Period));
         if !glued {
             text.push(' ');
         }

@@ -150,7 +150,11 @@ impl VisitorMut for Normaliser {
             let inner = std::mem::replace(operand, Box::new(Expr::value(Value::Null)));
             **operand = Expr::Nested(inner);
         }
-        ControlFlow::Continue(())
+        // `1 . a` is printed as `1.a`, which is a name.
+        match expr {
+            Expr::CompoundFieldAccess { root, .. } if is_number(root) => ControlFlow::Break("a number has no fields"),
+            _ => ControlFlow::Continue(()),
+        }
     }
 
     /// `FROM 'name'`, which MySQL refuses too.
@@ -237,6 +241,10 @@ fn has_bare_table(body: &SetExpr) -> bool {
 /// `VALUES` of no rows: what stands in a query while its body is taken out.
 fn empty_set_expr() -> Box<SetExpr> {
     Box::new(SetExpr::Values(Values { explicit_row: false, value_keyword: false, rows: Vec::new() }))
+}
+
+fn is_number(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, Value::Number(..)))
 }
 
 /// `FROM DUAL` and nothing else.

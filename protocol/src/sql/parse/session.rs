@@ -223,9 +223,7 @@ pub(super) fn unlock_tables(c: &mut Cursor) -> Result<Statement> {
 /// `FLUSH [LOCAL | NO_WRITE_TO_BINLOG] what[, …]`
 pub(super) fn flush(c: &mut Cursor) -> Result<Statement> {
     c.expect("FLUSH")?;
-    if c.word(1).is_some() {
-        c.accept_any(&["LOCAL", "NO_WRITE_TO_BINLOG"]);
-    }
+    while c.word(1).is_some() && c.accept_any(&["LOCAL", "NO_WRITE_TO_BINLOG"]) {}
     let mut what = String::new();
     while let Some(word) = c.word(0) {
         if !what.is_empty() && !what.ends_with(", ") {
