@@ -246,7 +246,8 @@ pub fn sync_dir(path: &Path) -> Result<()> {
 
 /// Makes a directory and syncs its parent; one that is there is fine.
 pub fn create_dir_durable(path: &Path) -> Result<()> {
-    if path.is_dir() {
+    // The parent of a bare name is the empty path: the working directory, which is there.
+    if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
     if let Some(parent) = path.parent() {
@@ -257,7 +258,6 @@ pub fn create_dir_durable(path: &Path) -> Result<()> {
         made => made.at("create", path)?,
     }
     match path.parent() {
-        // The parent of a bare name is the empty path: the working directory.
         Some(parent) if parent.as_os_str().is_empty() => sync_dir(Path::new(".")),
         Some(parent) => sync_dir(parent),
         None => Ok(()),
@@ -310,6 +310,16 @@ mod tests {
         assert_eq!(again.default_replication_num(), 2);
         let twice = open(dir.path(), &["a", "./a"]).1.unwrap_err();
         assert!(twice.to_string().contains("configured twice"), "{twice}");
+    }
+
+    #[test]
+    fn directories_are_made_below_the_working_directory_too() {
+        create_dir_durable(Path::new("")).unwrap();
+        let dir = tempfile::tempdir_in(".").unwrap();
+        let relative = Path::new(dir.path().file_name().unwrap()).join("deep/er");
+        create_dir_durable(&relative).unwrap();
+        create_dir_durable(&relative).unwrap();
+        assert!(relative.is_dir());
     }
 
     #[test]
