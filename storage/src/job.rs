@@ -14,6 +14,7 @@
 
 #[cfg(test)]
 pub(crate) mod bed;
+mod bundle;
 mod context;
 mod failpoint;
 mod files;
@@ -31,6 +32,7 @@ use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use bundle::BundleWriter;
 pub use context::JobContext;
 pub use failpoint::{FailPoint, FailPoints, NoFailPoints};
 pub use files::JobFiles;

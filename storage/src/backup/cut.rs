@@ -1,7 +1,7 @@
 //! The cut: what a snapshot is going to hold, fixed at one moment and written down.
 //!
 //! One catalog transaction reads the state of every wanted table and pins every file it names, so the cut is
-//! consistent across tables and its files outlive compaction and DROP. Then the state becomes tree nodes, in files
+//! consistent across tables and its files outlive compaction and DROP. Then the state becomes tree nodes, in a bundle
 //! beside the job's row: they are what will be uploaded, bit for bit. An index of them, written last, makes the cut.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{BackupObjects, BackupTotals, TableSelection};
 use crate::catalog::{IndexRow, PartitionState, TableRow, WriteTransaction};
 use crate::error::{Error, Noun, Result};
 use crate::ids::{IndexId, JobId, TabletId};
-use crate::job::{FailPoint, JobContext, JobFiles};
+use crate::job::{BundleWriter, FailPoint, JobContext, JobFiles};
 use crate::repository::format::{
     EncodedNode, IndexEntry, Node, NodeRef, PartitionEntry, PartitionNode, RowsetEntry, SegmentEntry, SnapshotTable,
     TableNode, TabletEntry, decode_node, encode_node,
@@ -20,6 +20,9 @@ use crate::repository::format::{
 
 /// The file that makes the cut: while it is missing, there is none.
 const INDEX: &str = "cut.json";
+
+/// The bundle of its nodes, by their digests.
+const NODES: &str = "nodes";
 
 /// What a snapshot is going to hold. The nodes it refers to lie beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +117,7 @@ pub(super) async fn load_node<N: Node + 'static>(context: &JobContext, node: Nod
     let files = context.files.clone();
     context
         .blocking(move || {
-            let stored = files.get(&node_name(&node))?;
+            let stored = files.get_piece(NODES, &node.digest)?;
             decode_node(&node, &stored).map_err(|error| Error::Internal(format!("a node of the cut: {error}")))
         })
         .await
@@ -123,11 +126,7 @@ pub(super) async fn load_node<N: Node + 'static>(context: &JobContext, node: Nod
 /// The stored bytes of a node of the cut.
 pub(super) async fn load_stored(context: &JobContext, node: NodeRef) -> Result<EncodedNode> {
     let files = context.files.clone();
-    context.blocking(move || Ok(EncodedNode { node, stored: files.get(&node_name(&node))?.into() })).await
-}
-
-fn node_name(node: &NodeRef) -> String {
-    format!("{}.node", node.digest)
+    context.blocking(move || Ok(EncodedNode { node, stored: files.get_piece(NODES, &node.digest)?.into() })).await
 }
 
 /// The wanted tables with their wanted partitions, in the order of the tables' names.
@@ -189,16 +188,18 @@ fn pin_files(write: &WriteTransaction<'_>, job: JobId, seen: &[SeenTable]) -> Re
 /// bounds memory beyond what the transaction saw.
 fn write_down(files: &JobFiles, cut_at_ms: i64, seen: Vec<SeenTable>) -> Result<Cut> {
     files.reset()?;
+    let mut nodes = files.bundle(NODES)?;
     let mut tables = Vec::with_capacity(seen.len());
     for table in seen {
-        tables.push(write_table(files, table)?);
+        tables.push(write_table(&mut nodes, table)?);
     }
+    nodes.finish()?;
     let cut = Cut { cut_at_ms, tables };
     files.put(INDEX, &serde_json::to_vec(&cut)?)?;
     Ok(cut)
 }
 
-fn write_table(files: &JobFiles, seen: SeenTable) -> Result<CutTable> {
+fn write_table(nodes: &mut BundleWriter, seen: SeenTable) -> Result<CutTable> {
     let SeenTable { row, indexes, asked, partitions } = seen;
     let mut entries = Vec::with_capacity(partitions.len());
     let mut cut_partitions = Vec::with_capacity(partitions.len());
@@ -206,7 +207,7 @@ fn write_table(files: &JobFiles, seen: SeenTable) -> Result<CutTable> {
         let (node, tablets) = partition_node(&row, &indexes, &state)?;
         let (objects, rows, bytes) = node.totals().map_err(|error| unfit(&row, error))?;
         let encoded = encode_node(&node).map_err(|error| unfit(&row, error))?;
-        files.put_unsynced_name(&node_name(&encoded.node), &encoded.stored)?;
+        nodes.add(encoded.node.digest, &encoded.stored)?;
         let partition = state.partition;
         cut_partitions.push(CutPartition {
             name: partition.name.clone(),
@@ -231,7 +232,7 @@ fn write_table(files: &JobFiles, seen: SeenTable) -> Result<CutTable> {
     let definition = Arc::unwrap_or_clone(row.definition.clone());
     let node = TableNode::new(definition, counts.then_some(row.auto_increment_next), index_entries, entries);
     let encoded = encode_node(&node).map_err(|error| unfit(&row, error))?;
-    files.put_unsynced_name(&node_name(&encoded.node), &encoded.stored)?;
+    nodes.add(encoded.node.digest, &encoded.stored)?;
     Ok(CutTable {
         entry: SnapshotTable::of(&row.name, &node, encoded.node).map_err(|error| unfit(&row, error))?,
         created_at_ms: row.created_at_ms,

@@ -2,8 +2,8 @@
 //!
 //! A row must stay small whatever the size of a database, so what a job decided about millions of files (the cut of a
 //! backup, the plan of a restore) is kept in files here. Each is written whole, synced and renamed, so that a name
-//! that is there holds everything. The directory goes when the job has ended; what a crash left of ended jobs is
-//! swept at start.
+//! that is there holds everything; what comes in many small pieces goes into one file ([`BundleWriter`]). The directory
+//! goes when the job has ended; what a crash left of ended jobs is swept at start.
 
 use std::fs;
 use std::io;
@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::bundle::{self, BundleWriter};
+use crate::digest::Digest;
 use crate::error::{Error, IoContext, Result};
 use crate::ids::JobId;
 use crate::roots::{create_dir_durable, create_file, sync_dir, sync_file};
@@ -36,32 +38,26 @@ impl JobFiles {
         create_dir_durable(&self.directory)
     }
 
-    /// Writes a file whole. When this returns its bytes are on disk; its name is once [`JobFiles::sync`] or a later
-    /// [`JobFiles::put`] returns.
-    pub fn put_unsynced_name(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    /// Writes a file whole, replacing one of that name. When this returns it is there to stay, and so is every bundle
+    /// that was finished before.
+    pub fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name)?;
-        // Each writer has a temporary name of its own: partitions of equal content are one file, written at one time.
-        let turn = self.next_temporary.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.directory.join(format!(".{turn}.tmp"));
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at("remove", &temporary),
-            _ => {}
-        }
+        let temporary = self.temporary()?;
         let mut file = create_file(&temporary)?;
         io::Write::write_all(&mut file, bytes).at("write", &temporary)?;
         sync_file(&file, &temporary)?;
-        fs::rename(&temporary, &path).at("rename to", &path)
-    }
-
-    /// Writes a file whole, replacing one of that name. When this returns it is there to stay.
-    pub fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        self.put_unsynced_name(name, bytes)?;
-        self.sync()
-    }
-
-    /// Makes the names of all files durable.
-    pub fn sync(&self) -> Result<()> {
+        fs::rename(&temporary, &path).at("rename to", &path)?;
         sync_dir(&self.directory)
+    }
+
+    /// Begins a bundle, which replaces one of that name. It is there to stay once a later [`JobFiles::put`] returns.
+    pub fn bundle(&self, name: &str) -> Result<BundleWriter> {
+        BundleWriter::create(self.temporary()?, self.path(name)?)
+    }
+
+    /// Reads one piece of a bundle.
+    pub fn get_piece(&self, name: &str, digest: &Digest) -> Result<Vec<u8>> {
+        bundle::read_piece(&self.path(name)?, digest)
     }
 
     /// Reads a file.
@@ -106,6 +102,16 @@ impl JobFiles {
         Ok(swept)
     }
 
+    /// A name that no other writer uses; what an earlier process left under it is removed.
+    fn temporary(&self) -> Result<PathBuf> {
+        let turn = self.next_temporary.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.directory.join(format!(".{turn}.tmp"));
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", &temporary),
+            _ => Ok(temporary),
+        }
+    }
+
     fn path(&self, name: &str) -> Result<PathBuf> {
         // Names are ours, a digest or a constant; whatever else came here must not leave the directory.
         let plain = !name.is_empty()
@@ -140,6 +146,12 @@ mod tests {
         for name in ["", "../x", ".hidden", "a/b"] {
             assert!(files.put(name, b"").is_err(), "{name:?}");
         }
+        let digest = Digest::of(b"a name");
+        let mut bundle = files.bundle("pieces").unwrap();
+        bundle.add(digest, b"a piece").unwrap();
+        assert!(files.get_piece("pieces", &digest).is_err(), "it is not there before it is whole");
+        bundle.finish().unwrap();
+        assert_eq!(files.get_piece("pieces", &digest).unwrap(), b"a piece");
         assert_eq!(JobFiles::sweep(dir.path(), &[JobId(7)]).unwrap(), 0);
         assert_eq!(JobFiles::sweep(dir.path(), &[JobId(8)]).unwrap(), 1);
         assert_eq!(files.find("plan.json").unwrap(), None);

@@ -1,14 +1,23 @@
 //! Reading what is wanted of a snapshot: commit object, table nodes, partition nodes, each checked on its own and
 //! against what refers to it. The partition nodes are kept beside the job, so that no later step reads them again.
 
+use std::sync::Arc;
+
 use futures::{TryStreamExt, stream};
+use parking_lot::Mutex;
 
 use super::{RestoreJob, RestoreSelection, Source, SourcePartition, SourceTable, check, submit};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::job::JobContext;
+use crate::job::{BundleWriter, JobContext, JobFiles};
 use crate::repository::format::{FormatError, PartitionEntry, PartitionNode, SnapshotTable, TableNode};
 use crate::repository::{Repository, layout};
+
+/// The bundle of the partition nodes, by the digests they have in the repository.
+const PARTITIONS: &str = "partitions";
+
+/// What the partition nodes are added to as they come.
+type Kept = Arc<Mutex<BundleWriter>>;
 
 /// Nodes that are read at the same time.
 const NODES_IN_FLIGHT_MAX: usize = 8;
@@ -20,7 +29,12 @@ pub(super) async fn read(
     job: &RestoreJob,
 ) -> Result<(Source, Vec<RestoreSelection>)> {
     let files = context.files.clone();
-    context.blocking(move || files.reset()).await?;
+    let kept = context
+        .blocking(move || {
+            files.reset()?;
+            Ok(Arc::new(Mutex::new(files.bundle(PARTITIONS)?)))
+        })
+        .await?;
     let manifest = context
         .retry("read snapshot", || async { Ok(repository.read_manifest(&job.label, &job.timestamp).await?) })
         .await?;
@@ -29,9 +43,12 @@ pub(super) async fn read(
     for selection in &selections {
         // Selected from these very tables.
         if let Some(entry) = manifest.table(&selection.table) {
-            tables.push(read_table(context, repository, entry, selection).await?);
+            tables.push(read_table(context, repository, &kept, entry, selection).await?);
         }
     }
+    // Everybody else who had it is done.
+    let kept = Arc::into_inner(kept).ok_or_else(|| Error::Internal("a partition node is still being kept".into()))?;
+    context.blocking(move || kept.into_inner().finish()).await?;
     let source = Source {
         label: manifest.label,
         timestamp: manifest.timestamp.to_string(),
@@ -42,13 +59,14 @@ pub(super) async fn read(
 }
 
 /// A partition node that was read before.
-pub(super) fn load_partition(files: &crate::job::JobFiles, node: &Digest) -> Result<PartitionNode> {
-    Ok(serde_json::from_slice(&files.get(&partition_name(node))?)?)
+pub(super) fn load_partition(files: &JobFiles, node: &Digest) -> Result<PartitionNode> {
+    Ok(serde_json::from_slice(&files.get_piece(PARTITIONS, node)?)?)
 }
 
 async fn read_table(
     context: &JobContext,
     repository: &Repository,
+    kept: &Kept,
     entry: &SnapshotTable,
     selection: &RestoreSelection,
 ) -> Result<SourceTable> {
@@ -64,7 +82,7 @@ async fn read_table(
         node.partitions.iter().filter(|partition| is_wanted(partition)).cloned().collect();
     let node = &node;
     let partitions = stream::iter(wanted.into_iter().map(Ok::<_, Error>))
-        .map_ok(|partition| read_partition(context, repository, node, partition))
+        .map_ok(|partition| read_partition(context, repository, kept, node, partition))
         .try_buffered(NODES_IN_FLIGHT_MAX)
         .try_collect()
         .await?;
@@ -79,6 +97,7 @@ async fn read_table(
 async fn read_partition(
     context: &JobContext,
     repository: &Repository,
+    kept: &Kept,
     table: &TableNode,
     entry: PartitionEntry,
 ) -> Result<SourcePartition> {
@@ -87,8 +106,8 @@ async fn read_partition(
         .await?;
     entry.check(&node, table.indexes.len()).map_err(|error| unusable(&entry.node.digest, error))?;
     check::partition(&table.definition, &node).map_err(|error| unusable(&entry.node.digest, error))?;
-    let (files, name) = (context.files.clone(), partition_name(&entry.node.digest));
-    context.blocking(move || files.put_unsynced_name(&name, &serde_json::to_vec(&node)?)).await?;
+    let (kept, digest) = (Arc::clone(kept), entry.node.digest);
+    context.blocking(move || kept.lock().add(digest, &serde_json::to_vec(&node)?)).await?;
     Ok(SourcePartition {
         name: entry.name,
         bounds: entry.bounds,
@@ -100,10 +119,6 @@ async fn read_partition(
         bytes: entry.bytes,
         files: entry.objects,
     })
-}
-
-fn partition_name(node: &Digest) -> String {
-    format!("{node}.partition.json")
 }
 
 /// A node that reads but makes no sense.
