@@ -1,53 +1,68 @@
 //! From hidden to visible.
 //!
-//! [`name_files`] makes the rowsets of the hidden tablets, partition by partition, so that the transaction that
+//! [`name_files`] makes the rowsets of the hidden tablets, some thousands at a time, so that the transaction that
 //! matters is short however much is restored. [`show`] is that transaction's content: it looks once more whether the
 //! targets are what the plan saw, then everything changes hands at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::hidden::{Hidden, hidden_table};
+use super::hidden::{FILES_PER_TRANSACTION, Hidden, HiddenPartition, hidden_table};
 use super::{PartitionPlan, RestorePlan, TablePlan};
 use crate::catalog::{PartitionRow, SegmentMeta, WriteTransaction};
 use crate::error::{Error, Result};
 use crate::ids::{JobId, TableId};
-use crate::job::JobContext;
+use crate::job::{JobContext, JobFiles};
+use crate::repository::format::PartitionNode;
 use crate::schema::PartitionBounds;
 
-/// Names the files in the hidden tablets. A partition that has its rowsets is left alone.
+/// Names the files in the hidden tablets, several partitions in one transaction. A partition that has its rowsets is
+/// left alone.
 pub(super) async fn name_files(context: &JobContext, hidden: Hidden) -> Result<()> {
-    for position in 0..hidden.partitions.len() {
-        let (hidden, files) = (hidden.clone(), context.files.clone());
-        let (partition, node) = context
-            .blocking(move || {
-                let partition = hidden.partitions[position].clone();
-                let node = partition.node(&files)?;
-                Ok((partition, node))
-            })
-            .await?;
-        if node.tablets.is_empty() {
-            continue;
-        }
+    let mut position = 0;
+    while position < hidden.partitions.len() {
+        let (of, files) = (hidden.clone(), context.files.clone());
+        let (next, nodes) = context.blocking(move || nodes_from(&of, position, &files)).await?;
+        let (of, from) = (hidden.clone(), position);
+        position = next;
         context
             .write("COMMIT", move |write, _| {
-                let row = write.partition_by_id(partition.id)?.ok_or_else(|| {
-                    Error::Conflict(format!("a partition of table {} has been dropped", partition.table))
-                })?;
-                if row.visible_version > 1 {
-                    return Ok(());
-                }
-                let version = write.raise_visible_version(partition.id)?;
-                for entry in &node.tablets {
-                    let tablet = partition.tablet(entry.bucket)?.id;
-                    for rowset in &entry.rowsets {
-                        let segments: Vec<SegmentMeta> = rowset.segments.iter().map(SegmentMeta::from).collect();
-                        write.create_rowset(tablet, version, &segments)?;
-                    }
-                }
-                Ok(())
+                let mut partitions = of.partitions[from..].iter().zip(&nodes);
+                partitions.try_for_each(|(partition, node)| name_partition(write, partition, node))
             })
             .await?;
+    }
+    Ok(())
+}
+
+/// The nodes of the partitions from `position` on, as many as one transaction takes, and where to go on.
+fn nodes_from(hidden: &Hidden, mut position: usize, files: &JobFiles) -> Result<(usize, Vec<PartitionNode>)> {
+    let (mut nodes, mut segments) = (Vec::new(), 0);
+    while let Some(partition) = hidden.partitions.get(position)
+        && segments < FILES_PER_TRANSACTION
+    {
+        let node = partition.node(files)?;
+        segments += node.segments().count();
+        nodes.push(node);
+        position += 1;
+    }
+    Ok((position, nodes))
+}
+
+fn name_partition(write: &WriteTransaction<'_>, partition: &HiddenPartition, node: &PartitionNode) -> Result<()> {
+    let row = write
+        .partition_by_id(partition.id)?
+        .ok_or_else(|| Error::Conflict(format!("a partition of table {} has been dropped", partition.table)))?;
+    if node.tablets.is_empty() || row.visible_version > 1 {
+        return Ok(());
+    }
+    let version = write.raise_visible_version(partition.id)?;
+    for entry in &node.tablets {
+        let tablet = partition.tablet(entry.bucket)?.id;
+        for rowset in &entry.rowsets {
+            let segments: Vec<SegmentMeta> = rowset.segments.iter().map(SegmentMeta::from).collect();
+            write.create_rowset(tablet, version, &segments)?;
+        }
     }
     Ok(())
 }

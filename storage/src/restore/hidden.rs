@@ -20,6 +20,9 @@ use crate::repository::ObjectRef;
 use crate::repository::format::{PartitionNode, SegmentEntry};
 use crate::schema::TableDefinition;
 
+/// Files that are pinned or named in one transaction: each transaction costs a sync, and keeps loads waiting meanwhile.
+pub(super) const FILES_PER_TRANSACTION: usize = 2_000;
+
 /// The hidden partitions of a restore, in the order of its plan.
 #[derive(Debug, Clone)]
 pub(super) struct Hidden {
@@ -72,21 +75,35 @@ impl Hidden {
         let hidden = Hidden::find(context, plan)
             .await?
             .ok_or_else(|| Error::Internal("hidden tables are gone right after they were made".to_owned()))?;
-        for position in 0..hidden.partitions.len() {
-            let (hidden, files) = (hidden.clone(), context.files.clone());
-            let pins = context.blocking(move || hidden.partitions[position].wanted_files(&files)).await?;
+        let mut position = 0;
+        while position < hidden.partitions.len() {
+            let (of, files) = (hidden.clone(), context.files.clone());
+            let (next, pins) = context.blocking(move || of.pins_from(position, &files)).await?;
+            position = next;
             context
                 .write("SNAPSHOTING", move |write, row| {
-                    for (tablet, wanted) in pins {
-                        for WantedFile { object, .. } in wanted {
-                            write.pin_file(row.id, tablet.id, &object.digest, object.kind)?;
-                        }
+                    for (tablet, object) in &pins {
+                        write.pin_file(row.id, *tablet, &object.digest, object.kind)?;
                     }
                     Ok(())
                 })
                 .await?;
         }
         Ok(hidden)
+    }
+
+    /// The files of the partitions from `position` on, as many as one transaction takes, and where to go on.
+    fn pins_from(&self, mut position: usize, files: &JobFiles) -> Result<(usize, Vec<(TabletId, ObjectRef)>)> {
+        let mut pins = Vec::new();
+        while let Some(partition) = self.partitions.get(position)
+            && pins.len() < FILES_PER_TRANSACTION
+        {
+            for (tablet, wanted) in partition.wanted_files(files)? {
+                pins.extend(wanted.into_iter().map(|file| (tablet.id, file.object)));
+            }
+            position += 1;
+        }
+        Ok((position, pins))
     }
 
     /// Finds what was made; `None` when something of it is missing.
