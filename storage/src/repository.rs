@@ -20,6 +20,7 @@ pub mod layout;
 pub mod location;
 mod probe;
 pub mod properties;
+mod recent;
 pub mod store;
 mod timestamp;
 mod transfer;
@@ -47,6 +48,7 @@ use format::{
     EncodedNode, MANIFEST_BYTES_MAX, NODE_STORED_BYTES_MAX, Node, NodeRef, PartitionNode, RepositoryInfo,
     SnapshotManifest, TableNode,
 };
+use recent::RecentNodes;
 use store::{FileStore, ObjectKey, ObjectStore, Operation, S3Store, StoreStats};
 
 /// Most snapshots of a repository that are listed.
@@ -84,6 +86,7 @@ pub struct Repository {
     store: Arc<dyn ObjectStore>,
     stats: Arc<StoreStats>,
     limits: Arc<TransferLimits>,
+    recent: RecentNodes,
 }
 
 /// The snapshots of a repository, as one listing gives them.
@@ -158,6 +161,7 @@ impl Repository {
             store,
             stats,
             limits: Arc::clone(&context.limits),
+            recent: RecentNodes::default(),
         })
     }
 
@@ -266,6 +270,16 @@ impl Repository {
         self.read_node(node).await
     }
 
+    /// A node of a snapshot that is known to be there, without a request when this process has put or read it lately:
+    /// to compare with it. Whether the repository still holds it is not learned.
+    pub async fn recall_node<N: Node>(&self, node: &NodeRef) -> RepositoryResult<N> {
+        let remembered = self.recent.find(&node.digest);
+        match remembered.and_then(|stored| format::decode_node(node, &stored).ok()) {
+            Some(decoded) => Ok(decoded),
+            None => self.read_node(node).await,
+        }
+    }
+
     async fn read_node<N: Node>(&self, node: &NodeRef) -> RepositoryResult<N> {
         let key = layout::tree(&node.digest);
         let mut attempt = 1;
@@ -273,7 +287,10 @@ impl Repository {
             let _memory = self.limits.hold_memory(node.bytes.min(NODE_STORED_BYTES_MAX)).await;
             let stored = self.store.get(&key, node.bytes.min(NODE_STORED_BYTES_MAX)).await?;
             match format::decode_node(node, &stored) {
-                Ok(decoded) => return Ok(decoded),
+                Ok(decoded) => {
+                    self.recent.keep(node.digest, &stored);
+                    return Ok(decoded);
+                }
                 // It may have been damaged on its way; what is stored is not called damaged before it came twice.
                 Err(format::FormatError::WrongDigest { .. }) if attempt < 2 => attempt += 1,
                 Err(source) => return Err(RepositoryError::Format { key: key.to_string(), source }),
@@ -326,7 +343,9 @@ impl Repository {
     pub async fn put_node(&self, encoded: &EncodedNode) -> RepositoryResult<Put> {
         self.check_writable()?;
         let key = layout::tree(&encoded.node.digest);
-        Ok(self.store.put_create(&key, encoded.stored.clone()).await?)
+        let put = self.store.put_create(&key, encoded.stored.clone()).await?;
+        self.recent.keep(encoded.node.digest, &encoded.stored);
+        Ok(put)
     }
 
     /// Puts a snapshot's commit object: the commit point of a backup. A replay with the same manifest succeeds and

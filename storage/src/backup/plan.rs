@@ -10,6 +10,7 @@
 
 use std::collections::HashSet;
 
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::ParentCandidate;
@@ -19,7 +20,7 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::ids::TabletId;
 use crate::job::JobContext;
-use crate::repository::format::{NodeRef, PartitionNode, SnapshotManifest, TableNode};
+use crate::repository::format::{NodeRef, PartitionEntry, PartitionNode, SnapshotManifest, TableNode};
 use crate::repository::{ObjectRef, Repository, RepositoryError};
 
 /// The file that holds the plan.
@@ -28,6 +29,9 @@ const PLAN: &str = "upload.json";
 /// Files of unknown presence from which on the objects of the repository are listed: a page of the listing tells of
 /// a thousand objects, an offer of one.
 const LIST_WORTH_FILES_MIN: usize = 16;
+
+/// Nodes of the parent that are read at the same time.
+const NODES_IN_FLIGHT_MAX: usize = 8;
 
 /// What a backup has to upload.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,33 +79,34 @@ impl UploadPlan {
         let mut plan = UploadPlan::default();
         let mut seen = HashSet::new();
         let mut unknown = 0;
-        for table in &cut.tables {
-            let same = parent
-                .as_ref()
-                .is_some_and(|parent| parent.tables.iter().any(|other| other.node.digest == table.entry.node.digest));
-            if same {
-                continue;
-            }
+        let is_changed = |table: &&CutTable| {
+            let in_parent = |parent: &SnapshotManifest| {
+                parent.tables.iter().any(|other| other.node.digest == table.entry.node.digest)
+            };
+            !parent.as_ref().is_some_and(in_parent)
+        };
+        let changed: Vec<&CutTable> = cut.tables.iter().filter(is_changed).collect();
+        let mut befores = stream::iter(0..changed.len())
+            .map(|position| table_before(context, repository, parent.as_ref(), changed[position]).boxed())
+            .buffered(NODES_IN_FLIGHT_MAX);
+        for table in &changed {
             plan.table_nodes.push(table.entry.node);
-            let before = table_before(context, repository, parent.as_ref(), table).await?;
-            for partition in &table.partitions {
-                let before = match &before {
-                    Some(before) if before.partitions.iter().any(|other| other.node == partition.node) => continue,
-                    Some(before) => before.partition(&partition.name),
-                    None => None,
-                };
+            let before = befores.try_next().await?.flatten();
+            let changed: Vec<(&CutPartition, Option<&PartitionEntry>)> = table
+                .partitions
+                .iter()
+                .filter_map(|partition| match &before {
+                    Some(before) if before.partitions.iter().any(|other| other.node == partition.node) => None,
+                    Some(before) => Some((partition, before.partition(&partition.name))),
+                    None => Some((partition, None)),
+                })
+                .collect();
+            let mut known = stream::iter(0..changed.len())
+                .map(|position| Presence::of_entry(context, repository, changed[position].1).boxed())
+                .buffered(NODES_IN_FLIGHT_MAX);
+            for (partition, before) in &changed {
                 plan.partition_nodes.push(partition.node);
-                let known = match before {
-                    Some(entry) => {
-                        let node: PartitionNode = context
-                            .retry("read partition node", || async {
-                                Ok(repository.read_partition_node(&entry.node).await?)
-                            })
-                            .await?;
-                        Presence::of_partition(&node)
-                    }
-                    None => Presence::default(),
-                };
+                let known = known.try_next().await?.unwrap_or_default();
                 let wanted = wanted_objects(context, table, partition, &known).await?;
                 // What came into being after the parent can be in no older snapshot of this cluster.
                 let newer = parent.as_ref().is_some_and(|parent| parent.timestamp_ms < partition.created_at_ms);
@@ -162,6 +167,20 @@ impl WantedObject {
 }
 
 impl Presence {
+    /// What a partition of the parent names; nothing when there is none.
+    async fn of_entry(
+        context: &JobContext,
+        repository: &Repository,
+        entry: Option<&PartitionEntry>,
+    ) -> Result<Presence> {
+        let Some(entry) = entry else {
+            return Ok(Presence::default());
+        };
+        let node: PartitionNode =
+            context.retry("read partition node", || async { Ok(repository.recall_node(&entry.node).await?) }).await?;
+        Ok(Presence::of_partition(&node))
+    }
+
     fn of_partition(node: &PartitionNode) -> Presence {
         let objects = node.segments().flat_map(|segment| {
             let deletes = segment.deletes.map(|deletes| (FileKind::DeleteVector, deletes.digest));
@@ -209,8 +228,7 @@ async fn table_before(
     let Some(entry) = parent.and_then(|parent| parent.table(&table.entry.name)) else {
         return Ok(None);
     };
-    let node =
-        context.retry("read table node", || async { Ok(repository.read_table_node(&entry.node).await?) }).await?;
+    let node = context.retry("read table node", || async { Ok(repository.recall_node(&entry.node).await?) }).await?;
     Ok(Some(node))
 }
 
