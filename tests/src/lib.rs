@@ -10,6 +10,8 @@
 //! | to speak SQL as a program | [`client::Client`] |
 //! | to speak SQL as a person | [`cli::Cli`], the `mariadb` command-line client |
 //! | to wait for a job, or for anything | [`wait`] |
+//! | to know at once that something is in a program's log | [`log::LogTail`] |
+//! | to know what a program takes of the machine | [`usage`] |
 //! | to compare text that people see | [`golden!`] |
 //! | data with known answers | [`tpch`] |
 //!
@@ -27,6 +29,7 @@ pub mod client;
 pub mod folder;
 pub mod golden;
 pub mod http;
+pub mod log;
 pub mod ports;
 pub mod process;
 pub mod proxy;
@@ -35,5 +38,6 @@ pub mod s3sfs;
 pub mod server;
 pub mod skip;
 pub mod tpch;
+pub mod usage;
 pub mod wait;
 pub mod weed;

@@ -71,6 +71,11 @@ impl Process {
         .await
     }
 
+    /// The file that takes what it prints.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
     /// What it has printed, since its first start.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()

@@ -1,7 +1,7 @@
 //! `cargo xtask bench <name>`: builds the release binary and runs one benchmark against it.
 //!
-//! A benchmark is a file `tests/benches/<name>.rs` (with `harness = false` in `tests/Cargo.toml`); adding the
-//! file adds the command. It finds the server to measure in `EBLA_BIN`.
+//! A benchmark is a file `tests/benches/<name>.rs`, or a folder `tests/benches/<name>` with a `main.rs`, and says
+//! `harness = false` in `tests/Cargo.toml`; adding it adds the command. It finds the server to measure in `EBLA_BIN`.
 
 use crate::cargo::{built_binary, cargo, check};
 use crate::{Outcome, counterparts, workspace_root};
@@ -14,7 +14,7 @@ pub fn run(args: &[String]) -> Outcome {
         return Ok(());
     };
     if !known.contains(name) {
-        return Err(format!("there is no tests/benches/{name}.rs; known: [{}]", known.join(", ")));
+        return Err(format!("there is no benchmark {name} in tests/benches; known: [{}]", known.join(", ")));
     }
     counterparts::install_all()?.print();
     // One call builds both, so that their dependencies are compiled once, with one set of features.
@@ -33,8 +33,14 @@ fn known() -> Outcome<Vec<String>> {
         return Ok(Vec::new());
     }
     let entries = std::fs::read_dir(&folder).map_err(|error| format!("list {}: {error}", folder.display()))?;
-    let mut names: Vec<String> =
-        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_suffix(".rs").map(str::to_string)).collect();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let name = path.file_name()?.to_str()?;
+            let is_folder = path.join("main.rs").is_file();
+            if is_folder { Some(name) } else { name.strip_suffix(".rs") }.map(str::to_string)
+        })
+        .collect();
     names.sort();
     Ok(names)
 }
