@@ -78,13 +78,22 @@ pub enum Op {
     Compact { table: u8 },
     Backup(Scope),
     CancelBackup,
-    Restore { snapshot: u8, target: Target },
+    Restore { snapshot: u8, target: Target, meanwhile: Meanwhile },
+    Kill,
+}
+
+/// What happens while a restore runs.
+#[derive(Debug, Clone, Copy)]
+pub enum Meanwhile {
+    Nothing,
+    /// A load into a table that is not restored.
+    Load,
     Kill,
 }
 
 /// All cases: two tables with rows, and then anything.
 pub fn cases() -> impl Strategy<Value = Vec<Op>> {
-    (rows(20..60), rows(20..60), vec(op(), OPS)).prop_map(|(first, second, ops)| {
+    (rows(1..60), rows(1..60), vec(op(), OPS)).prop_map(|(first, second, ops)| {
         let mut all = vec![
             Op::Create { name: 0, ranged: true },
             Op::StreamLoad { table: 0, rows: within(first, 2) },
@@ -117,7 +126,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => table().prop_map(|table| Op::Compact { table }),
         8 => scope().prop_map(Op::Backup),
         1 => Just(Op::CancelBackup),
-        7 => (any::<u8>(), target()).prop_map(|(snapshot, target)| Op::Restore { snapshot, target }),
+        7 => (any::<u8>(), target(), meanwhile())
+            .prop_map(|(snapshot, target, meanwhile)| Op::Restore { snapshot, target, meanwhile }),
         1 => Just(Op::Kill),
     ]
 }
@@ -166,6 +176,14 @@ fn target() -> impl Strategy<Value = Target> {
         2 => any::<(u8, u8)>().prop_map(|(table, name)| Target::As(table, name)),
         1 => Just(Target::OtherDatabase),
         2 => Just(Target::OtherServer),
+    ]
+}
+
+fn meanwhile() -> impl Strategy<Value = Meanwhile> {
+    prop_oneof![
+        8 => Just(Meanwhile::Nothing),
+        4 => Just(Meanwhile::Load),
+        1 => Just(Meanwhile::Kill),
     ]
 }
 

@@ -1,4 +1,6 @@
 //! Plays a case: each operation on the servers and on the model, and then both are compared.
+//!
+//! A statement that must be refused, because the model says so, is said too and must change nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +13,8 @@ use ebla_tests::server::Server;
 use ebla_tests::wait::{assert_finished, wait_backup, wait_restore, wait_until};
 use tokio::sync::Mutex;
 
-use crate::op::{NAMES, Op, Row, SLOT_WIDTH, Scope, Target, quoted};
+use crate::check::{compare, compare_table, rows_of};
+use crate::op::{Meanwhile, NAMES, Op, Row, SLOT_WIDTH, Scope, Target, quoted};
 use crate::state::{Snapshot, Table, Tables, restored};
 
 /// How long a backup may take until its cut is taken, on a busy machine.
@@ -130,7 +133,7 @@ impl<'a> Case<'a> {
             }
             Op::Backup(scope) => self.backup(*scope).await,
             Op::CancelBackup => self.cancel_backup().await,
-            Op::Restore { snapshot, target } => self.restore(*snapshot, *target).await,
+            Op::Restore { snapshot, target, meanwhile } => self.restore(*snapshot, *target, *meanwhile).await,
             Op::Kill => self.kill().await,
         }
     }
@@ -320,7 +323,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    async fn restore(&mut self, snapshot: u8, target: Target) {
+    async fn restore(&mut self, snapshot: u8, target: Target, meanwhile: Meanwhile) {
         self.settle().await;
         let Some(snapshot) = nth(self.snapshots.iter(), snapshot).cloned() else { return };
         let pick = |table: u8| nth(snapshot.tables.iter(), table).map(|(name, table)| (name.clone(), table.clone()));
@@ -350,6 +353,11 @@ impl<'a> Case<'a> {
         }
         let statement = format!("RESTORE SNAPSHOT {}.{} FROM repo{clause}", self.db, snapshot.label);
         self.run(&statement).await;
+        match meanwhile {
+            Meanwhile::Nothing => {}
+            Meanwhile::Load => self.load_beside(&tables).await,
+            Meanwhile::Kill => self.start_again().await,
+        }
         match restored(&self.tables, &tables) {
             Ok(after) => {
                 let job = self.watch_restore(&after).await;
@@ -363,6 +371,15 @@ impl<'a> Case<'a> {
             }
         }
         self.compare().await;
+    }
+
+    /// Loads a row into a table that these are not, if there is one.
+    async fn load_beside(&mut self, tables: &Tables) {
+        let row = Row { k: 7, g: 7, v: None };
+        let beside = |(name, table): &(&String, &Table)| !tables.contains_key(*name) && table.takes(&[row.clone()]);
+        let Some(name) = self.tables.iter().find(beside).map(|(name, _)| name.clone()) else { return };
+        self.run(&format!("INSERT INTO {} VALUES (7, 7, NULL)", self.qualified(&name))).await;
+        self.table(&name).rows.push(row);
     }
 
     /// Waits for the end of a restore. Until then a table answers with what it held or with what it is going to hold.
@@ -405,15 +422,19 @@ impl<'a> Case<'a> {
         self.other.query(&format!("DROP DATABASE {} FORCE", self.db)).await;
     }
 
-    /// SIGKILL and a new start. A backup goes on with the cut it has taken.
+    /// The server is killed. A backup goes on with the cut it has taken.
     async fn kill(&mut self) {
+        self.start_again().await;
+        self.compare().await;
+    }
+
+    /// SIGKILL and a new start.
+    async fn start_again(&mut self) {
         self.say("-- kill -9, start again");
         let mut server = self.world.server.lock().await;
         server.kill9();
         server.restart().await;
         self.client = server.client().await;
-        drop(server);
-        self.compare().await;
     }
 
     async fn compare(&mut self) {
@@ -446,42 +467,6 @@ impl<'a> Case<'a> {
     fn qualified(&self, name: &str) -> String {
         format!("{}.`{name}`", self.db)
     }
-}
-
-/// Holds a whole database against the model.
-async fn compare(client: &mut Client, db: &str, tables: &Tables) {
-    let shown = client.query(&format!("SHOW TABLES FROM {db}")).await;
-    let mut found: Vec<&str> = shown.rows.iter().filter_map(|row| row[0].as_deref()).collect();
-    found.sort_unstable();
-    assert_eq!(found, tables.keys().collect::<Vec<_>>(), "tables of {db}");
-    for (name, table) in tables {
-        compare_table(client, &format!("{db}.`{name}`"), table).await;
-    }
-}
-
-async fn compare_table(client: &mut Client, name: &str, table: &Table) {
-    assert_eq!(rows_of(client, name).await, table.sorted_rows(), "rows of {name}");
-    if let Some(slots) = &table.slots {
-        let shown = client.query(&format!("SHOW PARTITIONS FROM {name}")).await;
-        let mut found = shown.column("PartitionName");
-        found.sort_unstable();
-        assert_eq!(found, slots.iter().map(|slot| format!("p{slot}")).collect::<Vec<_>>(), "partitions of {name}");
-    }
-}
-
-/// All rows of a table, sorted.
-async fn rows_of(client: &mut Client, table: &str) -> Vec<Row> {
-    let found = client.query(&format!("SELECT k, g, v FROM {table}")).await;
-    let mut rows: Vec<Row> = found.rows.iter().map(|cells| row(cells)).collect();
-    rows.sort();
-    rows
-}
-
-fn row(cells: &[Option<String>]) -> Row {
-    let number = |index: usize| cells[index].as_deref().and_then(|cell| cell.parse().ok()).expect("a number");
-    // The model's own texts live as long as the test; any other text differs from all of them.
-    let v = cells[2].as_deref().map(|text| crate::op::known_text(text).unwrap_or_else(|| panic!("text '{text}'")));
-    Row { k: number(0), g: number(1), v }
 }
 
 fn partition(slot: u8) -> String {
