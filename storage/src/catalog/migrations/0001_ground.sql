@@ -31,7 +31,11 @@ CREATE TABLE tables (
     auto_increment_next INTEGER NOT NULL DEFAULT 1,
     created_at_ms INTEGER NOT NULL,
     hidden_by INTEGER,
-    dropped_at_ms INTEGER
+    dropped_at_ms INTEGER,
+    -- How often anything that a reader of the table sees has changed: its definition, its partitions, what lies in
+    -- them, where the replicas are. A reader's cached state is current while this number stands still. The triggers at
+    -- the end keep it, so that no path can forget; the AUTO_INCREMENT counter does not count.
+    changes INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX tables_by_name ON tables (database_id, name) WHERE dropped_at_ms IS NULL AND hidden_by IS NULL;
 CREATE INDEX tables_by_database ON tables (database_id);
@@ -102,6 +106,8 @@ CREATE TABLE segments (
     PRIMARY KEY (rowset_id, ordinal)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX segments_by_digest ON segments (digest);
+-- Segments with deleted rows, small enough to look through often: compaction asks which have lost many.
+CREATE INDEX segments_with_deletes ON segments (rowset_id, ordinal, rows, deletes_rows) WHERE deletes_digest IS NOT NULL;
 
 -- Files of a tablet that no row names any more. The collector deletes them when nobody reads them.
 CREATE TABLE garbage (
@@ -204,3 +210,85 @@ CREATE TABLE privileges (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE variables (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+-- Whatever a reader of a table sees counts in tables.changes.
+CREATE TRIGGER tables_changed AFTER UPDATE OF database_id, name, definition, hidden_by, dropped_at_ms ON tables
+BEGIN
+    UPDATE tables SET changes = changes + 1 WHERE id = NEW.id;
+END;
+
+CREATE TRIGGER indexes_added AFTER INSERT ON indexes
+BEGIN
+    UPDATE tables SET changes = changes + 1 WHERE id = NEW.table_id;
+END;
+CREATE TRIGGER indexes_changed AFTER UPDATE ON indexes
+BEGIN
+    UPDATE tables SET changes = changes + 1 WHERE id = NEW.table_id;
+END;
+CREATE TRIGGER indexes_removed AFTER DELETE ON indexes
+BEGIN
+    UPDATE tables SET changes = changes + 1 WHERE id = OLD.table_id;
+END;
+
+CREATE TRIGGER partitions_added AFTER INSERT ON partitions
+BEGIN
+    UPDATE tables SET changes = changes + 1 WHERE id = NEW.table_id;
+END;
+-- A restore moves a partition from its hidden table to the one it belongs to.
+CREATE TRIGGER partitions_changed AFTER UPDATE ON partitions
+BEGIN
+    UPDATE tables SET changes = changes + 1 WHERE id IN (OLD.table_id, NEW.table_id);
+END;
+CREATE TRIGGER partitions_removed AFTER DELETE ON partitions
+BEGIN
+    UPDATE tables SET changes = changes + 1 WHERE id = OLD.table_id;
+END;
+
+CREATE TRIGGER replicas_added AFTER INSERT ON replicas
+BEGIN
+    UPDATE tables SET changes = changes + 1 WHERE id = (
+        SELECT partitions.table_id FROM tablets JOIN partitions ON partitions.id = tablets.partition_id
+        WHERE tablets.id = NEW.tablet_id);
+END;
+CREATE TRIGGER replicas_changed AFTER UPDATE ON replicas
+BEGIN
+    UPDATE tables SET changes = changes + 1 WHERE id = (
+        SELECT partitions.table_id FROM tablets JOIN partitions ON partitions.id = tablets.partition_id
+        WHERE tablets.id = NEW.tablet_id);
+END;
+CREATE TRIGGER replicas_removed AFTER DELETE ON replicas
+BEGIN
+    UPDATE tables SET changes = changes + 1 WHERE id = (
+        SELECT partitions.table_id FROM tablets JOIN partitions ON partitions.id = tablets.partition_id
+        WHERE tablets.id = OLD.tablet_id);
+END;
+
+-- A segment comes only with its rowset.
+CREATE TRIGGER rowsets_added AFTER INSERT ON rowsets
+BEGIN
+    UPDATE tables SET changes = changes + 1 WHERE id = (
+        SELECT partitions.table_id FROM tablets JOIN partitions ON partitions.id = tablets.partition_id
+        WHERE tablets.id = NEW.tablet_id);
+END;
+CREATE TRIGGER rowsets_removed AFTER DELETE ON rowsets
+BEGIN
+    UPDATE tables SET changes = changes + 1 WHERE id = (
+        SELECT partitions.table_id FROM tablets JOIN partitions ON partitions.id = tablets.partition_id
+        WHERE tablets.id = OLD.tablet_id);
+END;
+CREATE TRIGGER segments_changed AFTER UPDATE ON segments
+BEGIN
+    UPDATE tables SET changes = changes + 1 WHERE id = (
+        SELECT partitions.table_id FROM rowsets
+        JOIN tablets ON tablets.id = rowsets.tablet_id
+        JOIN partitions ON partitions.id = tablets.partition_id
+        WHERE rowsets.id = NEW.rowset_id);
+END;
+CREATE TRIGGER segments_removed AFTER DELETE ON segments
+BEGIN
+    UPDATE tables SET changes = changes + 1 WHERE id = (
+        SELECT partitions.table_id FROM rowsets
+        JOIN tablets ON tablets.id = rowsets.tablet_id
+        JOIN partitions ON partitions.id = tablets.partition_id
+        WHERE rowsets.id = OLD.rowset_id);
+END;
