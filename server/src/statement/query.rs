@@ -141,7 +141,7 @@ pub async fn over_batch(
 }
 
 async fn plan(session: &Session, query: Query) -> Result<PlannedQuery> {
-    let context = context(session)?;
+    let context = context_over(session, SessionTables::of_query(session, &query)?)?;
     let engine = Arc::clone(&session.server.engine);
     blocking(move || engine.plan(&query, &context)).await
 }
@@ -156,11 +156,15 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, QueryError
 
 /// What a statement of this session may ask.
 pub fn context(session: &Session) -> Result<StatementContext> {
+    context_over(session, SessionTables::of(session)?)
+}
+
+fn context_over(session: &Session, tables: SessionTables) -> Result<StatementContext> {
     let globals = session.server.globals.read().clone();
     let access = session.access()?;
     let limit = session.variables.number("sql_select_limit").filter(|limit| *limit != u64::MAX);
     Ok(StatementContext {
-        catalog: Arc::new(SessionTables::of(session)?),
+        catalog: Arc::new(tables),
         variables: Arc::new(VariablesOf {
             session: session.variables.clone(),
             globals,

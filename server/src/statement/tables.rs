@@ -1,11 +1,18 @@
 //! What queries see of storage: names resolved, privileges checked, a table snapshot as the query engine's view.
+//!
+//! All tables that a query names are seen as they are at one moment, however often it names them: a restore, which shows
+//! several tables in one transaction, is in all of them or in none.
 
+use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ebla_storage::catalog::{PartitionState, TabletState, ZoneMap};
 use ebla_storage::schema::{Bound, PartitionBounds, PartitionKey, TableDefinition, Value as StoredValue};
 use ebla_storage::table_snapshot::TableSnapshot;
 use ebla_storage::tablet::bucket_of;
+use parking_lot::Mutex;
+use sqlparser::ast::{ObjectName, Query, visit_relations};
 
 use super::information_schema;
 use crate::auth::privilege::{Access, Object};
@@ -23,17 +30,67 @@ pub struct SessionTables {
     server: Arc<Server>,
     access: Access,
     virtual_tables: VirtualTables,
+    /// Every table that the statement may mean, by database and name.
+    names: BTreeSet<(String, String)>,
+    /// Those of them that are there, all of one moment; taken when the first is asked for.
+    cut: Mutex<Option<Cut>>,
 }
 
+type Cut = HashMap<(String, String), Arc<TableSnapshot>>;
+
 impl SessionTables {
-    /// The tables this session may read now.
+    /// The tables this session may read now, for a statement without a query.
     pub fn of(session: &Session) -> Result<SessionTables> {
         Ok(SessionTables {
             server: Arc::clone(&session.server),
             access: session.access()?,
             virtual_tables: information_schema::tables_of(session)?,
+            names: BTreeSet::new(),
+            cut: Mutex::default(),
         })
     }
+
+    /// The tables this session may read now, for a query.
+    pub fn of_query(session: &Session, query: &Query) -> Result<SessionTables> {
+        let names = relations(query, session.database.as_deref());
+        Ok(SessionTables { names, ..SessionTables::of(session)? })
+    }
+
+    fn snapshot(&self, database: &str, name: &str) -> ebla_storage::Result<Option<Arc<TableSnapshot>>> {
+        let mut cut = self.cut.lock();
+        let cut = match &mut *cut {
+            Some(cut) => cut,
+            none => none.insert(self.take_cut()?),
+        };
+        let key = (database.to_owned(), name.to_owned());
+        if self.names.contains(&key) {
+            return Ok(cut.get(&key).map(Arc::clone));
+        }
+        match self.server.storage.table_snapshot(database, name) {
+            Ok(snapshot) => Ok(Some(snapshot)),
+            Err(ebla_storage::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn take_cut(&self) -> ebla_storage::Result<Cut> {
+        let names: Vec<(String, String)> = self.names.iter().cloned().collect();
+        let snapshots = self.server.storage.table_snapshots(&names)?;
+        Ok(names.into_iter().zip(snapshots).filter_map(|(name, snapshot)| Some((name, snapshot?))).collect())
+    }
+}
+
+/// Every table that a query may mean. Names of its own, of WITH, are among them and do no harm.
+fn relations(query: &Query, database: Option<&str>) -> BTreeSet<(String, String)> {
+    let mut names = BTreeSet::new();
+    let _: ControlFlow<()> = visit_relations(query, |name: &ObjectName| {
+        let mut parts = name.0.iter().rev().filter_map(|part| part.as_ident()).map(|ident| ident.value.as_str());
+        if let (Some(table), Some(database)) = (parts.next(), parts.next().or(database)) {
+            names.insert((database.to_owned(), table.to_owned()));
+        }
+        ControlFlow::Continue(())
+    });
+    names
 }
 
 impl Catalog for SessionTables {
@@ -49,11 +106,7 @@ impl Catalog for SessionTables {
         if database.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
             return Ok(self.virtual_tables.get(name).cloned().map(Relation::Virtual));
         }
-        let snapshot = match self.server.storage.table_snapshot(database, name) {
-            Ok(snapshot) => snapshot,
-            Err(ebla_storage::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(from_storage(error)),
-        };
+        let Some(snapshot) = self.snapshot(database, name).map_err(from_storage)? else { return Ok(None) };
         self.access
             .require("SELECT", Object::Table(database, name))
             .map_err(|error| QueryError::AccessDenied(error.to_string()))?;

@@ -107,6 +107,32 @@ impl Storage {
         })
     }
 
+    /// Several tables as they are at one moment, in the order of their names (database, table); `None` where there is
+    /// none. What one transaction changes in several of them is in all of these snapshots or in none.
+    pub fn table_snapshots(&self, names: &[(String, String)]) -> Result<Vec<Option<Arc<TableSnapshot>>>> {
+        match names {
+            [] => return Ok(Vec::new()),
+            // One table is of one moment anyhow, and mostly need not be asked of the catalog.
+            [(database, table)] => {
+                return match self.table_snapshot(database, table) {
+                    Err(Error::NotFound { .. }) => Ok(vec![None]),
+                    found => Ok(vec![Some(found?)]),
+                };
+            }
+            _ => {}
+        }
+        let version = self.catalog.version();
+        let _gate = self.pins.install_guard();
+        self.catalog.read(|read| {
+            let find = |(database, table): &(String, String)| {
+                let Some(row) = read.find_database(database)? else { return Ok(None) };
+                let Some((id, changes)) = read.find_table_changes(row.id, table)? else { return Ok(None) };
+                self.current_snapshot(read, version, Some((database, table)), id, changes, database).map(Some)
+            };
+            names.iter().map(find).collect()
+        })
+    }
+
     /// The table of this id as it is now, whatever its state.
     pub fn table_snapshot_by_id(&self, id: TableId) -> Result<Arc<TableSnapshot>> {
         let version = self.catalog.version();

@@ -71,3 +71,34 @@ fn a_snapshot_is_shared_until_its_table_changes() {
     assert_eq!(storage.table_snapshot("e", "u").unwrap().database(), "e");
     assert!(storage.table_snapshot("d", "u").is_err());
 }
+
+/// Goal: several tables are seen at one moment. Method: one thread raises the versions of two tables together, another
+/// compares them.
+#[test]
+fn several_tables_are_seen_at_one_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = crate::testing::open(crate::testing::config(dir.path()));
+    let names = ["a", "b", "none"].map(|table| ("d".to_owned(), table.to_owned()));
+    crate::testing::create_table(&storage, "a", 1);
+    crate::testing::create_table(&storage, "b", 1);
+    let partition = |table| storage.table_snapshot("d", table).unwrap().state().partitions[0].partition.clone();
+    let partitions = [partition("a").id, partition("b").id];
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for _ in 0..100 {
+                let raise = |write: &crate::catalog::WriteTransaction<'_>| {
+                    partitions.iter().try_for_each(|id| write.raise_visible_version(*id).map(drop))
+                };
+                storage.catalog().write(raise).unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            let snapshots = storage.table_snapshots(&names).unwrap();
+            let version = |at: usize| {
+                snapshots[at].as_ref().map(|snapshot| snapshot.state().partitions[0].partition.visible_version)
+            };
+            assert_eq!(version(0), version(1));
+            assert!(version(0).is_some() && version(2).is_none());
+        }
+    });
+}
