@@ -6,6 +6,7 @@
 use ebla_protocol::sql::{SyntaxError, SyntaxErrorKind};
 use ebla_protocol::wire::WireError;
 use ebla_storage::error::Noun;
+use ebla_storage::repository::RepositoryError;
 
 use crate::query::QueryError;
 
@@ -39,6 +40,14 @@ pub enum Error {
     /// The table is not there.
     #[error("Unknown table '{0}'")]
     UnknownTable(String),
+    /// A table that a job is to be about is not there.
+    #[error("Incorrect table name '{table}': it does not exist in database '{database}'")]
+    WrongTable {
+        /// The database.
+        database: String,
+        /// The table.
+        table: String,
+    },
     /// No database was named and none is in use.
     #[error("No database selected")]
     NoDatabase,
@@ -102,6 +111,7 @@ impl Error {
             Error::AccessDenied(_) => (5203, b"42000"),
             Error::UnknownDatabase(_) => (5501, b"3F000"),
             Error::UnknownTable(_) => (5502, b"42602"),
+            Error::WrongTable { .. } => (1104, b"42000"),
             Error::NoDatabase => (1046, b"3D000"),
             Error::NotYet(_) => (1235, b"42000"),
             Error::BadVariableValue { .. } => (1231, b"42000"),
@@ -150,6 +160,7 @@ fn storage_code(error: &ebla_storage::Error) -> (u16, &'static [u8; 5]) {
             Noun::Partition => (1517, b"HY000"),
             _ => (5064, b"42000"),
         },
+        Storage::Repository(RepositoryError::Label(_)) => (5082, b"42000"),
         Storage::Cancelled => (1317, b"70100"),
         Storage::Corrupt { .. } => (1194, b"HY000"),
         Storage::Io { .. } => (1030, b"HY000"),

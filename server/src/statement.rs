@@ -17,6 +17,7 @@ pub(crate) mod query;
 mod repository;
 mod restore;
 pub(crate) mod rows;
+mod scope;
 mod set;
 mod show_create;
 mod show_server;

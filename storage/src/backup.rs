@@ -56,6 +56,8 @@ pub struct BackupSpec {
 pub enum BackupObjects {
     /// Every table there is at the moment of the cut.
     All,
+    /// Every table there is at the moment of the cut; of these, the partitions they name.
+    AllWith(Vec<TableSelection>),
     /// Every table there is at the moment of the cut, but for these.
     AllBut(Vec<String>),
     /// These tables.

@@ -68,6 +68,8 @@ pub struct RestoreSpec {
 pub enum RestoreObjects {
     /// Everything in it.
     All,
+    /// Everything in it; these tables in the way they say.
+    AllWith(Vec<RestoreSelection>),
     /// Everything in it, but for these tables.
     AllBut(Vec<String>),
     /// These tables.

@@ -1,22 +1,21 @@
 //! BACKUP, SHOW BACKUP, CANCEL BACKUP.
 //!
-//! A backup is checked in StarRocks's order, then becomes a job; what goes wrong after that is told by SHOW BACKUP.
+//! A backup is checked in StarRocks's order: what the catalog knows, then the properties, then the privileges, then
+//! what only the moment and the repository can tell. Then it becomes a job; what goes wrong after that is told by SHOW
+//! BACKUP.
 
-use std::collections::BTreeMap;
-
-use ebla_protocol::sql::ast::backup::{
-    Backup, CancelTarget, ObjectKind, ObjectRef, ObjectScope, RelationKind, RelationRef,
-};
-use ebla_protocol::sql::ast::name::Properties;
+use ebla_protocol::sql::ast::backup::{Backup, CancelTarget, RelationRef};
 use ebla_protocol::sql::ast::show::ShowFilter;
 use ebla_protocol::wire::Outcome;
 use ebla_storage::backup::{BackupObjects, BackupProperties, BackupSpec, TableSelection};
 use ebla_storage::catalog::JobKind;
+use ebla_storage::error::Noun;
 use ebla_storage::job::BackupRow;
 
 use super::done;
 use super::information_schema::{Cell, Viewer};
 use super::rows::{TextRows, text};
+use super::scope::{Scope, pairs};
 use crate::auth::privilege::{Access, Object};
 use crate::error::{Error, Result};
 use crate::session::Session;
@@ -26,22 +25,34 @@ pub async fn submit(session: &Session, statement: Backup) -> Result<Outcome> {
     if statement.catalogs.is_some() {
         return Err(Error::not_yet("BACKUP of external catalogs"));
     }
-    let database = session.database_or_current(statement.database.as_deref())?;
-    let objects = objects(&statement.scope)?;
-    let properties = BackupProperties::parse(&pairs(&statement.properties))?;
-    require(session, &database, &objects)?;
-    session
-        .server
-        .jobs
-        .submit_backup(BackupSpec {
-            database,
-            label: statement.label,
-            repository: statement.repository,
-            objects,
-            properties,
-        })
-        .await?;
+    let scope = Scope::of(&statement.scope)?;
+    let mut spec = BackupSpec {
+        database: session.database_or_current(statement.database.as_deref())?,
+        label: statement.label,
+        repository: statement.repository,
+        objects: objects(&scope),
+        properties: BackupProperties::default(),
+    };
+    let jobs = &session.server.jobs;
+    jobs.check_backup(spec.clone()).await.map_err(|error| in_known_words(error, &spec.database))?;
+    spec.properties = BackupProperties::parse(&pairs(&statement.properties))?;
+    require(session, &spec.database, &spec.objects)?;
+    if scope.relations().iter().any(|relation| relation.temporary_partitions) {
+        return Err(Error::refused("Do not support backing up temp partitions"));
+    }
+    jobs.submit_backup(spec).await?;
     done()
+}
+
+/// What is not there, in the words that BACKUP has for it.
+fn in_known_words(error: ebla_storage::Error, database: &str) -> Error {
+    match error {
+        ebla_storage::Error::NotFound { noun: Noun::Database, name } => Error::UnknownDatabase(name),
+        ebla_storage::Error::NotFound { noun: Noun::Table, name } => {
+            Error::WrongTable { database: database.to_owned(), table: name }
+        }
+        other => other.into(),
+    }
 }
 
 /// REPOSITORY on SYSTEM, and EXPORT on every table of the backup.
@@ -50,7 +61,7 @@ fn require(session: &Session, database: &str, objects: &BackupObjects) -> Result
     access.require("REPOSITORY", Object::System)?;
     let tables: Vec<String> = match objects {
         BackupObjects::Tables(selections) => selections.iter().map(|selection| selection.table.clone()).collect(),
-        BackupObjects::All | BackupObjects::AllBut(_) => {
+        BackupObjects::All | BackupObjects::AllWith(_) | BackupObjects::AllBut(_) => {
             let found = session.server.storage.catalog().read(|read| match read.find_database(database)? {
                 Some(database) => read.tables(database.id),
                 None => Ok(Vec::new()),
@@ -65,60 +76,21 @@ fn require(session: &Session, database: &str, objects: &BackupObjects) -> Result
         .try_for_each(|table| access.require("EXPORT", Object::Table(database, table)))
 }
 
-fn objects(scope: &ObjectScope) -> Result<BackupObjects> {
+fn objects(scope: &Scope<'_>) -> BackupObjects {
+    let selections = || {
+        let selection = |relation: &&RelationRef| TableSelection {
+            table: relation.name.clone(),
+            // Of temporary partitions there is none; they are refused in their turn.
+            partitions: if relation.temporary_partitions { Vec::new() } else { relation.partitions.clone() },
+        };
+        scope.relations().iter().map(selection).collect()
+    };
     match scope {
-        ObjectScope::Everything => Ok(BackupObjects::All),
-        ObjectScope::Exclude(objects) => {
-            let selections = selections(objects)?;
-            if let Some(selection) = selections.iter().find(|selection| !selection.partitions.is_empty()) {
-                return Err(Error::not_yet(format!("EXCLUDE of partitions (table '{}')", selection.table)));
-            }
-            Ok(BackupObjects::AllBut(selections.into_iter().map(|selection| selection.table).collect()))
-        }
-        ObjectScope::On(objects) => {
-            if objects.iter().any(|object| matches!(object, ObjectRef::All(ObjectKind::Tables))) {
-                return Ok(BackupObjects::All);
-            }
-            Ok(BackupObjects::Tables(selections(objects)?))
-        }
+        Scope::All => BackupObjects::All,
+        Scope::AllWith(_) => BackupObjects::AllWith(selections()),
+        Scope::AllBut(names) => BackupObjects::AllBut(names.clone()),
+        Scope::Tables(_) => BackupObjects::Tables(selections()),
     }
-}
-
-fn selections(objects: &[ObjectRef]) -> Result<Vec<TableSelection>> {
-    objects
-        .iter()
-        .map(|object| {
-            let relation = table_of(object)?;
-            if relation.temporary_partitions {
-                return Err(Error::refused("Do not support backing up temp partitions"));
-            }
-            Ok(TableSelection { table: relation.name.clone(), partitions: relation.partitions.clone() })
-        })
-        .collect()
-}
-
-/// The table an object is; other kinds come later.
-pub fn table_of(object: &ObjectRef) -> Result<&RelationRef> {
-    match object {
-        ObjectRef::Relation(relation) => match relation.kind {
-            None | Some(RelationKind::Table) => Ok(relation),
-            Some(RelationKind::View) => Err(Error::not_yet("BACKUP and RESTORE of views")),
-            Some(RelationKind::MaterializedView) => Err(Error::not_yet("BACKUP and RESTORE of materialized views")),
-        },
-        ObjectRef::Function { .. } | ObjectRef::All(ObjectKind::Functions) => {
-            Err(Error::not_yet("BACKUP and RESTORE of functions"))
-        }
-        ObjectRef::All(ObjectKind::Views) => Err(Error::not_yet("BACKUP and RESTORE of views")),
-        ObjectRef::All(ObjectKind::MaterializedViews) => {
-            Err(Error::not_yet("BACKUP and RESTORE of materialized views"))
-        }
-        ObjectRef::All(ObjectKind::Tables) => Err(Error::analysis("ALL TABLES cannot be combined with EXCLUDE")),
-    }
-}
-
-/// PROPERTIES as storage reads them; the last of a key that is given twice counts.
-pub fn pairs(properties: &Properties) -> BTreeMap<String, String> {
-    properties.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 /// CANCEL BACKUP.
@@ -137,6 +109,7 @@ pub async fn cancel_job(session: &Session, kind: JobKind, target: CancelTarget) 
     let database = session.database_or_current(database.as_deref())?;
     let access = session.access()?;
     access.require("REPOSITORY", Object::System)?;
+    check_database(session, Some(&database))?;
     if kind == JobKind::Backup {
         for row in session.server.jobs.backup_rows(Some(&database))? {
             for table in &row.tables {

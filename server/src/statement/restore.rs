@@ -1,15 +1,17 @@
 //! RESTORE, SHOW RESTORE, CANCEL RESTORE.
 
-use ebla_protocol::sql::ast::backup::{CancelTarget, ObjectKind, ObjectRef, ObjectScope, Restore};
+use ebla_protocol::sql::ast::backup::{CancelTarget, RelationRef, Restore};
 use ebla_protocol::sql::ast::show::ShowFilter;
 use ebla_protocol::wire::Outcome;
 use ebla_storage::catalog::JobKind;
 use ebla_storage::restore::{RestoreObjects, RestoreProperties, RestoreSelection, RestoreSpec};
 
-use super::backup::{cancel_job, check_database, pairs, table_of};
+use super::backup::{cancel_job, check_database};
 use super::done;
 use super::information_schema::{Cell, Viewer};
 use super::rows::{TextRows, text};
+use super::scope::{Scope, pairs};
+use super::snapshot::check_repository;
 use crate::auth::privilege::Object;
 use crate::error::{Error, Result};
 use crate::session::Session;
@@ -19,31 +21,18 @@ pub async fn submit(session: &Session, statement: Restore) -> Result<Outcome> {
     if statement.catalogs.is_some() {
         return Err(Error::not_yet("RESTORE of external catalogs"));
     }
-    let objects = objects(&statement.scope)?;
+    let scope = Scope::of(&statement.scope)?;
+    let objects = objects(&scope);
+    check_repository(session, &statement.repository)?;
     let properties = RestoreProperties::parse(&pairs(&statement.properties))?;
-    let access = session.access()?;
-    access.require("REPOSITORY", Object::System)?;
     // `RESTORE SNAPSHOT label` with no database anywhere means the snapshot's own; the old form means the session's.
     let target = statement.target_database.clone().or_else(|| match &statement.source_database {
         Some(_) => None,
         None => session.database.clone(),
     });
-    match &objects {
-        RestoreObjects::All | RestoreObjects::AllBut(_) => access.require("CREATE DATABASE", Object::Catalog)?,
-        RestoreObjects::Tables(selections) => {
-            let database = target.as_deref().or(statement.source_database.as_deref());
-            if let Some(database) = database {
-                access.require("CREATE TABLE", Object::Database(database))?;
-                for selection in selections {
-                    let name = selection.alias.as_deref().unwrap_or(&selection.table);
-                    if table_exists(session, database, name)? {
-                        access.require("INSERT", Object::Table(database, name))?;
-                    }
-                }
-            } else {
-                access.require("CREATE DATABASE", Object::Catalog)?;
-            }
-        }
+    require(session, target.as_deref().or(statement.source_database.as_deref()), &objects)?;
+    if scope.relations().iter().any(|relation| relation.temporary_partitions) {
+        return Err(Error::refused("Do not support restoring temporary partitions"));
     }
     session
         .server
@@ -60,6 +49,24 @@ pub async fn submit(session: &Session, statement: Restore) -> Result<Outcome> {
     done()
 }
 
+/// REPOSITORY on SYSTEM; then what it takes to make what the restore may have to make, and INSERT on tables that are
+/// there.
+fn require(session: &Session, database: Option<&str>, objects: &RestoreObjects) -> Result<()> {
+    let access = session.access()?;
+    access.require("REPOSITORY", Object::System)?;
+    let (Some(database), RestoreObjects::Tables(selections)) = (database, objects) else {
+        return access.require("CREATE DATABASE", Object::Catalog);
+    };
+    access.require("CREATE TABLE", Object::Database(database))?;
+    for selection in selections {
+        let name = selection.target();
+        if table_exists(session, database, name)? {
+            access.require("INSERT", Object::Table(database, name))?;
+        }
+    }
+    Ok(())
+}
+
 fn table_exists(session: &Session, database: &str, name: &str) -> Result<bool> {
     Ok(session.server.storage.catalog().read(|read| match read.find_database(database)? {
         Some(database) => Ok(read.find_table(database.id, name)?.is_some()),
@@ -67,40 +74,21 @@ fn table_exists(session: &Session, database: &str, name: &str) -> Result<bool> {
     })?)
 }
 
-fn objects(scope: &ObjectScope) -> Result<RestoreObjects> {
+fn objects(scope: &Scope<'_>) -> RestoreObjects {
+    let selections = || {
+        let selection = |relation: &&RelationRef| RestoreSelection {
+            table: relation.name.clone(),
+            partitions: relation.partitions.clone(),
+            alias: relation.alias.clone(),
+        };
+        scope.relations().iter().map(selection).collect()
+    };
     match scope {
-        ObjectScope::Everything => Ok(RestoreObjects::All),
-        ObjectScope::On(objects)
-            if objects.iter().any(|object| matches!(object, ObjectRef::All(ObjectKind::Tables))) =>
-        {
-            Ok(RestoreObjects::All)
-        }
-        ObjectScope::On(objects) => Ok(RestoreObjects::Tables(selections(objects)?)),
-        ObjectScope::Exclude(objects) => {
-            let selections = selections(objects)?;
-            if let Some(selection) = selections.iter().find(|selection| !selection.partitions.is_empty()) {
-                return Err(Error::not_yet(format!("EXCLUDE of partitions (table '{}')", selection.table)));
-            }
-            Ok(RestoreObjects::AllBut(selections.into_iter().map(|selection| selection.table).collect()))
-        }
+        Scope::All => RestoreObjects::All,
+        Scope::AllWith(_) => RestoreObjects::AllWith(selections()),
+        Scope::AllBut(names) => RestoreObjects::AllBut(names.clone()),
+        Scope::Tables(_) => RestoreObjects::Tables(selections()),
     }
-}
-
-fn selections(objects: &[ObjectRef]) -> Result<Vec<RestoreSelection>> {
-    objects
-        .iter()
-        .map(|object| {
-            let relation = table_of(object)?;
-            if relation.temporary_partitions {
-                return Err(Error::refused("Do not support restoring temporary partitions"));
-            }
-            Ok(RestoreSelection {
-                table: relation.name.clone(),
-                partitions: relation.partitions.clone(),
-                alias: relation.alias.clone(),
-            })
-        })
-        .collect()
 }
 
 /// CANCEL RESTORE.

@@ -1,33 +1,48 @@
-//! SHOW SNAPSHOT: one listing of the repository, whatever the number of snapshots.
+//! SHOW SNAPSHOT: one listing of the repository, whatever the number of snapshots. Only the details of one snapshot
+//! take more: its commit object and its table nodes.
 
 use std::collections::BTreeMap;
 
 use ebla_protocol::sql::ast::backup::ShowSnapshot;
 use ebla_protocol::wire::Outcome;
-use ebla_storage::repository::format::{SnapshotManifest, TableNode};
+use ebla_storage::repository::format::{NodeRef, SnapshotManifest, TableNode};
 use ebla_storage::repository::{Repository, RepositoryResult, SnapshotTimestamp};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::rows::{TextRows, text};
 use crate::auth::privilege::Object;
 use crate::error::{Error, Result};
 use crate::session::Session;
 
+/// Table nodes that are read at the same time for the details of one snapshot.
+const NODES_IN_FLIGHT_MAX: usize = 8;
+
 /// SHOW SNAPSHOT.
 pub async fn show(session: &Session, statement: ShowSnapshot) -> Result<Outcome> {
     session.access()?.require("REPOSITORY", Object::System)?;
     let name = &statement.repository;
-    if session.server.storage.catalog().read(|read| read.find_repository(name))?.is_none() {
-        return Err(Error::refused(format!("Repository [{name}] does not exist")));
-    }
+    check_repository(session, name)?;
     match (&statement.timestamp, statement.labels.as_slice()) {
         (Some(timestamp), [label]) => show_one(session, name, label, timestamp).await,
         _ => show_many(session, name, &statement.labels).await,
     }
 }
 
+/// Errors when no repository has this name.
+pub fn check_repository(session: &Session, name: &str) -> Result<()> {
+    match session.server.storage.catalog().read(|read| read.find_repository(name))? {
+        Some(_) => Ok(()),
+        None => Err(Error::refused(format!("Repository [{name}] does not exist"))),
+    }
+}
+
 async fn show_many(session: &Session, repository: &str, labels: &[String]) -> Result<Outcome> {
     let (_, repository) = session.server.repositories.find(repository).await?;
-    let listed = repository.list_snapshots().await.map_err(ebla_storage::Error::from)?;
+    let listed = match labels {
+        [label] => repository.list_snapshots_of(label).await,
+        _ => repository.list_snapshots().await,
+    };
+    let listed = listed.map_err(ebla_storage::Error::from)?;
     let mut by_label: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for snapshot in &listed.snapshots {
         if labels.is_empty() || labels.contains(&snapshot.label) {
@@ -91,10 +106,12 @@ async fn read(
     timestamp: &SnapshotTimestamp,
 ) -> RepositoryResult<(SnapshotManifest, Vec<(String, TableNode)>)> {
     let manifest = repository.read_manifest(label, timestamp).await?;
-    let mut tables = Vec::with_capacity(manifest.tables.len());
-    for table in &manifest.tables {
-        tables.push((table.name.clone(), repository.read_table_node(&table.node).await?));
-    }
+    let tables: Vec<(String, NodeRef)> = manifest.tables.iter().map(|table| (table.name.clone(), table.node)).collect();
+    let tables = stream::iter(tables)
+        .map(|(name, node)| async move { RepositoryResult::Ok((name, repository.read_table_node(&node).await?)) })
+        .buffered(NODES_IN_FLIGHT_MAX)
+        .try_collect()
+        .await?;
     Ok((manifest, tables))
 }
 
@@ -105,7 +122,11 @@ fn details(manifest: &SnapshotManifest, tables: &[(String, TableNode)]) -> Strin
         .map(|(name, node)| {
             let partitions: serde_json::Map<String, serde_json::Value> =
                 node.partitions.iter().map(|partition| (partition.name.clone(), serde_json::json!({}))).collect();
-            (name.clone(), serde_json::json!({ "partitions": partitions }))
+            let mut object = serde_json::json!({ "partitions": partitions });
+            if let Some(next) = node.auto_increment_next {
+                object["autoIncrementId"] = next.into();
+            }
+            (name.clone(), object)
         })
         .collect();
     let value = serde_json::json!({

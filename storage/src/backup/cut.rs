@@ -140,23 +140,38 @@ fn see_tables(write: &WriteTransaction<'_>, database: &str, objects: &BackupObje
         BackupObjects::AllBut(names) => {
             rows.into_iter().filter(|row| !names.contains(&row.name)).map(|row| (row, Vec::new())).collect()
         }
-        BackupObjects::Tables(selections) => {
-            let mut wanted = Vec::with_capacity(selections.len());
-            for selection in selections {
-                let row = rows
-                    .iter()
-                    .find(|row| row.name == selection.table)
-                    .ok_or_else(|| Error::Conflict(format!("table {} has been dropped or renamed", selection.table)))?;
-                wanted.push((row.clone(), selection.partitions.clone()));
-            }
-            wanted
+        BackupObjects::AllWith(selections) => {
+            find_selected(&rows, selections)?;
+            let asked = |row: &TableRow| {
+                let named = selections.iter().find(|selection| selection.table == row.name);
+                named.map_or_else(Vec::new, |selection| selection.partitions.clone())
+            };
+            rows.into_iter()
+                .map(|row| {
+                    let asked = asked(&row);
+                    (row, asked)
+                })
+                .collect()
         }
+        BackupObjects::Tables(selections) => find_selected(&rows, selections)?,
     };
     if wanted.is_empty() {
         return Err(Error::invalid(format!("Database: {database} is empty")));
     }
     wanted.sort_by(|(left, _), (right, _)| left.name.cmp(&right.name));
     wanted.into_iter().map(|(row, asked)| see_table(write, row, asked)).collect()
+}
+
+/// The selected tables. Errors with the first one that is not there any more.
+fn find_selected(rows: &[TableRow], selections: &[TableSelection]) -> Result<Vec<(TableRow, Vec<String>)>> {
+    let find = |selection: &TableSelection| {
+        let row = rows
+            .iter()
+            .find(|row| row.name == selection.table)
+            .ok_or_else(|| Error::Conflict(format!("table {} has been dropped or renamed", selection.table)))?;
+        Ok((row.clone(), selection.partitions.clone()))
+    };
+    selections.iter().map(find).collect()
 }
 
 fn see_table(write: &WriteTransaction<'_>, row: TableRow, asked: Vec<String>) -> Result<SeenTable> {
@@ -204,7 +219,7 @@ fn write_table(nodes: &mut BundleWriter, seen: SeenTable) -> Result<CutTable> {
     let mut entries = Vec::with_capacity(partitions.len());
     let mut cut_partitions = Vec::with_capacity(partitions.len());
     for state in partitions {
-        let (node, tablets) = partition_node(&row, &indexes, &state)?;
+        let (node, tablets) = partition_node(&indexes, &state)?;
         let (objects, rows, bytes) = node.totals().map_err(|error| unfit(&row, error))?;
         let encoded = encode_node(&node).map_err(|error| unfit(&row, error))?;
         nodes.add(encoded.node.digest, &encoded.stored)?;
@@ -242,11 +257,7 @@ fn write_table(nodes: &mut BundleWriter, seen: SeenTable) -> Result<CutTable> {
 }
 
 /// The node of a partition, and where each of its tablets lies.
-fn partition_node(
-    table: &TableRow,
-    indexes: &[IndexRow],
-    state: &PartitionState,
-) -> Result<(PartitionNode, Vec<(u32, u32, TabletId)>)> {
+fn partition_node(indexes: &[IndexRow], state: &PartitionState) -> Result<(PartitionNode, Vec<(u32, u32, TabletId)>)> {
     let position =
         |id: IndexId| indexes.iter().position(|index| index.id == id).and_then(|position| u32::try_from(position).ok());
     let mut places = Vec::with_capacity(state.tablets.len());
@@ -265,7 +276,6 @@ fn partition_node(
                 .collect(),
         });
     }
-    let _ = table;
     places.sort_unstable();
     Ok((PartitionNode::new(tablets), places))
 }

@@ -28,10 +28,16 @@ pub struct BackupProperties {
     pub ttl: Option<Ttl>,
 }
 
+impl Default for BackupProperties {
+    fn default() -> Self {
+        BackupProperties { backup_type: BackupType::Full, timeout_ms: DEFAULT_TIMEOUT_MS, ttl: None }
+    }
+}
+
 impl BackupProperties {
     /// Reads the clause. Keys and words are matched without regard to case.
     pub fn parse(properties: &BTreeMap<String, String>) -> Result<BackupProperties> {
-        let mut parsed = BackupProperties { backup_type: BackupType::Full, timeout_ms: DEFAULT_TIMEOUT_MS, ttl: None };
+        let mut parsed = BackupProperties::default();
         let mut unknown = Vec::new();
         for (key, value) in properties {
             match key.to_lowercase().as_str() {

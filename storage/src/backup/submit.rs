@@ -30,7 +30,7 @@ pub(crate) struct Checked {
     shown: Vec<TableSelection>,
 }
 
-/// Checks what the catalog knows: repository, database, tables, partitions, label.
+/// Checks what the catalog knows: repository, database, tables, partitions, label. Nothing of the properties.
 pub(crate) async fn check(storage: &Arc<Storage>, spec: BackupSpec) -> Result<Checked> {
     let catalog = Arc::clone(storage.catalog());
     blocking(move || {
@@ -118,6 +118,11 @@ fn resolve(read: &ReadTransaction<'_>, database: DatabaseId, spec: &BackupSpec) 
     let all = || Ok::<_, Error>(read.tables(database)?.into_iter().map(|table| table.name));
     let shown: Vec<TableSelection> = match &spec.objects {
         BackupObjects::All => all()?.map(whole).collect(),
+        BackupObjects::AllWith(selections) => {
+            check_selections(read, database, selections)?;
+            let named = |name: &String| selections.iter().find(|selection| selection.table == *name).cloned();
+            all()?.map(|name| named(&name).unwrap_or_else(|| whole(name))).collect()
+        }
         BackupObjects::AllBut(names) => {
             for name in names {
                 read.table(database, name)?;
@@ -125,21 +130,7 @@ fn resolve(read: &ReadTransaction<'_>, database: DatabaseId, spec: &BackupSpec) 
             all()?.filter(|name| !names.contains(name)).map(whole).collect()
         }
         BackupObjects::Tables(selections) => {
-            for (position, selection) in selections.iter().enumerate() {
-                if selections[..position].iter().any(|other| other.table == selection.table) {
-                    return Err(Error::invalid(format!("Duplicated table: {}", selection.table)));
-                }
-                let table = read.table(database, &selection.table)?;
-                let partitions = read.partitions(table.id)?;
-                for name in &selection.partitions {
-                    if !partitions.iter().any(|partition| partition.name.eq_ignore_ascii_case(name)) {
-                        return Err(Error::invalid(format!(
-                            "partition[{name}] does not exist  in table{}",
-                            selection.table
-                        )));
-                    }
-                }
-            }
+            check_selections(read, database, selections)?;
             selections.clone()
         }
     };
@@ -147,6 +138,22 @@ fn resolve(read: &ReadTransaction<'_>, database: DatabaseId, spec: &BackupSpec) 
         return Err(Error::invalid(format!("Database: {} is empty", spec.database)));
     }
     Ok(shown)
+}
+
+fn check_selections(read: &ReadTransaction<'_>, database: DatabaseId, selections: &[TableSelection]) -> Result<()> {
+    for (position, selection) in selections.iter().enumerate() {
+        if selections[..position].iter().any(|other| other.table == selection.table) {
+            return Err(Error::invalid(format!("Duplicated table: {}", selection.table)));
+        }
+        let table = read.table(database, &selection.table)?;
+        let partitions = read.partitions(table.id)?;
+        for name in &selection.partitions {
+            if !partitions.iter().any(|partition| partition.name.eq_ignore_ascii_case(name)) {
+                return Err(Error::invalid(format!("partition[{name}] does not exist  in table{}", selection.table)));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_label(label: &str) -> Result<()> {

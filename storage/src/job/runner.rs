@@ -125,6 +125,12 @@ impl JobRunner {
         self.submit(new).await
     }
 
+    /// The first part of [`JobRunner::submit_backup`]: what the catalog alone can refuse. For those who have checks of
+    /// their own that come between it and the rest.
+    pub async fn check_backup(&self, spec: BackupSpec) -> Result<()> {
+        backup::check(&self.shared.storage, spec).await.map(drop)
+    }
+
     /// Submits a restore. Whatever can be refused without reading the whole snapshot is refused here; the rest is
     /// told by SHOW RESTORE before a byte moves.
     pub async fn submit_restore(&self, spec: RestoreSpec) -> Result<JobId> {

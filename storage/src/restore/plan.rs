@@ -169,34 +169,51 @@ impl RestoreObjects {
     /// What is wanted of a snapshot that holds `tables`, in the order of the snapshot. Errors with the first name that
     /// is given twice or is not there.
     pub fn select(&self, label: &str, tables: &[&str]) -> Result<Vec<RestoreSelection>> {
-        let missing = |name: &str| Error::invalid(format!("Table {name} does not exist in snapshot {label}"));
         let everything = || tables.iter().map(|name| RestoreSelection::whole(*name));
         match self {
             RestoreObjects::All => Ok(everything().collect()),
             RestoreObjects::AllBut(names) => {
                 if let Some(name) = names.iter().find(|name| !tables.contains(&name.as_str())) {
-                    return Err(missing(name));
+                    return Err(missing_table(name, label));
                 }
                 Ok(everything().filter(|selection| !names.contains(&selection.table)).collect())
             }
+            RestoreObjects::AllWith(selections) => {
+                let named = |name: &&str| selections.iter().find(|selection| selection.table == **name).cloned();
+                let merged: Vec<RestoreSelection> =
+                    tables.iter().map(|name| named(name).unwrap_or_else(|| RestoreSelection::whole(*name))).collect();
+                check_selections(selections, tables, label)?;
+                check_selections(&merged, tables, label)?;
+                Ok(merged)
+            }
             RestoreObjects::Tables(selections) => {
-                let mut sources = BTreeSet::new();
-                let mut targets = BTreeSet::new();
-                for selection in selections {
-                    if !sources.insert(&selection.table) {
-                        return Err(Error::invalid(format!("Duplicated table: {}", selection.table)));
-                    }
-                    if !targets.insert(selection.target()) {
-                        return Err(Error::invalid(format!("Duplicated alias name: {}", selection.target())));
-                    }
-                    if !tables.contains(&selection.table.as_str()) {
-                        return Err(missing(&selection.table));
-                    }
-                }
+                check_selections(selections, tables, label)?;
                 Ok(selections.clone())
             }
         }
     }
+}
+
+/// Errors with the first table that is given twice, comes under the name of another, or is not in the snapshot.
+fn check_selections(selections: &[RestoreSelection], tables: &[&str], label: &str) -> Result<()> {
+    let mut sources = BTreeSet::new();
+    let mut targets = BTreeSet::new();
+    for selection in selections {
+        if !sources.insert(&selection.table) {
+            return Err(Error::invalid(format!("Duplicated table: {}", selection.table)));
+        }
+        if !targets.insert(selection.target()) {
+            return Err(Error::invalid(format!("Duplicated alias name: {}", selection.target())));
+        }
+        if !tables.contains(&selection.table.as_str()) {
+            return Err(missing_table(&selection.table, label));
+        }
+    }
+    Ok(())
+}
+
+fn missing_table(name: &str, label: &str) -> Error {
+    Error::invalid(format!("Table {name} does not exist in snapshot {label}"))
 }
 
 impl RestorePlan {
@@ -211,9 +228,11 @@ impl RestorePlan {
         let mut refusals = Vec::new();
         let mut tables = Vec::with_capacity(selections.len());
         for selection in selections {
-            let table = source.tables.iter().find(|table| table.name == selection.table).ok_or_else(|| {
-                Error::invalid(format!("Table {} does not exist in snapshot {}", selection.table, source.label))
-            })?;
+            let table = source
+                .tables
+                .iter()
+                .find(|table| table.name == selection.table)
+                .ok_or_else(|| missing_table(&selection.table, &source.label))?;
             let partitions = wanted_partitions(table, selection, &source.label)?;
             let name = selection.target();
             let existing = target.tables.get(name);
@@ -321,8 +340,10 @@ fn plan_partition(
     choice: ReplicationChoice,
     refusals: &mut Vec<String>,
 ) -> PartitionPlan {
-    let local = existing.and_then(|existing| existing.counterpart(partition));
     let unpartitioned = partition.bounds == PartitionBounds::All;
+    // Where one side is partitioned and the other is not, that has been noted, and ranges say nothing more.
+    let existing = existing.filter(|existing| existing.definition.partition_columns().is_empty() == unpartitioned);
+    let local = existing.and_then(|existing| existing.counterpart(partition));
     let target = match local {
         Some(local) => local.name.clone(),
         // The one partition of an unpartitioned table bears the table's name.
