@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use ebla_protocol::wire::{self, ConnectInfo, Credential, ListenerConfig, WireError};
 use ebla_storage::Storage;
 use ebla_storage::clock::{SystemClock, SystemRandom};
-use ebla_storage::job::{JobConfig, JobRunner};
+use ebla_storage::job::{JobConfig, JobRunner, StopAt};
 use ebla_storage::repositories::Repositories;
 use ebla_storage::repository::TransferLimits;
 use ebla_storage::storage::StorageConfig;
@@ -55,6 +55,9 @@ const ROOT_PASSWORD_FILE: &str = "root-password";
 
 /// Environment variable with root's first password.
 const ROOT_PASSWORD_VARIABLE: &str = "EBLA_ROOT_PASSWORD";
+
+/// Names a place at which jobs are to stay, for tests that kill the server there (see [`StopAt`]).
+const STOP_JOB_VARIABLE: &str = "EBLA_TEST_STOP_JOB_AT";
 
 /// A running server, shared by everything that serves a client.
 #[derive(Debug)]
@@ -134,7 +137,7 @@ impl Server {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
         })?);
         let repositories = Arc::new(Repositories::new(Arc::clone(&storage), Arc::new(transfer_limits(&config))));
-        let job_config = JobConfig { concurrent_jobs_max: config.max_concurrent_jobs, ..JobConfig::default() };
+        let job_config = job_config(&config);
         let jobs = Arc::new(JobRunner::start(Arc::clone(&storage), Arc::clone(&repositories), job_config)?);
         let mysql = listen(config.mysql_addr, "mysql_addr").await?;
         let http = listen(config.http_addr, "http_addr").await?;
@@ -292,6 +295,14 @@ async fn listen(address: SocketAddr, option: &str) -> Result<TcpListener> {
 
 fn address_of(listener: &TcpListener) -> Result<SocketAddr> {
     listener.local_addr().map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn job_config(config: &Config) -> JobConfig {
+    let defaults = JobConfig { concurrent_jobs_max: config.max_concurrent_jobs, ..JobConfig::default() };
+    match std::env::var(STOP_JOB_VARIABLE) {
+        Ok(place) => JobConfig { failpoints: Arc::new(StopAt::new(place)), ..defaults },
+        Err(_) => defaults,
+    }
 }
 
 /// What all repositories may use together: requests in flight, memory for parts, upload bandwidth.

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bundle::BundleWriter;
 pub use context::JobContext;
-pub use failpoint::{FailPoint, FailPoints, NoFailPoints};
+pub use failpoint::{FailPoint, FailPoints, NoFailPoints, StopAt};
 pub use files::JobFiles;
 pub use gate::{Committing, Gate, StopReason};
 pub use progress::{FileProgress, Progress, ProgressCounts, human_bytes, human_seconds};

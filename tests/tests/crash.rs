@@ -1,5 +1,6 @@
 //! Goal: what the server has acknowledged survives the loss of its process, and a job goes on where it was.
-//! Method: SIGKILL at a moment that a proxy before the store holds still, restart on the same data directory, look.
+//! Method: SIGKILL at a moment that is held still, by a proxy before the store or by the server itself, whose jobs stay at
+//! the place that a variable of the environment names; restart on the same data directory, look.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
 
@@ -11,7 +12,7 @@ use ebla_tests::proxy::{Fault, Operation, Rule, RuleHandle, S3Proxy};
 use ebla_tests::s3::Bucket;
 use ebla_tests::server::Server;
 use ebla_tests::tpch::table_checksum;
-use ebla_tests::wait::{assert_finished, wait_backup, wait_restore};
+use ebla_tests::wait::{assert_finished, wait_backup, wait_restore, wait_until};
 use ebla_tests::weed::Weed;
 
 const ROWS: usize = 20_000;
@@ -21,6 +22,40 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// The promise for CANCEL, whatever is being uploaded.
 const CANCEL_MAX: Duration = Duration::from_secs(2);
+
+/// Names the place at which a server's jobs stay.
+const STAY_AT: &str = "EBLA_TEST_STOP_JOB_AT";
+
+/// What the server's log says when a job stays there.
+const STAYS: &str = "job stays at a place";
+
+/// Every place of a backup: the state that SHOW BACKUP tells there, and whether the cut is still to be taken (again).
+const BACKUP_PLACES: [(&str, &str, bool); 10] = [
+    ("StepBegins(\"PENDING\")", "PENDING", true),
+    ("StepBegins(\"SNAPSHOTING\")", "SNAPSHOTING", true),
+    ("BackupPinned", "SNAPSHOTING", true),
+    ("StepBegins(\"UPLOAD_SNAPSHOT\")", "UPLOAD_SNAPSHOT", false),
+    ("StepBegins(\"UPLOADING\")", "UPLOADING", false),
+    ("BackupFileUploaded", "UPLOADING", false),
+    ("StepBegins(\"SAVE_META\")", "SAVE_META", false),
+    ("StepBegins(\"UPLOAD_INFO\")", "UPLOAD_INFO", false),
+    ("BackupBeforeCommit", "UPLOAD_INFO", false),
+    ("BackupAfterCommit", "UPLOAD_INFO", false),
+];
+
+/// Every place of a restore: the state that SHOW RESTORE tells there, and whether the old table still answers.
+const RESTORE_PLACES: [(&str, &str, bool); 10] = [
+    ("StepBegins(\"PENDING\")", "PENDING", true),
+    ("StepBegins(\"SNAPSHOTING\")", "SNAPSHOTING", true),
+    ("RestoreHidden", "SNAPSHOTING", true),
+    ("StepBegins(\"DOWNLOAD\")", "DOWNLOAD", true),
+    ("StepBegins(\"DOWNLOADING\")", "DOWNLOADING", true),
+    ("RestoreFileFetched", "DOWNLOADING", true),
+    ("StepBegins(\"COMMIT\")", "COMMIT", true),
+    ("StepBegins(\"COMMITTING\")", "COMMITTING", true),
+    ("RestoreBeforeCommit", "COMMITTING", true),
+    ("RestoreAfterCommit", "FINISHED", false),
+];
 
 /// A server with one table of a few tablets, and a repository behind a proxy.
 struct World {
@@ -55,6 +90,28 @@ impl World {
         rule.lift();
         self.server.restart().await;
         self.client = self.server.client().await;
+    }
+
+    /// Starts the server again, so that its jobs stay at a place; at none when the name is empty.
+    async fn restart_staying_at(&mut self, place: &str) {
+        self.server.restart_with(|server| server.env(STAY_AT, place)).await;
+        self.client = self.server.client().await;
+    }
+
+    /// Submits a job and waits until it stays at the place.
+    async fn submit_and_stay(&mut self, statement: &str) {
+        let stays = |server: &Server| server.process().log().matches(STAYS).count();
+        let before = stays(&self.server);
+        self.client.query(statement).await;
+        wait_until(SOON, async || if stays(&self.server) > before { Ok(()) } else { Err("no job stays".into()) }).await;
+    }
+
+    /// An empty table like the first one, without anything of it.
+    async fn new_table(&mut self) {
+        self.client.query("DROP TABLE IF EXISTS d.t FORCE").await;
+        self.client
+            .query("CREATE TABLE d.t (k BIGINT, v VARCHAR(100)) DUPLICATE KEY (k) DISTRIBUTED BY HASH(k) BUCKETS 4")
+            .await;
     }
 
     async fn restores(&mut self, label: &str) {
@@ -117,11 +174,7 @@ async fn a_restore_killed_while_downloading_goes_on_and_the_old_data_answers_unt
     world.client.query("BACKUP SNAPSHOT d.s TO repo").await;
     assert_finished(&wait_backup(&mut world.client, "d").await);
     // Other rows under the same name, so that nothing of the snapshot is at hand.
-    world.client.query("DROP TABLE d.t FORCE").await;
-    world
-        .client
-        .query("CREATE TABLE d.t (k BIGINT, v VARCHAR(100)) DUPLICATE KEY (k) DISTRIBUTED BY HASH(k) BUCKETS 4")
-        .await;
+    world.new_table().await;
     world.client.query("INSERT INTO d.t VALUES (-1, 'old')").await;
 
     let hold = world.proxy.rule(Rule::new(Fault::Hold).on(Operation::GetObject).key("/objects/"));
@@ -131,6 +184,64 @@ async fn a_restore_killed_while_downloading_goes_on_and_the_old_data_answers_unt
     world.kill_when(&hold).await;
     assert_finished(&wait_restore(&mut world.client, "d").await);
     assert_eq!(table_checksum(&mut world.client, "d.t").await, world.checksum);
+}
+
+/// Each round loads a row while the job stays at its place: the load is acknowledged, so it must be there afterwards, and
+/// the snapshot holds it only where its cut came later.
+#[tokio::test]
+async fn a_backup_killed_in_every_state_is_finished_by_the_next_process() {
+    let Some(weed) = Weed::shared().await else {
+        return;
+    };
+    let mut world = World::new("states", &weed).await;
+    for (round, (place, state, cut_to_come)) in BACKUP_PLACES.into_iter().enumerate() {
+        world.restart_staying_at(place).await;
+        world.client.query(&format!("INSERT INTO d.t VALUES (-1, 'before {round}')")).await;
+        let before = table_checksum(&mut world.client, "d.t").await;
+        world.submit_and_stay(&format!("BACKUP SNAPSHOT d.l{round} TO repo")).await;
+        assert_eq!(world.client.query("SHOW BACKUP FROM d").await.record(0).unwrap().field("State"), state, "{place}");
+        world.client.query(&format!("INSERT INTO d.t VALUES (-2, 'meanwhile {round}')")).await;
+        let after = table_checksum(&mut world.client, "d.t").await;
+
+        world.server.kill9();
+        world.restart_staying_at("").await;
+        assert_finished(&wait_backup(&mut world.client, "d").await);
+        assert_eq!(table_checksum(&mut world.client, "d.t").await, after, "{place}: an acknowledged load is lost");
+        assert_eq!(world.bucket.list(&format!("crash/ebla/snapshots/l{round}/")).await.len(), 1, "{place}");
+        world.client.query(&format!("RESTORE SNAPSHOT l{round} FROM repo DATABASE d AS copy")).await;
+        assert_finished(&wait_restore(&mut world.client, "copy").await);
+        let expected = if cut_to_come { after } else { before };
+        assert_eq!(table_checksum(&mut world.client, "copy.t").await, expected, "{place}");
+        world.client.query("DROP DATABASE copy FORCE").await;
+    }
+}
+
+/// Each round restores over a table with one old row, which answers until the moment everything changes hands.
+#[tokio::test]
+async fn a_restore_killed_in_every_state_is_finished_by_the_next_process() {
+    let Some(weed) = Weed::shared().await else {
+        return;
+    };
+    let mut world = World::new("restores", &weed).await;
+    world.client.query("BACKUP SNAPSHOT d.s TO repo ON (t)").await;
+    assert_finished(&wait_backup(&mut world.client, "d").await);
+    world.client.query("CREATE TABLE d.other (k INT) DISTRIBUTED BY HASH(k) BUCKETS 1").await;
+    for (round, (place, state, old_answers)) in RESTORE_PLACES.into_iter().enumerate() {
+        world.restart_staying_at(place).await;
+        world.new_table().await;
+        world.client.query("INSERT INTO d.t VALUES (-1, 'old')").await;
+        world.submit_and_stay("RESTORE SNAPSHOT d.s FROM repo ON (t)").await;
+        assert_eq!(world.client.query("SHOW RESTORE FROM d").await.record(0).unwrap().field("State"), state, "{place}");
+        let count = world.client.value("SELECT COUNT(*) FROM d.t").await;
+        assert_eq!(count, if old_answers { "1".to_string() } else { ROWS.to_string() }, "{place}");
+        world.client.query(&format!("INSERT INTO d.other VALUES ({round})")).await;
+
+        world.server.kill9();
+        world.restart_staying_at("").await;
+        assert_finished(&wait_restore(&mut world.client, "d").await);
+        assert_eq!(table_checksum(&mut world.client, "d.t").await, world.checksum, "{place}");
+        assert_eq!(world.client.value("SELECT COUNT(*) FROM d.other").await, (round + 1).to_string(), "{place}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Named places at which a test can make a job fail, wait, or die with its whole process.
 //!
 //! In production nothing listens ([`NoFailPoints`]). The places are those where the order of writes matters: a crash
-//! just there must leave either nothing visible or everything.
+//! just there must leave either nothing visible or everything. Whoever tests a whole server from outside has its jobs
+//! come to one place and stay there ([`StopAt`]), and kills it.
 
 use std::fmt;
 
@@ -50,5 +51,27 @@ pub struct NoFailPoints;
 impl FailPoints for NoFailPoints {
     async fn reach(&self, _job: JobId, _point: FailPoint) -> Result<()> {
         Ok(())
+    }
+}
+
+/// Jobs that come to a place stay there, until they are cancelled or the process ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopAt(String);
+
+impl StopAt {
+    /// The place as its [`fmt::Debug`] form names it, such as `BackupPinned` or `StepBegins("UPLOADING")`.
+    pub fn new(place: impl Into<String>) -> StopAt {
+        StopAt(place.into())
+    }
+}
+
+#[async_trait]
+impl FailPoints for StopAt {
+    async fn reach(&self, job: JobId, point: FailPoint) -> Result<()> {
+        if format!("{point:?}") != self.0 {
+            return Ok(());
+        }
+        tracing::warn!(%job, place = self.0, "job stays at a place, as a test wants it");
+        std::future::pending().await
     }
 }
