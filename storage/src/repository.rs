@@ -339,11 +339,18 @@ impl Repository {
         Ok(self.store.head(&key).await?.is_some_and(|meta| meta.bytes == object.bytes))
     }
 
-    /// Puts a node, unless it is there.
+    /// Puts a node, unless it is there. One that is there is looked at: a snapshot must not refer to a damaged one.
     pub async fn put_node(&self, encoded: &EncodedNode) -> RepositoryResult<Put> {
         self.check_writable()?;
         let key = layout::tree(&encoded.node.digest);
         let put = self.store.put_create(&key, encoded.stored.clone()).await?;
+        if put == Put::Exists && !self.holds(&key, &encoded.stored).await? {
+            return Err(RepositoryError::CorruptObject {
+                key: key.to_string(),
+                detail: "its bytes are not those that its name says: remove it, and the next backup puts it again"
+                    .to_owned(),
+            });
+        }
         self.recent.keep(encoded.node.digest, &encoded.stored);
         Ok(put)
     }

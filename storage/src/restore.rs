@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use hidden::purge as purge_hidden;
 pub use plan::{
     PartitionPlan, RestorePlan, Source, SourcePartition, SourceTable, TablePlan, Target, TargetPartition, TargetTable,
 };
@@ -256,6 +257,8 @@ impl RestoreJob {
     pub(crate) async fn abandon(mut self, context: &JobContext, why: &Abandon) -> Result<RestoreJob> {
         context.progress.end();
         self.status = self.status_of(why);
+        // First what no row names: when the disk is full of it, the transaction below needs the room.
+        hidden::remove_staging(context).await;
         let cancelled = self.at(RestoreState::Cancelled);
         let job = cancelled.clone();
         let tablets = context

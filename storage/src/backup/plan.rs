@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::ids::TabletId;
 use crate::job::JobContext;
 use crate::repository::format::{NodeRef, PartitionEntry, PartitionNode, SnapshotManifest, TableNode};
-use crate::repository::{ObjectRef, Repository, RepositoryError};
+use crate::repository::{ObjectRef, Repository, RepositoryError, RepositoryResult, StoreErrorKind};
 
 /// The file that holds the plan.
 const PLAN: &str = "upload.json";
@@ -104,13 +104,14 @@ impl UploadPlan {
             let mut known = stream::iter(0..changed.len())
                 .map(|position| Presence::of_entry(context, repository, changed[position].1).boxed())
                 .buffered(NODES_IN_FLIGHT_MAX);
-            for (partition, before) in &changed {
+            for (partition, _) in &changed {
                 plan.partition_nodes.push(partition.node);
-                let known = known.try_next().await?.unwrap_or_default();
-                let wanted = wanted_objects(context, table, partition, &known).await?;
+                let known = known.try_next().await?.flatten();
                 // What came into being after the parent can be in no older snapshot of this cluster.
                 let newer = parent.as_ref().is_some_and(|parent| parent.timestamp_ms < partition.created_at_ms);
-                if before.is_none() && !newer {
+                let guessed = known.is_none() && !newer;
+                let wanted = wanted_objects(context, table, partition, &known.unwrap_or_default()).await?;
+                if guessed {
                     unknown += wanted.len();
                 }
                 plan.objects.extend(wanted.into_iter().filter(|object| seen.insert((object.kind, object.digest))));
@@ -172,13 +173,14 @@ impl Presence {
         context: &JobContext,
         repository: &Repository,
         entry: Option<&PartitionEntry>,
-    ) -> Result<Presence> {
+    ) -> Result<Option<Presence>> {
         let Some(entry) = entry else {
-            return Ok(Presence::default());
+            return Ok(None);
         };
-        let node: PartitionNode =
-            context.retry("read partition node", || async { Ok(repository.recall_node(&entry.node).await?) }).await?;
-        Ok(Presence::of_partition(&node))
+        let node: Option<PartitionNode> = context
+            .retry("read partition node", || async { usable(repository.recall_node(&entry.node).await) })
+            .await?;
+        Ok(node.map(|node| Presence::of_partition(&node)))
     }
 
     fn of_partition(node: &PartitionNode) -> Presence {
@@ -204,11 +206,7 @@ async fn find_parent(
     for candidate in candidates {
         let read = context
             .retry("read parent snapshot", || async {
-                match repository.read_manifest(&candidate.label, &candidate.timestamp).await {
-                    // Dropped meanwhile, or damaged: a parent only saves work, so there is no reason to fail.
-                    Err(RepositoryError::SnapshotNotFound { .. } | RepositoryError::Format { .. }) => Ok(None),
-                    read => Ok(read.map(Some)?),
-                }
+                usable(repository.read_manifest(&candidate.label, &candidate.timestamp).await)
             })
             .await?;
         if let Some(manifest) = read.filter(|manifest| manifest.database == database) {
@@ -228,8 +226,31 @@ async fn table_before(
     let Some(entry) = parent.and_then(|parent| parent.table(&table.entry.name)) else {
         return Ok(None);
     };
-    let node = context.retry("read table node", || async { Ok(repository.recall_node(&entry.node).await?) }).await?;
-    Ok(Some(node))
+    context.retry("read table node", || async { usable(repository.recall_node(&entry.node).await) }).await
+}
+
+/// What was read of a parent; `None` when it has been dropped meanwhile or is damaged. A parent only saves work: an old
+/// snapshot that is beyond use must not keep anybody from making a new one.
+fn usable<T>(read: RepositoryResult<T>) -> Result<Option<T>> {
+    let beyond_use = match &read {
+        Ok(_) => false,
+        Err(RepositoryError::Store(error)) => {
+            matches!(error.kind(), StoreErrorKind::NotFound | StoreErrorKind::Corrupt)
+        }
+        Err(error) => matches!(
+            error,
+            RepositoryError::SnapshotNotFound { .. }
+                | RepositoryError::Format { .. }
+                | RepositoryError::CorruptObject { .. }
+        ),
+    };
+    match read {
+        Err(error) if beyond_use => {
+            tracing::warn!(%error, "an earlier snapshot cannot be used to tell what the repository holds");
+            Ok(None)
+        }
+        read => Ok(read.map(Some)?),
+    }
 }
 
 /// The files of a partition that are not known to be present.

@@ -126,6 +126,13 @@ impl TestFailPoints {
 }
 
 impl Bed {
+    /// A store in a directory of its own: `data` beside `repository`.
+    pub(crate) async fn temporary() -> (tempfile::TempDir, Bed) {
+        let dir = tempfile::tempdir().unwrap();
+        let bed = Bed::open(&dir.path().join("data"), &dir.path().join("repository"), 1).await;
+        (dir, bed)
+    }
+
     /// A store in `data_dir` on `roots` storage roots with a repository in `repository_dir`.
     pub(crate) async fn open(data_dir: &Path, repository_dir: &Path, roots: usize) -> Bed {
         let bed = Bed::open_with(data_dir, roots, Arc::new(SystemClock), JobConfig::default());
@@ -441,6 +448,36 @@ fn read_tablet(snapshot: &crate::TableSnapshot, tablet: &crate::catalog::TabletS
         }
     }
     rows
+}
+
+/// Errors unless a backup has ended well.
+#[track_caller]
+pub(crate) fn assert_backed_up(row: &BackupRow) {
+    assert_eq!((row.state.as_str(), row.status.to_string().as_str()), ("FINISHED", "[OK]"), "{row:?}");
+}
+
+/// Errors unless a restore has ended well.
+#[track_caller]
+pub(crate) fn assert_restored(row: &RestoreRow) {
+    assert_eq!((row.state.as_str(), row.status.to_string().as_str()), ("FINISHED", "[OK]"), "{row:?}");
+}
+
+/// Every file below a directory.
+pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files.sort();
+    files
+}
+
+/// Cuts a file short, as a store that loses the end of what it is given does.
+pub(crate) fn truncate(path: &Path) {
+    let bytes = std::fs::read(path).unwrap();
+    std::fs::remove_file(path).unwrap();
+    std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
 }
 
 /// Rows of consecutive keys.

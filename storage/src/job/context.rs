@@ -53,7 +53,7 @@ pub struct JobContext {
 pub(super) struct Troubles(Mutex<(u64, BTreeMap<u64, String>)>);
 
 /// One thing that is being tried again; forgotten when dropped.
-struct Trouble<'a> {
+pub(super) struct Trouble<'a> {
     troubles: &'a Troubles,
     id: Option<u64>,
 }
@@ -130,13 +130,18 @@ impl JobContext {
         drop(self.unsettled.write().await);
     }
 
+    /// Something that may have to be tried again, for TaskErrMsg.
+    pub(super) fn trouble(&self) -> Trouble<'_> {
+        Trouble { troubles: &self.troubles, id: None }
+    }
+
     /// Does something that talks to the outside, and does it again while its errors are of the passing kind, until
     /// the policy has had enough. `what` names it for people.
     pub async fn retry<T, F>(&self, what: impl fmt::Display, mut attempt: impl FnMut() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
-        let mut trouble = Trouble { troubles: &self.troubles, id: None };
+        let mut trouble = self.trouble();
         let random = self.storage.catalog().random();
         let mut attempts = 1;
         loop {
@@ -176,7 +181,8 @@ impl Troubles {
 }
 
 impl Trouble<'_> {
-    fn tell(&mut self, message: String) {
+    /// What is wrong now.
+    pub(super) fn tell(&mut self, message: String) {
         let mut troubles = self.troubles.0.lock();
         let id = *self.id.get_or_insert_with(|| {
             troubles.0 += 1;

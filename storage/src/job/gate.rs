@@ -32,7 +32,10 @@ pub struct Gate {
 enum State {
     #[default]
     Open,
-    Committing,
+    Committing {
+        /// The server ends and has asked in vain: when the attempt fails, there is to be no other.
+        shutting_down: bool,
+    },
     Closed(StopReason),
 }
 
@@ -44,11 +47,15 @@ pub struct Committing {
 
 impl Gate {
     /// Closes the gate. Returns false when that is too late because the job is committing. A gate that is closed
-    /// already keeps its first reason, unless that was only the server's end.
+    /// already keeps its first reason, unless that was only the server's end. The server's end is remembered: should
+    /// the commit fail, the gate closes then.
     pub fn close(&self, reason: StopReason) -> bool {
         let mut state = self.state.lock();
-        match *state {
-            State::Committing => return false,
+        match &mut *state {
+            State::Committing { shutting_down } => {
+                *shutting_down |= reason == StopReason::ShuttingDown;
+                return false;
+            }
             State::Open | State::Closed(StopReason::ShuttingDown) => *state = State::Closed(reason),
             State::Closed(_) => {}
         }
@@ -60,13 +67,13 @@ impl Gate {
     pub fn closed_because(&self) -> Option<StopReason> {
         match *self.state.lock() {
             State::Closed(reason) => Some(reason),
-            State::Open | State::Committing => None,
+            State::Open | State::Committing { .. } => None,
         }
     }
 
     /// Whether the job is committing.
     pub fn is_committing(&self) -> bool {
-        *self.state.lock() == State::Committing
+        matches!(*self.state.lock(), State::Committing { .. })
     }
 
     /// Waits until the gate is closed.
@@ -84,8 +91,8 @@ impl Gate {
         let mut state = self.state.lock();
         match *state {
             State::Closed(_) => Err(Error::Cancelled),
-            State::Open | State::Committing => {
-                *state = State::Committing;
+            State::Open | State::Committing { .. } => {
+                *state = State::Committing { shutting_down: false };
                 Ok(Committing { gate: Arc::clone(self) })
             }
         }
@@ -95,8 +102,13 @@ impl Gate {
 impl Drop for Committing {
     fn drop(&mut self) {
         let mut state = self.gate.state.lock();
-        if *state == State::Committing {
-            *state = State::Open;
+        match *state {
+            State::Committing { shutting_down: true } => {
+                *state = State::Closed(StopReason::ShuttingDown);
+                self.gate.token.cancel();
+            }
+            State::Committing { shutting_down: false } => *state = State::Open,
+            State::Open | State::Closed(_) => {}
         }
     }
 }
@@ -124,6 +136,17 @@ mod tests {
         assert!(!gate.token().is_cancelled());
         drop(committing);
         assert!(gate.close(StopReason::Cancelled));
+    }
+
+    #[test]
+    fn a_commit_that_fails_while_the_server_ends_is_not_tried_again() {
+        let gate = Arc::new(Gate::default());
+        let committing = gate.enter_commit().unwrap();
+        assert!(!gate.close(StopReason::ShuttingDown));
+        assert!(gate.is_committing() && !gate.token().is_cancelled());
+        drop(committing);
+        assert_eq!(gate.closed_because(), Some(StopReason::ShuttingDown));
+        assert!(gate.token().is_cancelled() && gate.enter_commit().is_err());
     }
 
     #[test]

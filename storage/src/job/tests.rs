@@ -213,6 +213,38 @@ async fn cancelling_nothing_says_so() {
     assert_eq!(cancel(JobKind::Restore).await, "No restore is currently running");
 }
 
+/// Goal: a job whose row does not read ends, frees its database, and leaves nothing. Method: spoil the row of a restore
+/// that has hidden tables, and of a backup that has pins, and start again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_does_not_read_is_ended_with_all_it_made() {
+    for (kind, point) in
+        [(JobKind::Restore, FailPoint::StepBegins("COMMIT")), (JobKind::Backup, FailPoint::StepBegins("UPLOADING"))]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let bed = bed_of(kind, dir.path()).await;
+        let old = bed.rows("t");
+        bed.failpoints.arm(point, Action::Wait);
+        let id = submit(&bed, kind).await;
+        bed.failpoints.wait_for(point).await;
+        bed.storage
+            .catalog()
+            .write(|write| {
+                let row = write.job(id)?.expect("the job");
+                write.update_job(id, &row.state, "{\"format_version\":99}", false)
+            })
+            .unwrap();
+        bed.close().await;
+        let bed = Bed::open(&dir.path().join("data"), &dir.path().join("repository"), 1).await;
+        assert_eq!(bed.ended(id).await.state, "CANCELLED");
+        bed.storage.collect_garbage().unwrap();
+        bed.assert_nothing_left();
+        assert_eq!(bed.rows("t"), old);
+        let id = submit(&bed, kind).await;
+        assert_eq!(bed.ended(id).await.state, "FINISHED");
+        assert_done(&bed, dir.path(), kind).await;
+    }
+}
+
 /// Goal: the timeout counts from the submission and ends a job wherever it is. Method: a clock that is moved.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_takes_too_long_is_cancelled() {

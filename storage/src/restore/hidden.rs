@@ -230,7 +230,7 @@ pub(super) fn hidden_table(read: &ReadTransaction<'_>, job: JobId, table: &Table
 }
 
 /// Takes everything hidden out of the catalog and lists its files for the collector. Returns the tablets.
-pub(super) fn purge(write: &WriteTransaction<'_>, job: JobId) -> Result<Vec<TabletId>> {
+pub(crate) fn purge(write: &WriteTransaction<'_>, job: JobId) -> Result<Vec<TabletId>> {
     write.discard_pinned(job)?;
     let mut partitions: Vec<PartitionId> =
         write.partitions_hidden_by(job)?.into_iter().map(|partition| partition.id).collect();
@@ -252,10 +252,18 @@ pub(super) fn purge(write: &WriteTransaction<'_>, job: JobId) -> Result<Vec<Tabl
     Ok(tablets)
 }
 
-/// Removes the directories of tablets that are gone, and the job's staging. What cannot be removed now is garbage
-/// that the collector finds in its list, or a staging directory that is swept at start.
-pub(super) async fn remove_files(context: &JobContext, tablets: Vec<TabletId>) {
+/// Removes the job's staging. What cannot be removed now is swept at start.
+pub(super) async fn remove_staging(context: &JobContext) {
     let (roots, staging) = (Arc::clone(context.storage.roots()), staging_name(context.id));
+    if let Err(error) = context.blocking(move || roots.remove_staging(&staging)).await {
+        tracing::warn!(%error, "cannot remove what a restore has staged");
+    }
+}
+
+/// Removes the directories of tablets that are gone. What cannot be removed now is garbage that the collector finds in
+/// its list.
+pub(super) async fn remove_files(context: &JobContext, tablets: Vec<TabletId>) {
+    let roots = Arc::clone(context.storage.roots());
     let removed = context
         .blocking(move || {
             for tablet in tablets {
@@ -269,7 +277,7 @@ pub(super) async fn remove_files(context: &JobContext, tablets: Vec<TabletId>) {
                     }
                 }
             }
-            roots.remove_staging(&staging)
+            Ok(())
         })
         .await;
     if let Err(error) = removed {

@@ -5,21 +5,10 @@ use std::sync::Arc;
 use super::*;
 use crate::backup::{BackupObjects, TableSelection};
 use crate::clock::SystemClock;
-use crate::job::RestoreRow;
-use crate::job::bed::{Action, Bed, damage, definition, restore_spec, rows, table_as};
+use crate::job::bed::{Action, Bed, assert_restored, damage, definition, files_below, restore_spec, rows, table_as};
 use crate::repository::Access;
 use crate::repository::store::Operation;
 use crate::schema::{Column, DataType};
-
-fn assert_finished(row: &RestoreRow) {
-    assert_eq!((row.state.as_str(), row.status.to_string().as_str()), ("FINISHED", "[OK]"), "{row:?}");
-}
-
-async fn bed() -> (tempfile::TempDir, Bed) {
-    let dir = tempfile::tempdir().unwrap();
-    let bed = Bed::open(&dir.path().join("data"), &dir.path().join("repository"), 1).await;
-    (dir, bed)
-}
 
 fn tables(selections: Vec<RestoreSelection>) -> RestoreObjects {
     RestoreObjects::Tables(selections)
@@ -32,7 +21,7 @@ fn partitions_of(table: &str, partitions: &[&str]) -> RestoreObjects {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_table_comes_back_from_what_is_still_here() {
-    let (_dir, bed) = bed().await;
+    let (_dir, bed) = Bed::temporary().await;
     bed.create_table("t", &[0, 100, 200], 2);
     bed.load("t", &rows(0..200));
     bed.delete("t", &[3, 150]);
@@ -41,7 +30,7 @@ async fn a_dropped_table_comes_back_from_what_is_still_here() {
     bed.drop_table("t");
     let before = bed.repository().await.counts();
     let row = bed.restore("x").await;
-    assert_finished(&row);
+    assert_restored(&row);
     assert_eq!(bed.rows("t"), expected);
     assert_eq!((row.objects.as_str(), row.allow_load, row.replication_num), ("t", false, 1));
     assert!(row.bytes_linked > 0 && row.bytes_downloaded == 0, "{row:?}");
@@ -60,7 +49,7 @@ async fn a_dropped_table_comes_back_from_what_is_still_here() {
 /// Goal: migration. Method: a second, empty store that knows only the repository; it has two storage roots.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_store_restores_everything() {
-    let (dir, bed) = bed().await;
+    let (dir, bed) = Bed::temporary().await;
     bed.create_table("t", &[0, 100, 200], 2);
     bed.create_table("u", &[], 3);
     bed.create_table("empty", &[0, 10], 1);
@@ -77,7 +66,7 @@ async fn another_store_restores_everything() {
     };
     other.ended(id).await;
     let row = other.restore_row(id);
-    assert_finished(&row);
+    assert_restored(&row);
     assert_eq!((row.objects.as_str(), row.database.as_str()), ("empty, t, u", "new"));
     for table in ["t", "u", "empty"] {
         assert_eq!(other.rows_in("new", table), bed.rows(table), "{table}");
@@ -88,14 +77,14 @@ async fn another_store_restores_everything() {
 /// Goal: what is replaced, and what is not. Method: restore one of two changed partitions over the living table.
 #[tokio::test(flavor = "multi_thread")]
 async fn named_partitions_are_replaced_and_others_stay() {
-    let (_dir, bed) = bed().await;
+    let (_dir, bed) = Bed::temporary().await;
     bed.create_table("t", &[0, 100, 200], 1);
     bed.load("t", &rows(0..200));
     bed.backup("x").await;
     bed.delete("t", &(0..200).collect::<Vec<_>>());
     bed.load("t", &rows(90..110));
     let row = bed.restore_of("x", partitions_of("t", &["P0"])).await;
-    assert_finished(&row);
+    assert_restored(&row);
     assert_eq!(row.objects, "t PARTITIONS [P0]");
     let mut expected = rows(0..100);
     expected.extend(rows(100..110));
@@ -116,20 +105,20 @@ async fn named_partitions_are_replaced_and_others_stay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alias_makes_another_table() {
-    let (_dir, bed) = bed().await;
+    let (_dir, bed) = Bed::temporary().await;
     bed.create_table("t", &[], 1);
     bed.load("t", &rows(0..10));
     bed.backup("x").await;
     bed.load("t", &rows(10..20));
     let row = bed.restore_of("x", table_as("t", "copy")).await;
-    assert_finished(&row);
+    assert_restored(&row);
     assert_eq!(row.objects, "t");
     assert_eq!((bed.rows("t"), bed.rows("copy")), (rows(0..20), rows(0..10)).sorted());
     let snapshot = bed.storage.table_snapshot("d", "copy").unwrap();
     assert_eq!(snapshot.state().partitions[0].partition.name, "copy");
     // Once more, over the existing copy of another name.
     bed.load("copy", &rows(50..60));
-    assert_finished(&bed.restore_of("x", table_as("t", "copy")).await);
+    assert_restored(&bed.restore_of("x", table_as("t", "copy")).await);
     assert_eq!(bed.rows("copy"), bed.rows("copy").sorted());
     assert_eq!(bed.rows("copy").len(), 10);
 }
@@ -137,7 +126,7 @@ async fn an_alias_makes_another_table() {
 /// Goal: a refusal names everything, before a byte moves. Method: an existing table that differs in five ways.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_difference_is_named_and_nothing_moves() {
-    let (_dir, bed) = bed().await;
+    let (_dir, bed) = Bed::temporary().await;
     bed.create_table("t", &[0, 100, 200], 2);
     bed.load("t", &rows(0..200));
     bed.backup("x").await;
@@ -174,7 +163,7 @@ async fn every_difference_is_named_and_nothing_moves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn submission_is_refused_in_the_known_words() {
-    let (_dir, bed) = bed().await;
+    let (_dir, bed) = Bed::temporary().await;
     bed.create_table("t", &[0, 100], 1);
     bed.load("t", &rows(0..100));
     bed.backup("x").await;
@@ -208,7 +197,7 @@ async fn submission_is_refused_in_the_known_words() {
 /// before the commit, load into it, drop it.
 #[tokio::test(flavor = "multi_thread")]
 async fn until_the_commit_nothing_has_happened() {
-    let (_dir, bed) = bed().await;
+    let (_dir, bed) = Bed::temporary().await;
     bed.create_table("t", &[0, 100], 1);
     bed.load("t", &rows(0..100));
     bed.backup("x").await;
@@ -240,16 +229,11 @@ async fn until_the_commit_nothing_has_happened() {
 /// Goal: damage in the repository ends the job and shows nothing. Method: flip a byte of every object.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_object_is_not_restored() {
-    let (dir, bed) = bed().await;
+    let (dir, bed) = Bed::temporary().await;
     bed.create_table("t", &[], 1);
     bed.load("t", &rows(0..1_000));
     bed.backup("x").await;
-    let objects = dir.path().join("repository/ebla/objects");
-    for shard in std::fs::read_dir(objects).unwrap() {
-        for object in std::fs::read_dir(shard.unwrap().path()).unwrap() {
-            damage(&object.unwrap().path());
-        }
-    }
+    files_below(&dir.path().join("repository/ebla/objects")).iter().for_each(|path| damage(path));
     let other = Bed::open(&dir.path().join("other"), &dir.path().join("repository"), 1).await;
     let row = other.restore("x").await;
     assert_eq!(row.state, "CANCELLED");
@@ -257,13 +241,13 @@ async fn a_damaged_object_is_not_restored() {
     assert!(!other.has_table("t"));
     other.assert_nothing_left();
     // A damaged local file is not linked either: here, too, the object would be fetched.
-    assert_finished(&bed.restore("x").await);
+    assert_restored(&bed.restore("x").await);
 }
 
 /// Goal: files are linked, not fetched, but only whole ones. Method: damage one of two local files.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_local_file_is_fetched_instead() {
-    let (_dir, bed) = bed().await;
+    let (_dir, bed) = Bed::temporary().await;
     bed.create_table("t", &[0, 100, 200], 1);
     bed.load("t", &rows(0..200));
     let expected = bed.rows("t");
@@ -273,7 +257,7 @@ async fn a_damaged_local_file_is_fetched_instead() {
     damage(&snapshot.segment_path(tablet, &tablet.rowsets[0].segments[0]).unwrap());
     drop(snapshot);
     let row = bed.restore("x").await;
-    assert_finished(&row);
+    assert_restored(&row);
     assert!(row.bytes_downloaded > 0 && row.bytes_linked > 0);
     assert_eq!(bed.rows("t"), expected);
 }

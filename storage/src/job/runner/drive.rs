@@ -13,6 +13,7 @@ use super::Shared;
 use crate::catalog::{JobKind, JobRow};
 use crate::error::{Error, Noun, Result};
 use crate::job::{Abandon, FailPoint, Job, JobContext, JobStatus, StatusCode, StopReason};
+use crate::restore::purge_hidden;
 
 /// How often a running job is compared with its deadline. The clock may be set, or be a test's, so one long sleep
 /// would not do.
@@ -84,10 +85,14 @@ impl Shared {
             Abandon::TimedOut => tracing::warn!(state = job.state(), "job has run out of time"),
             Abandon::Failed(error) => tracing::warn!(state = job.state(), %error, "job has failed"),
         }
+        let mut trouble = context.trouble();
         loop {
             match abandon_stored(context, why).await {
                 Ok(ended) => return Some(ended),
-                Err(error) => tracing::error!(%error, "cannot end the job yet"),
+                Err(error) => {
+                    tracing::error!(%error, "cannot end the job yet");
+                    trouble.tell(format!("the job has to end and its end cannot be stored: {error}"));
+                }
             }
             if self.tasks.is_closed() {
                 return None;
@@ -112,14 +117,19 @@ impl Shared {
     async fn end_unreadable(&self, row: &JobRow, context: &JobContext, error: Error) {
         tracing::error!(%error, "cannot read the job; it is cancelled");
         let status = JobStatus::new(StatusCode::Unsupported, error.to_string());
-        let (catalog, row) = (self.storage.catalog().clone(), row.clone());
+        let (catalog, files, row) = (self.storage.catalog().clone(), context.files.clone(), row.clone());
         let ended = context
             .blocking(move || {
                 catalog.write(|write| {
+                    if row.kind == JobKind::Restore {
+                        // What it had hidden is found by the job's id alone; the collector removes its files.
+                        purge_hidden(write, row.id)?;
+                    }
                     write.release_pins(row.id)?;
                     // The payload is left as it is: a newer version may still show it.
                     write.update_job(row.id, "CANCELLED", &row.payload, true)
-                })
+                })?;
+                files.remove()
             })
             .await;
         if let Err(error) = ended {
