@@ -1,4 +1,4 @@
-//! Rules of the house that a reader of two files could check, checked: imports and links.
+//! Rules of the house that a reader of two files could check, checked: imports, links, metrics.
 //!
 //! The functions give complaints, one text each; `xtask/tests/house.rs` wants none.
 
@@ -6,8 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod links;
+mod metrics;
 
 pub use links::broken_links;
+pub use metrics::undescribed_metrics;
 
 /// Crates point down only: who may name whom, in manifests and in sources.
 const MAY_NOT_NAME: &[(&str, &[&str])] = &[

@@ -23,8 +23,7 @@ pub fn run(filter: &[String]) -> Outcome {
     run.phase("counterparts", install_counterparts);
     run.phase("dependencies", |_| deny::run());
     run.phase("clippy", |_| {
-        // What clippy denies fails; its warnings are shown until the last of them is gone, then they are denied too.
-        check(with(cargo(), &["clippy", "--workspace", "--all-targets"]))
+        check(with(cargo(), &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
     });
     // All targets in one build: the tests and the `ebla` binary they start share one set of features.
     let built = run.phase("build", |_| check(with(cargo(), &["build", "--workspace", "--all-targets"])));
@@ -33,7 +32,11 @@ pub fn run(filter: &[String]) -> Outcome {
     } else {
         run.skipped.push("tests: the build failed".to_string());
     }
-    run.phase("docs", |_| check(with(cargo(), &["doc", "--workspace", "--no-deps", "--document-private-items"])));
+    run.phase("docs", |_| {
+        let mut doc = with(cargo(), &["doc", "--workspace", "--no-deps", "--document-private-items"]);
+        doc.env("RUSTDOCFLAGS", "--deny warnings");
+        check(doc)
+    });
     run.finish()
 }
 

@@ -14,3 +14,9 @@ fn every_link_between_documents_leads_somewhere() {
     let broken = house::broken_links(&workspace_root());
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
+
+#[test]
+fn every_metric_is_described() {
+    let complaints = house::undescribed_metrics(&workspace_root());
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use ebla_storage::job::human_bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder, Row, Value};
@@ -209,13 +210,17 @@ async fn back_up(player: &mut Player, label: &str) -> Result<(), AnyError> {
              WHERE SNAPSHOT_NAME = '{label}'"
         ))
         .await?;
-    let number = |name: &str| job.field(name).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
+    let number = |name: &str| -> Result<u64, AnyError> {
+        let text = job.field(name).ok_or_else(|| format!("information_schema.backup_jobs has no {name} of {label}"))?;
+        Ok(text.parse().map_err(|_| format!("{name} of {label} is {text}, which is no number"))?)
+    };
+    let files = |count: u64| if count == 1 { "1 file".to_string() } else { format!("{count} files") };
     println!(
-        "    {:.2} MB in {} files belong to the snapshot; {:.2} MB in {} files were new and uploaded, in {seconds:.2} s",
-        number("BYTES_TOTAL") / 1e6,
-        number("FILES_TOTAL"),
-        number("BYTES_UPLOADED") / 1e6,
-        number("FILES_UPLOADED"),
+        "    the snapshot is {} in {}; new, and uploaded, were {} in {}; {seconds:.2} s",
+        human_bytes(number("BYTES_TOTAL")?),
+        files(number("FILES_TOTAL")?),
+        human_bytes(number("BYTES_UPLOADED")?),
+        files(number("FILES_UPLOADED")?),
     );
     Ok(())
 }

@@ -38,7 +38,7 @@ async fn a_full_backup_says_what_it_did() {
     let manifest = repository.read_manifest("monday", &listed[0].timestamp).await.unwrap();
     assert_eq!(manifest.timestamp_ms, row.created_at_ms);
     assert_eq!((manifest.totals.rows, manifest.totals.partitions), (160, 3));
-    assert_eq!(bed.runner.backup_rows(Some("d")).unwrap(), [row.clone()]);
+    assert_eq!(bed.runner.backup_rows(Some("d")).unwrap(), std::slice::from_ref(&row));
     assert_eq!(bed.runner.backup_rows(None).unwrap(), [row]);
     assert_eq!(bed.runner.restore_rows(None).unwrap(), []);
 }
