@@ -45,7 +45,7 @@ pub fn create_database(session: &Session, if_not_exists: bool, name: &str) -> Re
         .into_outcome()
 }
 
-/// SHOW [FULL] TABLES.
+/// `SHOW [FULL] TABLES`.
 pub async fn tables(
     session: &Session,
     full: bool,
@@ -129,7 +129,7 @@ pub async fn table_status(session: &Session, database: Option<&str>, filter: Opt
     rows.filtered(session, filter).await
 }
 
-/// SHOW [FULL] COLUMNS.
+/// `SHOW [FULL] COLUMNS`.
 pub async fn columns(session: &Session, full: bool, table: &TableName, filter: Option<&ShowFilter>) -> Result<Outcome> {
     let mut rows = match full {
         true => {

@@ -5,7 +5,7 @@
 //!
 //! [`S3Store`] and [`FileStore`] are the two backends. What both need is added by wrapping, never by asking which
 //! backend it is: [`Metered`] counts, [`HeadFirst`] stands in for a conditional put where a store has none,
-//! [`Limited`] keeps requests and bytes within what the whole process may use. [`connect`] stacks them up.
+//! [`Limited`] keeps requests and bytes within what the whole process may use. [`super::Repository`] stacks them up.
 
 mod error;
 mod file;

@@ -376,7 +376,8 @@ impl<'a> Case<'a> {
     /// Loads a row into a table that these are not, if there is one.
     async fn load_beside(&mut self, tables: &Tables) {
         let row = Row { k: 7, g: 7, v: None };
-        let beside = |(name, table): &(&String, &Table)| !tables.contains_key(*name) && table.takes(&[row.clone()]);
+        let beside =
+            |(name, table): &(&String, &Table)| !tables.contains_key(*name) && table.takes(std::slice::from_ref(&row));
         let Some(name) = self.tables.iter().find(beside).map(|(name, _)| name.clone()) else { return };
         self.run(&format!("INSERT INTO {} VALUES (7, 7, NULL)", self.qualified(&name))).await;
         self.table(&name).rows.push(row);

@@ -242,7 +242,7 @@ fn cut_double(value: f64, digits: i32, round: bool) -> f64 {
     if result.is_finite() { result } else { value }
 }
 
-/// RAND([seed]): a seed gives the same numbers again.
+/// `RAND([seed])`: a seed gives the same numbers again.
 fn rand(args: &Args<'_>) -> Result<ArrayRef> {
     if args.len() == 0 {
         let mut generator = rand::rng();

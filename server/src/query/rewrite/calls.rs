@@ -248,7 +248,7 @@ fn aggregate(name: &str, called: &mut Function) -> Result<Option<Expr>, QueryErr
     }
 }
 
-/// GROUP_CONCAT([DISTINCT] x, ... [ORDER BY ...] [SEPARATOR s]).
+/// `GROUP_CONCAT([DISTINCT] x, ... [ORDER BY ...] [SEPARATOR s])`.
 fn group_concat(called: &mut Function) -> Result<Expr, QueryError> {
     let Some(args) = plain_args(called).filter(|args| !args.is_empty()) else {
         return Err(QueryError::Semantic("GROUP_CONCAT needs an argument".to_owned()));
