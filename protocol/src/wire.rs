@@ -224,7 +224,7 @@ pub struct Completion {
 /// A result set. A batch is fetched when the one before has been handed to the socket, so a slow client
 /// slows the stream instead of filling memory.
 ///
-/// A field's metadata may refine what its column is called on the wire: see [`column`].
+/// A field's metadata may refine what its column is called on the wire: see [`mod@column`].
 pub struct Rows {
     /// The columns. Batches must have them, in this order.
     pub schema: SchemaRef,
