@@ -5,6 +5,9 @@
 //! size, each [`CompactionPolicy::fan_in`] times below the next; the last tier holds everything that is tiny. When a
 //! tier is full, it is merged together with the tiers below it, so a row is rewritten about once a tier on its way up.
 //!
+//! When somebody asks for a merge, tiers need not be full; but a segment that is [`CompactionPolicy::fan_in`] times as large as all
+//! smaller ones together stays, because rewriting it would save one file and cost an upload of all its bytes.
+//!
 //! Deleted rows are another reason: a segment that has lost all its rows is dropped unread, and one that has lost more
 //! than [`CompactionPolicy::deleted_percent`] of them is rewritten, final or not.
 
@@ -92,7 +95,8 @@ impl CompactionPolicy {
         self.emptied(&candidates).or_else(|| self.full_tier(&candidates)).or_else(|| self.deleted(&candidates))
     }
 
-    /// What to merge next when everything that is not final is to be merged. Nothing, once that is one segment.
+    /// What to merge next when everything that is not final is to be merged, as far as that is worth it. Nothing, once
+    /// that is one segment.
     pub fn next_requested(&self, rowsets: &[RowsetRow]) -> Option<CompactionPlan> {
         let candidates = self.candidates(rowsets);
         if let Some(plan) = self.emptied(&candidates) {
@@ -100,11 +104,30 @@ impl CompactionPolicy {
         }
         let wanted: Vec<Candidate> =
             candidates.into_iter().filter(|candidate| !candidate.is_final || candidate.deleted).collect();
+        let wanted = self.without_giants(wanted);
         match wanted.as_slice() {
             [] => None,
             [one] if !one.deleted => None,
             _ => Some(self.merge_smallest(CompactionReason::Requested, wanted)),
         }
+    }
+
+    /// Leaves out what is so much larger than everything smaller together that a merge with it is not worth it.
+    fn without_giants(&self, mut wanted: Vec<Candidate>) -> Vec<Candidate> {
+        wanted.sort_by_key(|candidate| (candidate.deleted, candidate.live_bytes));
+        // What is rewritten for its deleted rows stands last and is there to merge with, whatever its size.
+        let deleted = wanted.split_off(wanted.partition_point(|candidate| !candidate.deleted));
+        let fan_in = self.fan_in as u64;
+        let mut smaller: u64 = wanted.iter().chain(&deleted).map(|candidate| candidate.live_bytes).sum();
+        while let Some(largest) = wanted.last() {
+            smaller -= largest.live_bytes;
+            if largest.live_bytes < smaller.saturating_mul(fan_in) {
+                break;
+            }
+            wanted.pop();
+        }
+        wanted.extend(deleted);
+        wanted
     }
 
     /// Whether a segment is large enough to be left alone.

@@ -94,6 +94,11 @@ fn requested_merges() {
         ("1", "nothing"),
         ("64 64 1", "nothing"),
         ("1 64 2", "Requested 0 2 cut at 128"),
+        // Four times as large as all smaller ones together is too large to be worth it.
+        ("3 10 1 3 1", "Requested 0 1 2 3 4 cut at 128"),
+        ("1 31 1 3 2", "Requested 0 2 3 4 cut at 128"),
+        ("31 7", "nothing"),
+        ("31 6 1", "nothing"),
         ("31 64 2 64-31", "Requested 0 2 3 cut at 128"),
         ("64-31", "Requested 0 cut at 128"),
         ("1-31", "Requested 0 cut at 128"),
