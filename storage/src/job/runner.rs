@@ -82,8 +82,9 @@ impl Default for JobConfig {
     fn default() -> Self {
         JobConfig {
             concurrent_jobs_max: 4,
-            upload_concurrency_max: 8,
-            download_concurrency_max: 8,
+            // As many requests as the repositories' budget lets through.
+            upload_concurrency_max: 16,
+            download_concurrency_max: 16,
             retry: RetryPolicy::default(),
             history_keep: Duration::from_secs(90 * 86_400),
             history_jobs_min: 10,

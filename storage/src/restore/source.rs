@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use futures::{TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 
 use super::{RestoreJob, RestoreSelection, Source, SourcePartition, SourceTable, check, submit};
@@ -19,7 +19,10 @@ const PARTITIONS: &str = "partitions";
 /// What the partition nodes are added to as they come.
 type Kept = Arc<Mutex<BundleWriter>>;
 
-/// Nodes that are read at the same time.
+/// Tables that are read at the same time: most have few partitions, and each begins with one request.
+const TABLES_IN_FLIGHT_MAX: usize = 4;
+
+/// Partition nodes of one table that are read at the same time.
 const NODES_IN_FLIGHT_MAX: usize = 8;
 
 /// Reads what is wanted of the job's snapshot.
@@ -39,13 +42,17 @@ pub(super) async fn read(
         .retry("read snapshot", || async { Ok(repository.read_manifest(&job.label, &job.timestamp).await?) })
         .await?;
     let selections = submit::select(&job.objects, &manifest)?;
-    let mut tables = Vec::with_capacity(selections.len());
-    for selection in &selections {
-        // Selected from these very tables.
-        if let Some(entry) = manifest.table(&selection.table) {
-            tables.push(read_table(context, repository, &kept, entry, selection).await?);
-        }
-    }
+    // Selected from these very tables.
+    let entries = selections.iter().filter_map(|selection| Some((manifest.table(&selection.table)?, selection)));
+    let entries: Vec<(&SnapshotTable, &RestoreSelection)> = entries.collect();
+    let tables = stream::iter(0..entries.len())
+        .map(|position| {
+            let (entry, selection) = entries[position];
+            read_table(context, repository, &kept, entry, selection).boxed()
+        })
+        .buffered(TABLES_IN_FLIGHT_MAX)
+        .try_collect()
+        .await?;
     // Everybody else who had it is done.
     let kept = Arc::into_inner(kept).ok_or_else(|| Error::Internal("a partition node is still being kept".into()))?;
     context.blocking(move || kept.into_inner().finish()).await?;

@@ -18,7 +18,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::meter::{Sample, settle_disks};
 
 /// Requests at a time: the server's own number.
-const IN_FLIGHT: usize = 8;
+const IN_FLIGHT: usize = 16;
 
 /// A client of the bucket, and a folder for what it fetches.
 pub struct Floor {
