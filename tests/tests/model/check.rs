@@ -18,7 +18,8 @@ pub async fn compare(client: &mut Client, db: &str, tables: &Tables) {
 
 /// Holds the rows of a table and its partitions against the model.
 pub async fn compare_table(client: &mut Client, name: &str, table: &Table) {
-    let (found, wanted) = (rows_of(client, name).await, table.sorted_rows());
+    let found = rows_of_all(client, &[name.to_string()]).await.remove(0);
+    let wanted = table.sorted_rows();
     let (missing, extra) = (minus(&wanted, &found), minus(&found, &wanted));
     assert!(missing.is_empty() && extra.is_empty(), "rows of {name}: missing {missing:?}, too many {extra:?}");
     if let Some(slots) = &table.slots {
@@ -29,19 +30,21 @@ pub async fn compare_table(client: &mut Client, name: &str, table: &Table) {
     }
 }
 
-/// All rows of a table, in the order of the model's.
-pub async fn rows_of(client: &mut Client, table: &str) -> Vec<Row> {
-    let found = client.query(&format!("SELECT k, g, v FROM {table}")).await;
-    let mut rows: Vec<Row> = found.rows.iter().map(|cells| row(cells)).collect();
-    rows.sort();
+/// All rows of these tables, seen by one query, each in the order of the model's.
+pub async fn rows_of_all(client: &mut Client, tables: &[String]) -> Vec<Vec<Row>> {
+    let select = |(index, table)| format!("SELECT {index} AS i, k, g, v FROM {table}");
+    let selects: Vec<String> = tables.iter().enumerate().map(select).collect();
+    let found = client.query(&selects.join(" UNION ALL ")).await;
+    let mut rows = vec![Vec::new(); tables.len()];
+    for cells in &found.rows {
+        let number =
+            |index: usize| -> i32 { cells[index].as_deref().and_then(|cell| cell.parse().ok()).expect("a number") };
+        // The model's own texts live as long as the test; any other text differs from all of them.
+        let v = cells[3].as_deref().map(|text| known_text(text).unwrap_or_else(|| panic!("text '{text}'")));
+        rows[number(0) as usize].push(Row { k: number(1), g: number(2), v });
+    }
+    rows.iter_mut().for_each(|rows| rows.sort());
     rows
-}
-
-fn row(cells: &[Option<String>]) -> Row {
-    let number = |index: usize| cells[index].as_deref().and_then(|cell| cell.parse().ok()).expect("a number");
-    // The model's own texts live as long as the test; any other text differs from all of them.
-    let v = cells[2].as_deref().map(|text| known_text(text).unwrap_or_else(|| panic!("text '{text}'")));
-    Row { k: number(0), g: number(1), v }
 }
 
 /// The rows of one that the other lacks, each as often as it lacks them. Both are sorted.

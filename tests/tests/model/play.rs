@@ -13,7 +13,7 @@ use ebla_tests::server::Server;
 use ebla_tests::wait::{assert_finished, wait_backup, wait_restore, wait_until};
 use tokio::sync::Mutex;
 
-use crate::check::{compare, compare_table, rows_of};
+use crate::check::{compare, compare_table, rows_of_all};
 use crate::op::{Meanwhile, NAMES, Op, Row, SLOT_WIDTH, Scope, Target, quoted};
 use crate::state::{Snapshot, Table, Tables, restored};
 
@@ -383,23 +383,25 @@ impl<'a> Case<'a> {
         self.table(&name).rows.push(row);
     }
 
-    /// Waits for the end of a restore. Until then a table answers with what it held or with what it is going to hold.
+    /// Waits for the end of a restore. Until then its tables answer with what they held or with what they are going to
+    /// hold, all of them at the same moment.
     async fn watch_restore(&mut self, after: &Tables) -> Record {
-        let watched = self.tables.iter().find(|(name, before)| after.get(*name) != Some(before));
-        let watched = watched.map(|(name, before)| (name.clone(), before.sorted_rows(), after[name].sorted_rows()));
+        let watched = self.tables.iter().filter(|(name, before)| after.get(*name) != Some(before));
+        let watched: Vec<String> = watched.map(|(name, _)| name.clone()).collect();
+        let sorted =
+            |tables: &Tables| -> Vec<Vec<Row>> { watched.iter().map(|name| tables[name].sorted_rows()).collect() };
+        let (before, after) = (sorted(&self.tables), sorted(after));
+        let names: Vec<String> = watched.iter().map(|name| self.qualified(name)).collect();
         let show = format!("SHOW RESTORE FROM {}", self.db);
         loop {
             let job = self.client.query(&show).await.record(0).expect("a restore was begun");
             if matches!(job.field("State"), "FINISHED" | "CANCELLED") {
                 return job;
             }
-            if let Some((name, before, after)) = &watched {
-                let table = self.qualified(name);
-                let found = rows_of(&mut self.client, &table).await;
-                assert!(
-                    found == *before || found == *after,
-                    "{name} shows neither what was nor what will be: {found:?}"
-                );
+            if !names.is_empty() {
+                let found = rows_of_all(&mut self.client, &names).await;
+                let is_known = found == before || found == after;
+                assert!(is_known, "{names:?} show neither what was nor what will be: {found:?}");
             }
         }
     }
