@@ -229,6 +229,10 @@ impl BackupJob {
     /// its own objects and goes on.
     async fn on_upload_info(mut self, context: &JobContext) -> Result<BackupJob> {
         let repository = context.repository(self.repository_id).await?;
+        if context.resumed {
+            // Nobody has looked at it since another process did: what that one uploaded must be in this repository.
+            context.retry("look at the repository", || async { Ok(repository.verify_identity().await?) }).await?;
+        }
         let plan = UploadPlan::load(context).await?;
         publish::put_nodes(context, &repository, &plan).await?;
         context.reach(FailPoint::BackupBeforeCommit).await?;

@@ -172,6 +172,26 @@ async fn a_damaged_parent_is_no_obstacle() {
     }
 }
 
+/// Goal: a resumed backup publishes nothing that refers to what another repository held. Method: put another one in its
+/// place while no process looks after the job.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_was_replaced_meanwhile_gets_no_snapshot() {
+    let (dir, bed) = Bed::temporary().await;
+    bed.create_table("t", &[], 1);
+    bed.load("t", &rows(0..100));
+    bed.failpoints.arm(FailPoint::StepBegins("UPLOAD_INFO"), Action::Wait);
+    let id = bed.runner.submit_backup(backup_spec("x", BackupObjects::All)).await.unwrap();
+    bed.failpoints.wait_for(FailPoint::StepBegins("UPLOAD_INFO")).await;
+    bed.close().await;
+    let repository = dir.path().join("repository");
+    std::fs::remove_dir_all(&repository).unwrap();
+    Bed::open(&dir.path().join("stranger"), &repository, 1).await.close().await;
+    let bed = Bed::open(&dir.path().join("data"), &repository, 1).await;
+    assert_eq!(bed.ended(id).await.state, "CANCELLED");
+    assert!(!repository.join("ebla/snapshots").exists() || files_below(&repository.join("ebla/snapshots")).is_empty());
+    bed.assert_nothing_left();
+}
+
 /// Goal: a snapshot never refers to a node or a file that is known to be damaged. Method: cut everything short, forget
 /// the parent, and back up the same data again.
 #[tokio::test(flavor = "multi_thread")]
