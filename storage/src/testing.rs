@@ -36,18 +36,28 @@ pub(crate) fn column(id: u32, name: &str, data_type: DataType) -> Column {
     }
 }
 
-/// `k INT, v VARCHAR(20) DUPLICATE KEY (k)`, distributed by the hash of `k`.
-pub(crate) fn definition(partitioning: Partitioning, buckets: u32) -> TableDefinition {
+/// A table of these columns, sorted by the first, in one partition of one random bucket.
+pub(crate) fn table_of(columns: Vec<Column>) -> TableDefinition {
     TableDefinition {
-        columns: vec![column(1, "k", DataType::Int), column(2, "v", DataType::Varchar { length: 20 })],
         keys_type: KeysType::Duplicate,
-        sort_key: vec![ColumnId(1)],
-        partitioning,
-        distribution: Distribution::Hash { columns: vec![ColumnId(1)] },
-        buckets,
+        sort_key: vec![columns[0].id],
+        columns,
+        partitioning: Partitioning::Unpartitioned,
+        distribution: Distribution::Random,
+        buckets: 1,
         properties: BTreeMap::new(),
         indexes: Vec::new(),
         comment: String::new(),
+    }
+}
+
+/// `k INT, v VARCHAR(20) DUPLICATE KEY (k)`, distributed by the hash of `k`.
+pub(crate) fn definition(partitioning: Partitioning, buckets: u32) -> TableDefinition {
+    TableDefinition {
+        partitioning,
+        distribution: Distribution::Hash { columns: vec![ColumnId(1)] },
+        buckets,
+        ..table_of(vec![column(1, "k", DataType::Int), column(2, "v", DataType::Varchar { length: 20 })])
     }
 }
 

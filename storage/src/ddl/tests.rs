@@ -7,30 +7,14 @@ use super::*;
 use crate::catalog::SegmentMeta;
 use crate::clock::{ManualClock, SystemRandom};
 use crate::digest::Digest;
-use crate::schema::{Bound, Column, ColumnId, DataType, Distribution, KeysType, PartitionKey, Partitioning, Value};
+use crate::schema::{Bound, ColumnId, DataType, PartitionKey, Partitioning, Value};
 use crate::storage::StorageConfig;
+use crate::testing::{column, table_of};
 
 fn definition() -> TableDefinition {
     TableDefinition {
-        columns: vec![Column {
-            id: ColumnId(1),
-            name: "k".to_owned(),
-            data_type: DataType::Int,
-            nullable: true,
-            key: true,
-            aggregation: None,
-            default: None,
-            auto_increment: false,
-            comment: String::new(),
-        }],
-        keys_type: KeysType::Duplicate,
-        sort_key: vec![ColumnId(1)],
         partitioning: Partitioning::Range { columns: vec![ColumnId(1)] },
-        distribution: Distribution::Random,
-        buckets: 1,
-        properties: BTreeMap::new(),
-        indexes: Vec::new(),
-        comment: String::new(),
+        ..table_of(vec![column(1, "k", DataType::Int)])
     }
 }
 

@@ -15,10 +15,9 @@ use crate::clock::{ManualClock, SystemRandom};
 use crate::digest::Digest;
 use crate::ids::{JobId, RepositoryId, StorageRootId, TableId};
 use crate::roots::{StagedFile, create_file, sync_file};
-use crate::schema::{
-    Column, ColumnId, DataType, Distribution, KeysType, PartitionBounds, Partitioning, TableDefinition,
-};
+use crate::schema::{DataType, PartitionBounds, TableDefinition};
 use crate::storage::{StorageConfig, TRASH_EXPIRE};
+use crate::testing::{column, table_of};
 
 type File = (StorageRootId, TabletId, Digest);
 
@@ -45,27 +44,7 @@ impl Bench {
     }
 
     fn create_table(&self, name: &str) -> TableId {
-        let definition = TableDefinition {
-            columns: vec![Column {
-                id: ColumnId(1),
-                name: "k".to_owned(),
-                data_type: DataType::Int,
-                nullable: true,
-                key: true,
-                aggregation: None,
-                default: None,
-                auto_increment: false,
-                comment: String::new(),
-            }],
-            keys_type: KeysType::Duplicate,
-            sort_key: vec![ColumnId(1)],
-            partitioning: Partitioning::Unpartitioned,
-            distribution: Distribution::Random,
-            buckets: 2,
-            properties: BTreeMap::new(),
-            indexes: Vec::new(),
-            comment: String::new(),
-        };
+        let definition = TableDefinition { buckets: 2, ..table_of(vec![column(1, "k", DataType::Int)]) };
         self.storage.create_table("d", name, &definition, &[partition(name)]).unwrap()
     }
 

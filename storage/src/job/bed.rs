@@ -25,12 +25,13 @@ use crate::repository::{Access, Repository, RepositoryProperties};
 use crate::restore::{RestoreObjects, RestoreProperties, RestoreSelection, RestoreSpec};
 use crate::roots::{StagedFile, create_file, sync_file};
 use crate::schema::{
-    Bound, Column, ColumnId, DataType, Distribution, KeysType, PartitionBounds, PartitionKey, Partitioning,
-    TableDefinition, Value,
+    Bound, Column, ColumnId, DataType, Distribution, PartitionBounds, PartitionKey, Partitioning, TableDefinition,
+    Value,
 };
 use crate::segment::{DeleteVector, SegmentFormat, SegmentReader, sort, write_segments};
 use crate::storage::{Storage, StorageConfig};
 use crate::tablet::{PartitionRouter, bucket_of};
+use crate::testing::{column, table_of};
 
 /// A row of the tables here.
 pub(crate) type Row = (i64, String);
@@ -516,21 +517,8 @@ pub(crate) fn table_as(name: &str, alias: &str) -> RestoreObjects {
 }
 
 pub(crate) fn definition(partitioned: bool, buckets: u32) -> TableDefinition {
-    let column = |id, name: &str, data_type, key: bool| Column {
-        id: ColumnId(id),
-        name: name.to_owned(),
-        data_type,
-        nullable: !key,
-        key,
-        aggregation: None,
-        default: None,
-        auto_increment: false,
-        comment: String::new(),
-    };
+    let key = Column { nullable: false, ..column(1, "k", DataType::BigInt) };
     TableDefinition {
-        columns: vec![column(1, "k", DataType::BigInt, true), column(2, "v", DataType::Varchar { length: 100 }, false)],
-        keys_type: KeysType::Duplicate,
-        sort_key: vec![ColumnId(1)],
         partitioning: if partitioned {
             Partitioning::Range { columns: vec![ColumnId(1)] }
         } else {
@@ -538,9 +526,7 @@ pub(crate) fn definition(partitioned: bool, buckets: u32) -> TableDefinition {
         },
         distribution: Distribution::Hash { columns: vec![ColumnId(1)] },
         buckets,
-        properties: BTreeMap::new(),
-        indexes: Vec::new(),
-        comment: String::new(),
+        ..table_of(vec![key, column(2, "v", DataType::Varchar { length: 100 })])
     }
 }
 

@@ -1,6 +1,5 @@
 //! Segments written and read back: every type, zone maps, cuts, equal bytes, columns added later.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,40 +13,13 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use super::*;
 use crate::digest::Digest;
 use crate::ids::TabletId;
-use crate::schema::{
-    Column, ColumnId, DataType, Distribution, KeysType, Partitioning, StructField, TableDefinition, Value,
-};
+use crate::schema::{Column, ColumnId, DataType, StructField, TableDefinition, Value};
 use crate::storage::StorageConfig;
-
-fn column(id: u32, name: &str, data_type: DataType) -> Column {
-    Column {
-        id: ColumnId(id),
-        name: name.to_owned(),
-        data_type,
-        nullable: true,
-        key: id == 1,
-        aggregation: None,
-        default: None,
-        auto_increment: false,
-        comment: String::new(),
-    }
-}
+use crate::testing::{column, table_of};
 
 fn definition(columns: Vec<Column>, properties: &[(&str, &str)]) -> Arc<TableDefinition> {
-    Arc::new(TableDefinition {
-        sort_key: vec![columns[0].id],
-        columns,
-        keys_type: KeysType::Duplicate,
-        partitioning: Partitioning::Unpartitioned,
-        distribution: Distribution::Random,
-        buckets: 1,
-        properties: properties
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect::<BTreeMap<_, _>>(),
-        indexes: Vec::new(),
-        comment: String::new(),
-    })
+    let properties = properties.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    Arc::new(TableDefinition { properties, ..table_of(columns) })
 }
 
 fn format(definition: &Arc<TableDefinition>) -> SegmentFormat {

@@ -7,30 +7,11 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock::{ManualClock, SystemRandom};
-use crate::schema::{Column, ColumnId, DataType, Distribution, KeysType, Partitioning, TableDefinition};
+use crate::schema::{DataType, TableDefinition};
+use crate::testing::{column, table_of};
 
 fn definition() -> TableDefinition {
-    TableDefinition {
-        columns: vec![Column {
-            id: ColumnId(1),
-            name: "k".to_owned(),
-            data_type: DataType::Int,
-            nullable: true,
-            key: true,
-            aggregation: None,
-            default: None,
-            auto_increment: false,
-            comment: String::new(),
-        }],
-        keys_type: KeysType::Duplicate,
-        sort_key: vec![ColumnId(1)],
-        partitioning: Partitioning::Unpartitioned,
-        distribution: Distribution::Random,
-        buckets: 1,
-        properties: BTreeMap::new(),
-        indexes: Vec::new(),
-        comment: String::new(),
-    }
+    table_of(vec![column(1, "k", DataType::Int)])
 }
 
 #[test]

@@ -1,40 +1,17 @@
 //! The router against the definition of what a partition holds.
 
-use std::collections::BTreeMap;
-
 use arrow_array::{Int32Array, StringArray};
 use proptest::prelude::*;
 
 use super::*;
-use crate::schema::{Column, ColumnId, DataType, Distribution, KeysType, Partitioning};
+use crate::schema::{Column, DataType, Partitioning};
+use crate::testing::{column, table_of};
 
 fn definition(types: &[DataType]) -> TableDefinition {
-    let columns: Vec<Column> = types
-        .iter()
-        .zip(1..)
-        .map(|(data_type, id)| Column {
-            id: ColumnId(id),
-            name: format!("c{id}"),
-            data_type: data_type.clone(),
-            nullable: true,
-            key: true,
-            aggregation: None,
-            default: None,
-            auto_increment: false,
-            comment: String::new(),
-        })
-        .collect();
-    TableDefinition {
-        sort_key: vec![ColumnId(1)],
-        keys_type: KeysType::Duplicate,
-        partitioning: Partitioning::Range { columns: columns.iter().map(|column| column.id).collect() },
-        columns,
-        distribution: Distribution::Random,
-        buckets: 1,
-        properties: BTreeMap::new(),
-        indexes: Vec::new(),
-        comment: String::new(),
-    }
+    let columns: Vec<Column> =
+        types.iter().zip(1..).map(|(data_type, id)| column(id, &format!("c{id}"), data_type.clone())).collect();
+    let partitioning = Partitioning::Range { columns: columns.iter().map(|column| column.id).collect() };
+    TableDefinition { partitioning, ..table_of(columns) }
 }
 
 fn bound() -> impl Strategy<Value = Bound> {
