@@ -13,6 +13,10 @@ use crate::query::QueryError;
 /// The result of running a statement.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// MySQL's numbers for what is not there: drivers and tools decide by them whether a name is free.
+const UNKNOWN_DATABASE: (u16, &[u8; 5]) = (1049, b"42000");
+const UNKNOWN_TABLE: (u16, &[u8; 5]) = (1146, b"42S02");
+
 /// What can go wrong with a statement.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -23,7 +27,7 @@ pub enum Error {
     #[error("{0}")]
     Query(#[from] QueryError),
     /// Storage refused.
-    #[error("{0}")]
+    #[error("{}", storage_text(.0))]
     Storage(#[from] ebla_storage::Error),
     /// A table definition, a property or an expression makes no sense; found before anything was done.
     #[error("Getting analyzing error. Detail message: {0}.")]
@@ -48,11 +52,29 @@ pub enum Error {
         /// The table.
         table: String,
     },
+    /// DROP TABLE of a table that is not there; `database.table`.
+    #[error("Unknown table '{0}'")]
+    NoTableToDrop(String),
+    /// DROP DATABASE of a database that is not there.
+    #[error("Can't drop database '{0}'; database doesn't exist")]
+    NoDatabaseToDrop(String),
+    /// A change to `information_schema`, which holds what is worked out and nothing else.
+    #[error("Access denied: information_schema is read only")]
+    ReadOnlyDatabase,
+    /// A label that is none.
+    #[error("Wrong label: [{0}]: {rule}", rule = crate::load::LABEL_RULE)]
+    WrongLabel(String),
+    /// DROP PARTITION would leave a table without any.
+    #[error("{0}")]
+    LastPartition(String),
+    /// Partitions, tablets or sizes of something that has none.
+    #[error("Table '{0}' is not an OLAP table: it has neither partitions nor tablets")]
+    NotOlapTable(String),
     /// No database was named and none is in use.
     #[error("No database selected")]
     NoDatabase,
     /// Known to StarRocks, not done here yet.
-    #[error("{0} is not supported yet")]
+    #[error("Not supported yet: {0}")]
     NotYet(String),
     /// A value a variable cannot take.
     #[error("Variable '{name}' can't be set to the value of '{value}'")]
@@ -109,8 +131,14 @@ impl Error {
             Error::Storage(error) => storage_code(error),
             Error::Analysis(_) | Error::Refused(_) => (5064, b"42000"),
             Error::AccessDenied(_) => (5203, b"42000"),
-            Error::UnknownDatabase(_) => (5501, b"3F000"),
-            Error::UnknownTable(_) => (5502, b"42602"),
+            Error::UnknownDatabase(_) => UNKNOWN_DATABASE,
+            Error::UnknownTable(_) => UNKNOWN_TABLE,
+            Error::NoTableToDrop(_) => (1051, b"42S02"),
+            Error::NoDatabaseToDrop(_) => (1008, b"HY000"),
+            Error::WrongLabel(_) => (5082, b"42000"),
+            Error::LastPartition(_) => (1508, b"HY000"),
+            Error::NotOlapTable(_) => (5503, b"42000"),
+            Error::ReadOnlyDatabase => (1044, b"42000"),
             Error::WrongTable { .. } => (1104, b"42000"),
             Error::NoDatabase => (1046, b"3D000"),
             Error::NotYet(_) => (1235, b"42000"),
@@ -127,8 +155,8 @@ impl Error {
 
 fn query_code(error: &QueryError) -> (u16, &'static [u8; 5]) {
     match error {
-        QueryError::UnknownDatabase(_) => (5501, b"3F000"),
-        QueryError::UnknownTable(_) => (5502, b"42602"),
+        QueryError::UnknownDatabase(_) => UNKNOWN_DATABASE,
+        QueryError::UnknownTable(_) => UNKNOWN_TABLE,
         QueryError::UnknownColumn { .. } => (1054, b"42S22"),
         QueryError::UnknownFunction(_) => (1305, b"42000"),
         QueryError::UnknownVariable(_) => (1193, b"HY000"),
@@ -148,8 +176,8 @@ fn storage_code(error: &ebla_storage::Error) -> (u16, &'static [u8; 5]) {
     use ebla_storage::Error as Storage;
     match error {
         Storage::NotFound { noun, .. } => match noun {
-            Noun::Database => (5501, b"3F000"),
-            Noun::Table => (5502, b"42602"),
+            Noun::Database => UNKNOWN_DATABASE,
+            Noun::Table => UNKNOWN_TABLE,
             Noun::Partition => (1567, b"HY000"),
             Noun::Column => (1054, b"42S22"),
             _ => (5064, b"42000"),
@@ -166,6 +194,22 @@ fn storage_code(error: &ebla_storage::Error) -> (u16, &'static [u8; 5]) {
         Storage::Io { .. } => (1030, b"HY000"),
         Storage::Catalog(_) | Storage::Migration(_) | Storage::Stored(_) | Storage::Internal(_) => (1105, b"HY000"),
         _ => (5064, b"42000"),
+    }
+}
+
+/// What a refusal of storage reads like to a client: the words of the field where it has words of its own.
+pub fn storage_text(error: &ebla_storage::Error) -> String {
+    use ebla_storage::Error as Storage;
+    match error {
+        Storage::NotFound { noun: noun @ (Noun::Database | Noun::Table | Noun::Partition | Noun::Column), name } => {
+            format!("Unknown {noun} '{name}'")
+        }
+        Storage::AlreadyExists { noun: Noun::Database, name } => {
+            format!("Can't create database '{name}'; database exists")
+        }
+        Storage::AlreadyExists { noun: Noun::Table, name } => format!("Table '{name}' already exists"),
+        Storage::AlreadyExists { noun: Noun::Partition, name } => format!("Duplicate partition name {name}"),
+        other => other.to_string(),
     }
 }
 

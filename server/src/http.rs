@@ -85,6 +85,8 @@ pub struct HttpState {
     pub health: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// The recorder of metrics.
     pub metrics: PrometheusHandle,
+    /// Brings metrics up to date that are counted when they are asked for.
+    pub before_metrics: Arc<dyn Fn() + Send + Sync>,
     /// The server's version.
     pub version: String,
     /// Limits.
@@ -254,6 +256,10 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
 
 /// `GET /metrics`: Prometheus text.
 async fn metrics_text(State(shared): State<Arc<Shared>>) -> Response {
+    let count = Arc::clone(&shared.state.before_metrics);
+    if let Err(error) = tokio::task::spawn_blocking(move || count()).await {
+        tracing::warn!(%error, "count for metrics");
+    }
     shared.state.metrics.run_upkeep();
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, content_type)], shared.state.metrics.render()).into_response()

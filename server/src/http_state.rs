@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
+use ebla_storage::catalog::JobKind;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlparser::ast::Expr;
 
@@ -25,6 +26,7 @@ use crate::server::{MYSQL_VERSION, Server, VERSION};
 pub fn state(server: &Arc<Server>, metrics: PrometheusHandle) -> HttpState {
     let bridge = Arc::new(Bridge { server: Arc::clone(server) });
     let health_of = Arc::clone(server);
+    let metrics_of = Arc::clone(server);
     HttpState {
         storage: Arc::clone(&server.storage),
         auth: Arc::clone(&bridge) as Arc<dyn HttpAuth>,
@@ -32,6 +34,7 @@ pub fn state(server: &Arc<Server>, metrics: PrometheusHandle) -> HttpState {
         environments: bridge,
         health: Arc::new(move || problems(&health_of)),
         metrics,
+        before_metrics: Arc::new(move || count_for_metrics(&metrics_of)),
         version: VERSION.to_owned(),
         limits: HttpLimits::default(),
     }
@@ -43,12 +46,27 @@ fn problems(server: &Server) -> Vec<String> {
     if let Err(error) = server.storage.catalog().read(|read| read.version()) {
         problems.push(format!("the catalog cannot be read: {error}"));
     }
-    for root in &server.config.storage_roots {
-        if !root.is_dir() {
-            problems.push(format!("storage root {} is not there", root.display()));
+    let roots = server.storage.roots();
+    for root in roots.all().iter().filter(|root| roots.configured().contains(&root.id)) {
+        if !root.path.is_dir() {
+            problems.push(format!("storage root {} is not there", root.path.display()));
         }
     }
     problems
+}
+
+/// Metrics that are a count of what there is now, worked out when they are asked for.
+fn count_for_metrics(server: &Server) {
+    metrics::gauge!("ebla_connections").set(server.processes.len() as f64);
+    match server.storage.catalog().read(|read| read.running_jobs()) {
+        Ok(running) => {
+            for kind in [JobKind::Backup, JobKind::Restore] {
+                let count = running.iter().filter(|job| job.kind == kind).count();
+                metrics::gauge!("ebla_unfinished_jobs", "kind" => kind.to_string().to_lowercase()).set(count as f64);
+            }
+        }
+        Err(error) => tracing::warn!(%error, "count unfinished jobs"),
+    }
 }
 
 struct Bridge {

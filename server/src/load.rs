@@ -35,6 +35,18 @@ pub const ROW_BYTES_MAX: usize = 32 << 20;
 /// How much of a bad row or value is told to the user, in characters.
 pub const EXCERPT_CHARS_MAX: usize = 256;
 
+/// Longest label, in characters.
+const LABEL_CHARS_MAX: usize = 128;
+
+/// What a label may be made of, in words.
+pub const LABEL_RULE: &str = "use at most 128 letters, digits, dashes, underscores, dots and colons";
+
+/// Whether a text may be the label of a load.
+pub fn is_label(text: &str) -> bool {
+    let is_fine = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.' | ':');
+    text.chars().count() <= LABEL_CHARS_MAX && text.chars().all(is_fine)
+}
+
 /// What happens to a value that does not convert to its column's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strictness {
@@ -60,7 +72,7 @@ pub enum LoadError {
     #[error("{0}")]
     AccessDenied(String),
     /// Storage refused.
-    #[error("{0}")]
+    #[error("{}", crate::error::storage_text(.0))]
     Storage(#[from] ebla_storage::Error),
     /// A fault of the server.
     #[error("internal error: {0}")]

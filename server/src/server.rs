@@ -227,12 +227,7 @@ impl wire::Handler for Handler {
             return Err(WireError::new(1045, *b"28000", format!("Access denied for user '{}'", connect.user)));
         };
         let identity = Identity { user: account.name, host: account.host };
-        match Session::open(Arc::clone(&self.server), identity, &connect) {
-            Err(Error::UnknownDatabase(name)) => {
-                Err(WireError::new(1049, *b"42000", format!("Unknown database '{name}'")))
-            }
-            other => Ok(other?),
-        }
+        Ok(Session::open(Arc::clone(&self.server), identity, &connect)?)
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
-use ebla_protocol::sql::{self, ast::Statement};
+use ebla_protocol::sql::{self, ParseOptions, ast::Statement};
 use ebla_protocol::wire::{self, CloseReason, Completion, ConnectInfo, Outcome, Parameter, Prepared, Rows, WireError};
 use futures::StreamExt;
 use sqlparser::ast::Value as AstValue;
@@ -234,8 +234,15 @@ impl Session {
         millis.map(Duration::from_millis).or(seconds.map(Duration::from_secs))
     }
 
+    /// How this session's texts are to be read.
+    pub fn parse_options(&self) -> ParseOptions {
+        let modes = self.variables.get("sql_mode").unwrap_or_default();
+        let has = |wanted: &[&str]| modes.split(',').any(|mode| wanted.contains(&mode));
+        ParseOptions { pipes_as_concat: has(&["PIPES_AS_CONCAT", "ANSI"]) }
+    }
+
     fn parse(&self, text: &str) -> Result<VecDeque<Statement>> {
-        let statements = sql::parse(text)?;
+        let statements = sql::parse_with(text, self.parse_options())?;
         if statements.len() > 1 && !self.multi_statements {
             return Err(Error::refused(
                 "Several statements in one text: send them one by one, or connect with multi statements allowed",
@@ -314,17 +321,11 @@ impl wire::Session for Session {
     }
 
     async fn use_database(&mut self, name: &str) -> Result<(), WireError> {
-        match self.use_named_database(name) {
-            // In the handshake and in COM_INIT_DB clients look for MySQL's own number.
-            Err(Error::UnknownDatabase(name)) => {
-                Err(WireError::new(1049, *b"42000", format!("Unknown database '{name}'")))
-            }
-            other => Ok(other?),
-        }
+        Ok(self.use_named_database(name)?)
     }
 
     async fn prepare(&mut self, text: &str) -> Result<Prepared, WireError> {
-        let mut statements = sql::parse(text).map_err(Error::from)?;
+        let mut statements = sql::parse_with(text, self.parse_options()).map_err(Error::from)?;
         let statement = match (statements.pop(), statements.is_empty()) {
             (Some(statement), true) => statement,
             (None, _) => return Err(WireError::new(1065, *b"42000", "Query was empty")),

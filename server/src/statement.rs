@@ -237,6 +237,31 @@ async fn execute_show(session: &mut Session, show: Show) -> Result<Outcome> {
             let columns = ["Name", "IP", "Port", "Alive", "LastStartTime", "LastUpdateTime", "ErrMsg"];
             show_server::nothing(session, &columns, None).await
         }
+        // Nothing of these is made or running: a schema change, a dynamic partition, a compute node.
+        Show::AlterJobs { tail, kind, .. } => show_server::alter_jobs(session, kind, &tail).await,
+        Show::DynamicPartitionTables { .. } => {
+            let columns = [
+                "TableName",
+                "Enable",
+                "TimeUnit",
+                "Start",
+                "End",
+                "Prefix",
+                "Buckets",
+                "ReplicationNum",
+                "StartOf",
+                "LastUpdateTime",
+                "LastSchedulerTime",
+                "State",
+                "LastUpdateMsg",
+                "LastSchedulerMsg",
+            ];
+            show_server::nothing(session, &columns, None).await
+        }
+        Show::ComputeNodes => {
+            let columns = ["ComputeNodeId", "IP", "HttpPort", "LastStartTime", "Alive", "ErrMsg", "Version"];
+            show_server::nothing(session, &columns, None).await
+        }
         Show::Profiles => show_server::nothing(session, &["Query_ID", "Duration", "Query"], None).await,
         Show::MasterStatus | Show::BinaryLogs | Show::ReplicaStatus => {
             show_server::nothing(session, &["File", "Position", "Binlog_Do_DB", "Binlog_Ignore_DB"], None).await
@@ -244,9 +269,6 @@ async fn execute_show(session: &mut Session, show: Show) -> Result<Outcome> {
         Show::CreateView(_)
         | Show::CreateMaterializedView(_)
         | Show::CreateUser(_)
-        | Show::DynamicPartitionTables { .. }
-        | Show::AlterJobs { .. }
-        | Show::ComputeNodes
         | Show::Proc(_)
         | Show::Verify { .. } => Err(Error::not_yet(show.kind())),
     }
@@ -290,6 +312,21 @@ fn check_catalog(catalog: Option<&str>) -> Result<()> {
         None => Ok(()),
         Some(name) if name.eq_ignore_ascii_case(DEFAULT_CATALOG) => Ok(()),
         Some(name) => Err(Error::refused(format!("Unknown catalog '{name}': the only catalog is {DEFAULT_CATALOG}"))),
+    }
+}
+
+/// Database and table of a name that is to be made, changed or filled: not one of `information_schema`.
+fn resolve_own_table(session: &Session, name: &TableName) -> Result<(String, String)> {
+    let (database, table) = resolve_table_name(session, name)?;
+    check_own_database(&database)?;
+    Ok((database, table))
+}
+
+/// Errors when a database is the one whose tables are worked out.
+fn check_own_database(database: &str) -> Result<()> {
+    match database.eq_ignore_ascii_case(crate::query::source::INFORMATION_SCHEMA) {
+        true => Err(Error::ReadOnlyDatabase),
+        false => Ok(()),
     }
 }
 

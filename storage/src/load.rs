@@ -396,7 +396,7 @@ impl Drop for LoadState {
             return;
         }
         let (storage, id, staging) = (Arc::clone(&self.storage), self.id, self.staging.clone());
-        let end = move || abort(&storage, id, &staging, "the client went away");
+        let end = move || abort(&storage, id, &staging, "the statement was stopped, or its client went away");
         match tokio::runtime::Handle::try_current() {
             // A runtime that stops may not run it: then the next start does.
             Ok(runtime) => drop(runtime.spawn_blocking(end)),

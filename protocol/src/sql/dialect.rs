@@ -191,6 +191,11 @@ impl Dialect for StarRocks {
     }
 
     /// A word that begins a form of its own, such as NOT or CASE, is no column when that form is broken.
+    /// `map{'a': 1}`, which `parse::query` makes a call of `map`.
+    fn support_map_literal_syntax(&self) -> bool {
+        true
+    }
+
     fn is_reserved_for_identifier(&self, kw: Keyword) -> bool {
         keywords::RESERVED_FOR_IDENTIFIER.contains(&kw) || matches!(kw, Keyword::NOT | Keyword::CASE | Keyword::CAST)
     }

@@ -175,7 +175,7 @@ where
         }
         Err(Refusal::Tell(error)) => {
             info!(code = error.code, %error, "connection refused");
-            tell_refusal(&mut reader, &mut writer, &error).await;
+            tell_refusal(&mut reader, &mut writer, |out| reply::err(out, &error)).await;
             None
         }
         Err(Refusal::Gone) => {
@@ -213,18 +213,19 @@ where
 
 async fn refuse_connection(stream: impl AsyncRead + AsyncWrite, error: &WireError) {
     let (read, write) = tokio::io::split(stream);
-    tell_refusal(&mut PacketReader::new(read), &mut PacketWriter::new(write), error).await;
+    let told = |out: &mut Vec<u8>| reply::err_before_greeting(out, error);
+    tell_refusal(&mut PacketReader::new(read), &mut PacketWriter::new(write), told).await;
 }
 
 /// Says why, then waits for the peer to hang up: a socket closed with unread input resets the connection,
 /// and the reason might be lost on the way.
-async fn tell_refusal<R, W>(reader: &mut PacketReader<R>, writer: &mut PacketWriter<W>, error: &WireError)
+async fn tell_refusal<R, W>(reader: &mut PacketReader<R>, writer: &mut PacketWriter<W>, told: impl FnOnce(&mut Vec<u8>))
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     let farewell = async {
-        writer.packet(|out| reply::err(out, error));
+        writer.packet(told);
         writer.flush().await?;
         writer.shutdown().await?;
         while let Inbound::Packet(_) | Inbound::TooLarge = reader.read(handshake::PACKET_BYTES_MAX).await? {}

@@ -49,6 +49,14 @@ pub(super) fn err(out: &mut Vec<u8>, error: &WireError) {
     out.extend_from_slice(error.message.as_bytes());
 }
 
+/// An error in the place of the greeting. What the client understands is not known yet, so it carries no SQLSTATE: with one,
+/// drivers would show `#08004` as part of the text.
+pub(super) fn err_before_greeting(out: &mut Vec<u8>, error: &WireError) {
+    out.push(ERR_HEADER);
+    out.extend_from_slice(&error.code.to_le_bytes());
+    out.extend_from_slice(error.message.as_bytes());
+}
+
 /// The first packet that answers COM_STMT_PREPARE; definitions of parameters and columns follow it.
 pub(super) fn prepared(out: &mut Vec<u8>, prepared: &Prepared, column_count: u16) {
     out.push(OK_HEADER);

@@ -12,15 +12,12 @@ use crate::load::csv::{CsvFormat, parse_separator};
 use crate::load::json::JsonFormat;
 use crate::load::json::path::parse_paths;
 use crate::load::rows::{InputFormat, RowsSpec};
-use crate::load::{LoadError, Strictness};
+use crate::load::{self, LoadError, Strictness};
 
 /// How long a load may take when it does not say, and at most, in seconds.
 pub const TIMEOUT_DEFAULT_SECS: u64 = 600;
 /// See [`TIMEOUT_DEFAULT_SECS`].
 pub const TIMEOUT_MAX_SECS: u64 = 259_200;
-
-/// Longest label, in characters.
-const LABEL_CHARS_MAX: usize = 128;
 
 /// Bad rows described in the error log when `log_rejected_record_num` does not say, and at most.
 const DESCRIBED_DEFAULT: usize = 50;
@@ -91,11 +88,10 @@ impl LoadOptions {
 }
 
 fn check_label(label: &str) -> Result<String, LoadError> {
-    let is_fine = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.' | ':');
-    if label.chars().count() > LABEL_CHARS_MAX || !label.chars().all(is_fine) {
-        return Err(wrong("label", label, "use at most 128 letters, digits, dashes, underscores, dots and colons"));
+    match load::is_label(label) {
+        true => Ok(label.to_owned()),
+        false => Err(wrong("label", label, load::LABEL_RULE)),
     }
-    Ok(label.to_owned())
 }
 
 fn wrong(header: &str, value: &str, hint: &str) -> LoadError {

@@ -72,6 +72,7 @@ impl TestServer {
             environments: Arc::new(Everybody),
             health: Arc::new(Vec::new),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
+            before_metrics: Arc::new(|| {}),
             version: "1.2.3".to_owned(),
             limits,
         };

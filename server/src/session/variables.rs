@@ -107,6 +107,49 @@ const VARIABLES: &[Variable] = &[
     ("wait_timeout", Kind::Number, "28800"),
 ];
 
+/// The modes that MySQL, MariaDB and StarRocks know, so that clients of each may set what they are used to.
+/// `ONLY_FULL_GROUP_BY`, `PIPES_AS_CONCAT` and `NO_BACKSLASH_ESCAPES` are the ones that could matter to a query.
+const SQL_MODES: [&str; 38] = [
+    "ALLOW_INVALID_DATES",
+    "ANSI",
+    "ANSI_QUOTES",
+    "DB2",
+    "EMPTY_STRING_IS_NULL",
+    "ERROR_FOR_DIVISION_BY_ZERO",
+    "ERROR_IF_OVERFLOW",
+    "FORBID_INVALID_DATE",
+    "HIGH_NOT_PRECEDENCE",
+    "IGNORE_BAD_TABLE_OPTIONS",
+    "IGNORE_SPACE",
+    "INVALID_DATES",
+    "MAXDB",
+    "MSSQL",
+    "MYSQL323",
+    "MYSQL40",
+    "NO_AUTO_CREATE_USER",
+    "NO_AUTO_VALUE_ON_ZERO",
+    "NO_BACKSLASH_ESCAPES",
+    "NO_DIR_IN_CREATE",
+    "NO_ENGINE_SUBSTITUTION",
+    "NO_FIELD_OPTIONS",
+    "NO_KEY_OPTIONS",
+    "NO_TABLE_OPTIONS",
+    "NO_UNSIGNED_SUBTRACTION",
+    "NO_ZERO_DATE",
+    "NO_ZERO_IN_DATE",
+    "ONLY_FULL_GROUP_BY",
+    "ORACLE",
+    "PAD_CHAR_TO_FULL_LENGTH",
+    "PIPES_AS_CONCAT",
+    "POSTGRESQL",
+    "REAL_AS_FLOAT",
+    "SORT_NULLS_LAST",
+    "STRICT_ALL_TABLES",
+    "STRICT_TRANS_TABLES",
+    "TIME_TRUNCATE_FRACTIONAL",
+    "TRADITIONAL",
+];
+
 /// Values of variables by name: a session's, or the server's.
 #[derive(Debug, Clone, Default)]
 pub struct Variables {
@@ -156,12 +199,14 @@ impl Variables {
                 _ => return Err(bad(value)),
             },
             (Some(Kind::Number), Some(value)) => value.parse::<u64>().map_err(|_| bad(value))?.to_string(),
-            (Some(Kind::Text), Some(value)) => {
-                if name == "time_zone" {
+            (Some(Kind::Text), Some(value)) => match name {
+                "time_zone" => {
                     crate::query::TimeZone::parse(value).map_err(|_| bad(value))?;
+                    value.to_owned()
                 }
-                value.to_owned()
-            }
+                "sql_mode" => sql_modes(value).map_err(|mode| bad(&mode))?,
+                _ => value.to_owned(),
+            },
         };
         self.values.insert(name.to_owned(), value.clone());
         // The two names of one thing.
@@ -177,6 +222,21 @@ impl Variables {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
+}
+
+/// A list of SQL modes as it is kept: in capitals, each once. Errors with the first that is none.
+fn sql_modes(list: &str) -> Result<String, String> {
+    let mut modes: Vec<String> = Vec::new();
+    for mode in list.split(',').map(str::trim).filter(|mode| !mode.is_empty()) {
+        let mode_upper = mode.to_ascii_uppercase();
+        if !SQL_MODES.contains(&mode_upper.as_str()) {
+            return Err(mode.to_owned());
+        }
+        if !modes.contains(&mode_upper) {
+            modes.push(mode_upper);
+        }
+    }
+    Ok(modes.join(","))
 }
 
 fn kind_of(name: &str) -> Option<Kind> {
@@ -198,6 +258,10 @@ mod tests {
         assert!(session.set("version", Some("9"), &globals).is_err());
         assert!(session.set("nonsense", Some("9"), &globals).is_err());
         assert!(session.set("time_zone", Some("Mars/Olympus"), &globals).is_err());
+        let modes = session.set("sql_mode", Some("ansi_quotes, ONLY_FULL_GROUP_BY,ANSI_QUOTES,"), &globals);
+        assert_eq!(modes.expect("modes"), "ANSI_QUOTES,ONLY_FULL_GROUP_BY");
+        assert_eq!(session.set("sql_mode", Some(""), &globals).expect("none"), "");
+        assert!(session.set("sql_mode", Some("ANSI,CAREFUL"), &globals).is_err());
         session.set("tx_isolation", Some("READ-COMMITTED"), &globals).expect("a text");
         assert_eq!(session.get("transaction_isolation"), Some("READ-COMMITTED"));
     }

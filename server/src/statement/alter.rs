@@ -6,17 +6,17 @@ use ebla_protocol::wire::Outcome;
 use ebla_storage::catalog::{TableRow, WriteTransaction};
 
 use super::definition::{check_compression, check_other_name, check_table_name, parse_replication_num};
-use super::{done, partitions, resolve_table_name};
+use super::{done, partitions, resolve_own_table};
 use crate::auth::privilege::Object;
 use crate::error::{Error, Result};
 use crate::session::Session;
 
-/// The number MySQL gives to "the last partition cannot be dropped".
+/// What is wrong with dropping the last partition, on its way out of the transaction.
 const LAST_PARTITION: &str = "Cannot remove all partitions, use DROP TABLE instead";
 
 /// ALTER TABLE.
 pub async fn execute(session: &Session, statement: AlterTable) -> Result<Outcome> {
-    let (database, mut name) = resolve_table_name(session, &statement.table)?;
+    let (database, mut name) = resolve_own_table(session, &statement.table)?;
     session.access()?.require("ALTER", Object::Table(&database, &name))?;
     for action in &statement.actions {
         refuse_later_features(action)?;
@@ -35,6 +35,9 @@ async fn apply(session: &Session, database: &str, name: &str, action: &AlterActi
     match action {
         AlterAction::AddPartition { partition, distribution, properties, .. } => {
             let table = table_row(session, database, name)?;
+            if table.definition.partition_columns().is_empty() {
+                return Err(Error::analysis(format!("Table '{name}' is not partitioned: it takes no more partitions")));
+            }
             let existing = storage.catalog().read(|read| read.partitions(table.id))?;
             let replication_num = replication_of(&table, properties)?;
             let mut new = partitions::resolve_all(
@@ -43,9 +46,6 @@ async fn apply(session: &Session, database: &str, name: &str, action: &AlterActi
                 &existing,
                 replication_num,
             )?;
-            if table.definition.partition_columns().is_empty() {
-                return Err(Error::analysis(format!("Table '{name}' is not partitioned: it takes no more partitions")));
-            }
             if let Some(buckets) = distribution.as_ref().and_then(|distribution| distribution.buckets) {
                 let buckets = super::definition::check_buckets(buckets)?;
                 new.iter_mut().for_each(|partition| partition.buckets = buckets);
@@ -59,7 +59,11 @@ async fn apply(session: &Session, database: &str, name: &str, action: &AlterActi
                 DropPartitionTarget::Batch(batch) => partitions::batch_names(&table.definition, batch)?,
                 DropPartitionTarget::Where(_) => return Err(Error::not_yet("DROP PARTITIONS WHERE")),
             };
-            storage.catalog().write(|write| drop_partitions(write, &table, &names, *if_exists, *force))?;
+            let dropped = storage.catalog().write(|write| drop_partitions(write, &table, &names, *if_exists, *force));
+            dropped.map_err(|error| match error {
+                ebla_storage::Error::Invalid(text) if text == LAST_PARTITION => Error::LastPartition(text),
+                other => Error::Storage(other),
+            })?;
         }
         AlterAction::TruncatePartition(names) => storage.truncate(database, name, Some(names))?,
         AlterAction::Rename(new) => {

@@ -6,9 +6,8 @@ use ebla_protocol::sql::ast::database::{
     AlterDatabase, AlterDatabaseAction, CreateDatabase, DropDatabase, Recover, Use,
 };
 use ebla_protocol::wire::{Completion, Outcome};
-use ebla_storage::error::Noun;
 
-use super::{check_catalog, done, resolve_table_name};
+use super::{check_catalog, check_own_database, done, resolve_own_table};
 use crate::auth::privilege::Object;
 use crate::error::{Error, Result};
 use crate::session::Session;
@@ -27,9 +26,6 @@ pub fn create(session: &Session, statement: CreateDatabase) -> Result<Outcome> {
         session.server.storage.catalog().write(|write| write.create_database(&statement.database, &properties));
     match created {
         Err(ebla_storage::Error::AlreadyExists { .. }) if statement.if_not_exists => done(),
-        Err(ebla_storage::Error::AlreadyExists { name, .. }) => {
-            Err(Error::Storage(ebla_storage::Error::AlreadyExists { noun: Noun::Database, name }))
-        }
         other => {
             other?;
             Ok(Outcome::Ok(Completion { affected_rows: 1, ..Completion::default() }))
@@ -41,6 +37,7 @@ pub fn create(session: &Session, statement: CreateDatabase) -> Result<Outcome> {
 pub fn drop(session: &mut Session, statement: DropDatabase) -> Result<Outcome> {
     check_catalog(statement.catalog.as_deref())?;
     let name = &statement.database;
+    check_own_database(name)?;
     session.access()?.require("DROP", Object::Database(name))?;
     let dropped = session.server.storage.catalog().write(|write| {
         let Some(database) = write.find_database(name)? else { return Ok(false) };
@@ -57,7 +54,7 @@ pub fn drop(session: &mut Session, statement: DropDatabase) -> Result<Outcome> {
         Ok(true)
     })?;
     if !dropped && !statement.if_exists {
-        return Err(unknown_in_ddl(name));
+        return Err(Error::NoDatabaseToDrop(name.clone()));
     }
     if dropped && session.database.as_deref() == Some(name) {
         session.database = None;
@@ -69,9 +66,14 @@ pub fn drop(session: &mut Session, statement: DropDatabase) -> Result<Outcome> {
 /// ALTER DATABASE.
 pub fn alter(session: &mut Session, statement: AlterDatabase) -> Result<Outcome> {
     let name = &statement.database;
+    check_own_database(name)?;
     session.access()?.require("ALTER", Object::Database(name))?;
-    if let AlterDatabaseAction::Rename(new) = &statement.action {
-        check_name(new)?;
+    match &statement.action {
+        AlterDatabaseAction::Rename(new) => check_name(new)?,
+        AlterDatabaseAction::SetDataQuota(_) | AlterDatabaseAction::SetReplicaQuota(_) => {
+            return Err(Error::not_yet("quotas of a database"));
+        }
+        AlterDatabaseAction::SetProperties(_) => {}
     }
     session.server.storage.catalog().write(|write| {
         let database = write.database(name)?;
@@ -89,9 +91,8 @@ pub fn alter(session: &mut Session, statement: AlterDatabase) -> Result<Outcome>
                 merged.extend(properties.iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
                 write.set_database_properties(database.id, &merged)
             }
-            AlterDatabaseAction::SetDataQuota(_) | AlterDatabaseAction::SetReplicaQuota(_) => {
-                Err(ebla_storage::Error::invalid("Quotas are not supported yet"))
-            }
+            // Refused above.
+            AlterDatabaseAction::SetDataQuota(_) | AlterDatabaseAction::SetReplicaQuota(_) => Ok(()),
         }
     })?;
     if let AlterDatabaseAction::Rename(new) = statement.action
@@ -123,7 +124,7 @@ pub fn recover(session: &Session, statement: Recover) -> Result<Outcome> {
             })?;
         }
         Recover::Table(table) => {
-            let (database, table) = resolve_table_name(session, &table)?;
+            let (database, table) = resolve_own_table(session, &table)?;
             access.require("CREATE TABLE", Object::Database(&database))?;
             catalog.write(|write| {
                 let database = write.database(&database)?;
@@ -133,7 +134,7 @@ pub fn recover(session: &Session, statement: Recover) -> Result<Outcome> {
             })?;
         }
         Recover::Partition { partition, table } => {
-            let (database, table) = resolve_table_name(session, &table)?;
+            let (database, table) = resolve_own_table(session, &table)?;
             access.require("ALTER", Object::Table(&database, &table))?;
             catalog.write(|write| {
                 let database = write.database(&database)?;
@@ -166,8 +167,4 @@ fn check_name(name: &str) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-fn unknown_in_ddl(name: &str) -> Error {
-    Error::UnknownDatabase(name.to_owned())
 }

@@ -7,14 +7,14 @@ use ebla_protocol::wire::{Completion, Outcome};
 use ebla_storage::delete::{DeleteSpec, RowPredicate};
 use sqlparser::ast::{Expr, Ident, visit_expressions};
 
-use super::{query, resolve_table_name};
+use super::{query, resolve_own_table};
 use crate::auth::privilege::Object;
 use crate::error::{Error, Result};
 use crate::session::Session;
 
 /// DELETE.
 pub async fn execute(session: &Session, statement: Delete) -> Result<Outcome> {
-    let (database, name) = resolve_table_name(session, &statement.table)?;
+    let (database, name) = resolve_own_table(session, &statement.table)?;
     session.access()?.require("DELETE", Object::Table(&database, &name))?;
     let storage = Arc::clone(&session.server.storage);
     let table = storage.catalog().read(|read| read.table(read.database(&database)?.id, &name))?;

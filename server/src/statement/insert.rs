@@ -17,7 +17,7 @@ use futures::StreamExt;
 use sqlparser::ast::{Expr, UnaryOperator, Value as AstValue};
 
 use super::rows::{TextRows, text};
-use super::{query, resolve_table_name};
+use super::{query, resolve_own_table};
 use crate::auth::privilege::Object;
 use crate::error::{Error, Result};
 use crate::load::assemble::{AssembleContext, Assembler, BadRow};
@@ -32,7 +32,7 @@ const WARNINGS_KEPT_MAX: usize = 64;
 
 /// INSERT.
 pub async fn execute(session: &mut Session, statement: Insert) -> Result<Outcome> {
-    let (database, name) = resolve_table_name(session, &statement.table)?;
+    let (database, name) = resolve_own_table(session, &statement.table)?;
     session.access()?.require("INSERT", Object::Table(&database, &name))?;
     execute_checked(session, statement).await
 }
@@ -45,7 +45,10 @@ pub async fn execute_checked(session: &mut Session, statement: Insert) -> Result
     if statement.temporary_partitions {
         return Err(Error::not_yet("TEMPORARY partitions"));
     }
-    let (database, name) = resolve_table_name(session, &statement.table)?;
+    if let Some(label) = statement.label.as_ref().filter(|label| !crate::load::is_label(label)) {
+        return Err(Error::WrongLabel(label.clone()));
+    }
+    let (database, name) = resolve_own_table(session, &statement.table)?;
     let storage = Arc::clone(&session.server.storage);
     let table = storage.catalog().read(|read| read.table(read.database(&database)?.id, &name))?;
     let columns: Vec<String> = match statement.columns.is_empty() {
@@ -65,28 +68,12 @@ pub async fn execute_checked(session: &mut Session, statement: Insert) -> Result
         })
         .await?;
     let mut sink = Sink { load, table, strict, total: 0, bad: 0, told: Vec::new() };
-    match statement.source {
-        InsertSource::Values(rows) => insert_values(session, &mut sink, &columns, rows).await?,
-        InsertSource::Query(source) => {
-            let rows = query::stream(session, *source).await?;
-            if rows.columns().fields().len() != columns.len() {
-                return Err(Error::analysis(format!(
-                    "Column count doesn't match value count: {} columns, {} values",
-                    columns.len(),
-                    rows.columns().fields().len()
-                )));
-            }
-            let mut assembler = sink.assembler(session, &columns)?;
-            let mut batches = rows;
-            while let Some(batch) = batches.next().await {
-                let batch = batch?;
-                sink.write(&mut assembler, &batch).await?;
-            }
-        }
+    if let Err(error) = fill(session, &mut sink, &columns, statement.source).await {
+        sink.load.abort(&error.to_string()).await;
+        return Err(error);
     }
     let warnings = sink.warnings();
     let filtered = sink.bad;
-    sink.check_strict()?;
     let receipt = sink.load.commit().await?;
     session.warnings.extend(warnings.into_iter().map(|text| ("Warning", 5000, text)));
     Ok(Outcome::Ok(Completion {
@@ -95,6 +82,28 @@ pub async fn execute_checked(session: &mut Session, statement: Insert) -> Result
         warnings: u16::try_from(filtered).unwrap_or(u16::MAX),
         info: format!("{{'label':'{}', 'status':'VISIBLE', 'txnId':'{}'}}", receipt.label, receipt.transaction_id),
     }))
+}
+
+/// Puts the rows of VALUES or of a query into the load. Errors when strict mode refuses one.
+async fn fill(session: &Session, sink: &mut Sink, columns: &[String], source: InsertSource) -> Result<()> {
+    match source {
+        InsertSource::Values(rows) => insert_values(session, sink, columns, rows).await?,
+        InsertSource::Query(source) => {
+            let mut batches = query::stream(session, *source).await?;
+            let given = batches.columns().fields().len();
+            if given != columns.len() {
+                return Err(Error::analysis(format!(
+                    "Column count doesn't match value count: {} columns, {given} values",
+                    columns.len()
+                )));
+            }
+            let mut assembler = sink.assembler(session, columns)?;
+            while let Some(batch) = batches.next().await {
+                sink.write(&mut assembler, &batch?).await?;
+            }
+        }
+    }
+    sink.check_strict()
 }
 
 /// Where the rows of an INSERT go.

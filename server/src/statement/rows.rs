@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use ebla_protocol::sql::ast::show::{ShowFilter, ShowLimit, ShowTail};
@@ -88,16 +88,34 @@ impl TextRows {
 
     /// The rows after `WHERE`, `ORDER BY` and `LIMIT`, as an outcome.
     pub async fn tailed(self, session: &Session, tail: &ShowTail) -> Result<Outcome> {
-        let batch = self.into_batch()?;
-        let batch = if tail.selection.is_none() && tail.order_by.is_empty() {
-            batch
-        } else {
+        let mut batch = self.into_batch()?;
+        if tail.selection.is_some() || !tail.order_by.is_empty() {
+            batch = with_numbers(&batch)?;
             let batches =
                 query::over_batch(session, batch.clone(), tail.selection.clone(), tail.order_by.clone()).await?;
-            concat_batches(&batch.schema(), &batches).map_err(|error| Error::Internal(error.to_string()))?
-        };
+            batch = concat_batches(&batch.schema(), &batches).map_err(|error| Error::Internal(error.to_string()))?;
+        }
         Ok(Outcome::Rows(Rows::from_batch(limited(batch, tail.limit))))
     }
+}
+
+/// The same rows with columns of whole numbers as numbers, so that 9 sorts before 10.
+fn with_numbers(batch: &RecordBatch) -> Result<RecordBatch> {
+    let mut fields = Vec::with_capacity(batch.num_columns());
+    let mut columns = Vec::with_capacity(batch.num_columns());
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let texts = column.as_string::<i32>();
+        let is_number = |text: Option<&str>| text.is_none_or(|text| text.parse::<i64>().is_ok());
+        if texts.null_count() < texts.len() && texts.iter().all(is_number) {
+            let numbers: Int64Array = texts.iter().map(|text| text.and_then(|text| text.parse().ok())).collect();
+            fields.push(Field::new(field.name(), DataType::Int64, true));
+            columns.push(Arc::new(numbers) as ArrayRef);
+        } else {
+            fields.push(field.as_ref().clone());
+            columns.push(Arc::clone(column));
+        }
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|error| Error::Internal(error.to_string()))
 }
 
 fn limited(batch: RecordBatch, limit: Option<ShowLimit>) -> RecordBatch {

@@ -127,7 +127,7 @@ pub async fn prepared(session: &mut Session, statement: Prepared) -> Result<Outc
                     session.user_variables.get(&variable).unwrap_or(&Value::Null).to_string()
                 }
             };
-            let mut statements = sql::parse(&text)?;
+            let mut statements = sql::parse_with(&text, session.parse_options())?;
             let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
                 return Err(Error::refused("PREPARE takes exactly one statement"));
             };

@@ -57,6 +57,19 @@ pub fn create_table(table: &TableRow, partitions: &[PartitionRow]) -> String {
     text
 }
 
+/// CREATE TABLE for a table of `information_schema`: what its columns are. It is no statement to run.
+pub fn create_virtual_table(name: &str, schema: &arrow::datatypes::Schema) -> String {
+    let columns: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let kind = super::information_schema::type_name(field.data_type());
+            format!("  {} {kind} NULL", identifier(field.name()))
+        })
+        .collect();
+    format!("CREATE TABLE {} (\n{}\n) ENGINE=MEMORY;", identifier(name), columns.join(",\n"))
+}
+
 /// The columns of an implied key are stated as well, so that the text does not depend on how they were implied.
 fn column(column: &Column) -> String {
     let null = if column.nullable { "NULL" } else { "NOT NULL" };

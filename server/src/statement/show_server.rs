@@ -1,13 +1,16 @@
 //! SHOW of the server itself: variables, connections, engines, character sets, and what MySQL's tools ask for by habit.
 
 use ebla_protocol::sql::ast::session::VariableScope;
-use ebla_protocol::sql::ast::show::{ShowFilter, ShowLimit, ShowTail};
+use ebla_protocol::sql::ast::show::{AlterJobKind, ShowFilter, ShowLimit, ShowTail};
 use ebla_protocol::wire::Outcome;
 
 use super::rows::{TextRows, text};
 use crate::auth::privilege::{self, Object};
 use crate::error::Result;
 use crate::session::Session;
+
+/// The one collation there is in truth: text compares byte by byte.
+pub const COLLATION: &str = "utf8mb4_0900_bin";
 
 /// Characters of a statement that SHOW PROCESSLIST prints without FULL.
 const PROCESSLIST_INFO_LENGTH: usize = 100;
@@ -140,7 +143,7 @@ pub fn engines() -> Result<Outcome> {
 /// SHOW CHARACTER SET.
 pub async fn charset(session: &Session, filter: Option<&ShowFilter>) -> Result<Outcome> {
     TextRows::new(["Charset", "Description", "Default collation", "Maxlen"])
-        .with(vec![text("utf8mb4"), text("UTF-8 Unicode"), text("utf8mb4_0900_bin"), text(4)])
+        .with(vec![text("utf8mb4"), text("UTF-8 Unicode"), text(COLLATION), text(4)])
         .filtered(session, filter)
         .await
 }
@@ -148,9 +151,7 @@ pub async fn charset(session: &Session, filter: Option<&ShowFilter>) -> Result<O
 /// SHOW COLLATION.
 pub async fn collation(session: &Session, filter: Option<&ShowFilter>) -> Result<Outcome> {
     let mut rows = TextRows::new(["Collation", "Charset", "Id", "Default", "Compiled", "Sortlen"]);
-    for (name, id, default) in
-        [("utf8mb4_0900_bin", 309, "Yes"), ("utf8mb4_bin", 46, ""), ("utf8mb4_general_ci", 45, "")]
-    {
+    for (name, id, default) in [(COLLATION, 309, "Yes"), ("utf8mb4_bin", 46, ""), ("utf8mb4_general_ci", 45, "")] {
         rows.push(vec![text(name), text("utf8mb4"), text(id), text(default), text("Yes"), text(1)]);
     }
     rows.filtered(session, filter).await
@@ -159,6 +160,54 @@ pub async fn collation(session: &Session, filter: Option<&ShowFilter>) -> Result
 /// A SHOW whose subject does not exist here: the right columns and no row.
 pub async fn nothing(session: &Session, columns: &[&str], filter: Option<&ShowFilter>) -> Result<Outcome> {
     TextRows::new(columns.iter().copied()).filtered(session, filter).await
+}
+
+/// SHOW ALTER TABLE: no change of a table runs in the background yet, so there is never a row.
+pub async fn alter_jobs(session: &Session, kind: AlterJobKind, tail: &ShowTail) -> Result<Outcome> {
+    let columns: &[&str] = match kind {
+        AlterJobKind::Column => &[
+            "JobId",
+            "TableName",
+            "CreateTime",
+            "FinishTime",
+            "IndexName",
+            "IndexId",
+            "OriginIndexId",
+            "SchemaVersion",
+            "TransactionId",
+            "State",
+            "Msg",
+            "Progress",
+            "Timeout",
+        ],
+        AlterJobKind::Rollup => &[
+            "JobId",
+            "TableName",
+            "CreateTime",
+            "FinishedTime",
+            "BaseIndexName",
+            "RollupIndexName",
+            "RollupId",
+            "TransactionId",
+            "State",
+            "Msg",
+            "Progress",
+            "Timeout",
+        ],
+        AlterJobKind::Optimize => &[
+            "JobId",
+            "TableName",
+            "CreateTime",
+            "FinishTime",
+            "Operation",
+            "TransactionId",
+            "State",
+            "Msg",
+            "Progress",
+            "Timeout",
+        ],
+    };
+    TextRows::new(columns.iter().copied()).tailed(session, tail).await
 }
 
 /// SHOW CATALOGS.
@@ -207,7 +256,7 @@ pub fn backends(session: &Session) -> Result<Outcome> {
             text(addresses.http.ip()),
             text(addresses.http.port()),
             text(session.format_time(session.server.started_at_ms)),
-            text(root.path.is_dir()),
+            text(session.server.storage.roots().path(root.id).is_ok_and(|path| path.is_dir())),
             text(counts.get(&root.id).copied().unwrap_or(0)),
             text(root.path.display()),
             text(crate::server::VERSION),

@@ -3,7 +3,7 @@
 use ebla_protocol::sql::ast::name::TableName;
 use ebla_protocol::sql::ast::show::{Describe, ShowFilter, ShowTail};
 use ebla_protocol::wire::Outcome;
-use ebla_storage::catalog::{PartitionState, TableRow, TableState};
+use ebla_storage::catalog::{PartitionRow, PartitionState, TableRow, TableState};
 use ebla_storage::schema::{Bound, Column, PartitionBounds, PartitionKey};
 
 use super::rows::{TextRows, text};
@@ -35,7 +35,9 @@ pub async fn databases(session: &Session, catalog: Option<&str>, filter: Option<
 
 /// SHOW CREATE DATABASE.
 pub fn create_database(session: &Session, if_not_exists: bool, name: &str) -> Result<Outcome> {
-    session.server.storage.catalog().read(|read| read.database(name))?;
+    if !name.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
+        session.server.storage.catalog().read(|read| read.database(name))?;
+    }
     if !session.access()?.sees_database(name) {
         return Err(Error::UnknownDatabase(name.to_owned()));
     }
@@ -99,32 +101,30 @@ pub async fn table_status(session: &Session, database: Option<&str>, filter: Opt
         "Create_options",
         "Comment",
     ]);
-    if !database.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
-        for table in visible_tables(session, &database)? {
-            let state = session.server.storage.catalog().read(|read| read.table_state(table.id))?;
-            let (count, bytes) = (state.live_rows(), state.bytes());
-            let updated = state.partitions.iter().map(|state| state.partition.visible_version_at_ms).max();
-            rows.push(vec![
-                text(&table.name),
-                text("OLAP"),
-                None,
-                None,
-                text(count),
-                text(bytes.checked_div(count).unwrap_or(0)),
-                text(bytes),
-                None,
-                None,
-                None,
-                None,
-                text(session.format_time(table.created_at_ms)),
-                updated.map(|at_ms| session.format_time(at_ms)),
-                None,
-                text("utf8_general_ci"),
-                None,
-                None,
-                text(&table.definition.comment),
-            ]);
-        }
+    for table in visible_tables(session, &database)? {
+        let state = session.server.storage.catalog().read(|read| read.table_state(table.id))?;
+        let (count, bytes) = (state.live_rows(), state.bytes());
+        let updated = state.partitions.iter().map(|state| state.partition.visible_version_at_ms).max();
+        rows.push(vec![
+            text(&table.name),
+            text("OLAP"),
+            None,
+            None,
+            text(count),
+            text(bytes.checked_div(count).unwrap_or(0)),
+            text(bytes),
+            None,
+            None,
+            None,
+            None,
+            text(session.format_time(table.created_at_ms)),
+            updated.map(|at_ms| session.format_time(at_ms)),
+            None,
+            text(super::show_server::COLLATION),
+            None,
+            None,
+            text(&table.definition.comment),
+        ]);
     }
     rows.filtered(session, filter).await
 }
@@ -141,7 +141,8 @@ pub async fn columns(session: &Session, full: bool, table: &TableName, filter: O
     if database.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
         let schema = super::table_schema(session, &database, &name)?;
         for field in schema.fields() {
-            let short = vec![text(field.name()), text("varchar(1048576)"), text("YES"), text(""), None, text("")];
+            let kind = super::information_schema::type_name(field.data_type());
+            let short = vec![text(field.name()), text(kind), text("YES"), text("false"), None, text("")];
             rows.push(if full { widen(short, "") } else { short });
         }
     } else {
@@ -244,6 +245,12 @@ pub async fn index(session: &Session, table: &TableName, filter: Option<&ShowFil
 /// SHOW CREATE TABLE.
 pub fn create_table(session: &Session, table: &TableName) -> Result<Outcome> {
     let (database, name) = resolve_table_name(session, table)?;
+    if database.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
+        let schema = super::table_schema(session, &database, &name)?;
+        return TextRows::new(["Table", "Create Table"])
+            .with(vec![text(&name), Some(show_create::create_virtual_table(&name, &schema))])
+            .into_outcome();
+    }
     let table = visible_table(session, &database, &name)?;
     let partitions = session.server.storage.catalog().read(|read| read.partitions(table.id))?;
     TextRows::new(["Table", "Create Table"])
@@ -298,7 +305,7 @@ pub async fn show_partitions(
             text(&distribution),
             text(partition.buckets),
             text(partition.replication_num),
-            text("HDD"),
+            text(storage_medium(&table, partition)),
             text("9999-12-31 23:59:59"),
             None,
             text(short_size(state.bytes())),
@@ -307,6 +314,13 @@ pub async fn show_partitions(
         ]);
     }
     rows.tailed(session, tail).await
+}
+
+/// What a partition or its table was told about its medium; it is kept and shown, nothing more.
+fn storage_medium(table: &TableState, partition: &PartitionRow) -> String {
+    let told = partition.properties.get("storage_medium");
+    let told = told.or_else(|| table.table.definition.properties.get("storage_medium"));
+    told.map_or_else(|| "HDD".to_owned(), |medium| medium.to_uppercase())
 }
 
 /// A partition's bounds as SHOW PARTITIONS prints them: `[types: [DATE]; keys: [2019-01-01]; ..types: …; )`.
@@ -508,6 +522,9 @@ fn replica_count(state: &TableState) -> usize {
 
 /// The tables of a database that the session's account may see, by name.
 pub fn visible_tables(session: &Session, database: &str) -> Result<Vec<TableRow>> {
+    if database.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
+        return Ok(Vec::new());
+    }
     let access = session.access()?;
     let tables = session.server.storage.catalog().read(|read| read.tables(read.database(database)?.id))?;
     Ok(tables.into_iter().filter(|table| access.sees_table(database, &table.name)).collect())
@@ -515,7 +532,12 @@ pub fn visible_tables(session: &Session, database: &str) -> Result<Vec<TableRow>
 
 /// A table that the session's account may see.
 pub fn visible_table(session: &Session, database: &str, name: &str) -> Result<TableRow> {
-    let table = session.server.storage.catalog().read(|read| read.table(read.database(database)?.id, name))?;
+    if database.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
+        super::table_schema(session, database, name)?;
+        return Err(Error::NotOlapTable(format!("{INFORMATION_SCHEMA}.{name}")));
+    }
+    let found = session.server.storage.catalog().read(|read| read.find_table(read.database(database)?.id, name))?;
+    let table = found.ok_or_else(|| Error::UnknownTable(format!("{database}.{name}")))?;
     let access = session.access()?;
     if !access.sees_table(database, name) {
         access.require("SELECT", Object::Table(database, name))?;

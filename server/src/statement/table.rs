@@ -10,7 +10,7 @@ use ebla_protocol::wire::Outcome;
 use ebla_storage::catalog::NewPartition;
 
 use super::definition::{self, NewTable};
-use super::{done, insert, query, resolve_table_name};
+use super::{done, insert, query, resolve_own_table, resolve_table_name};
 use crate::auth::privilege::Object;
 use crate::error::{Error, Result};
 use crate::session::Session;
@@ -18,7 +18,7 @@ use crate::session::Session;
 /// CREATE TABLE with columns.
 pub fn create(session: &Session, statement: CreateTable) -> Result<Outcome> {
     refuse_kinds(statement.temporary, statement.external)?;
-    let (database, name) = resolve_table_name(session, &statement.table)?;
+    let (database, name) = resolve_own_table(session, &statement.table)?;
     session.access()?.require("CREATE TABLE", Object::Database(&database))?;
     let table = definition::resolve(&name, &statement.columns, &statement.options, replication_default(session))?;
     make(session, &database, &name, &table, statement.if_not_exists)?;
@@ -28,7 +28,7 @@ pub fn create(session: &Session, statement: CreateTable) -> Result<Outcome> {
 /// CREATE TABLE LIKE.
 pub fn create_like(session: &Session, statement: CreateTableLike) -> Result<Outcome> {
     refuse_kinds(statement.temporary, false)?;
-    let (database, name) = resolve_table_name(session, &statement.table)?;
+    let (database, name) = resolve_own_table(session, &statement.table)?;
     let (source_database, source) = resolve_table_name(session, &statement.source)?;
     let access = session.access()?;
     access.require("CREATE TABLE", Object::Database(&database))?;
@@ -60,7 +60,7 @@ pub fn create_like(session: &Session, statement: CreateTableLike) -> Result<Outc
 /// CREATE TABLE AS SELECT: the table and its rows, or neither.
 pub async fn create_as(session: &mut Session, statement: CreateTableAs) -> Result<Outcome> {
     refuse_kinds(statement.temporary, false)?;
-    let (database, name) = resolve_table_name(session, &statement.table)?;
+    let (database, name) = resolve_own_table(session, &statement.table)?;
     session.access()?.require("CREATE TABLE", Object::Database(&database))?;
     let schema = query::output_schema(session, &statement.query).await?;
     if !statement.columns.is_empty() && statement.columns.len() != schema.fields().len() {
@@ -125,7 +125,7 @@ pub fn drop(session: &Session, statement: DropTable) -> Result<Outcome> {
     if statement.temporary {
         return Err(Error::not_yet("TEMPORARY tables"));
     }
-    let (database, name) = resolve_table_name(session, &statement.table)?;
+    let (database, name) = resolve_own_table(session, &statement.table)?;
     session.access()?.require("DROP", Object::Table(&database, &name))?;
     let dropped = session.server.storage.catalog().write(|write| {
         let Some(database) = write.find_database(&database)? else { return Ok(false) };
@@ -138,14 +138,14 @@ pub fn drop(session: &Session, statement: DropTable) -> Result<Outcome> {
         Ok(true)
     })?;
     if !dropped && !statement.if_exists {
-        return Err(Error::UnknownTable(name));
+        return Err(Error::NoTableToDrop(format!("{database}.{name}")));
     }
     done()
 }
 
 /// TRUNCATE TABLE.
 pub fn truncate(session: &Session, statement: TruncateTable) -> Result<Outcome> {
-    let (database, name) = resolve_table_name(session, &statement.table)?;
+    let (database, name) = resolve_own_table(session, &statement.table)?;
     session.access()?.require("DELETE", Object::Table(&database, &name))?;
     let partitions = (!statement.partitions.is_empty()).then_some(statement.partitions.as_slice());
     session.server.storage.truncate(&database, &name, partitions)?;

@@ -8,7 +8,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ebla_storage::catalog::{PartitionState, TabletState, ZoneMap};
-use ebla_storage::schema::{Bound, PartitionBounds, PartitionKey, TableDefinition, Value as StoredValue};
+use ebla_storage::schema::{
+    Bound, Column, DefaultValue, PartitionBounds, PartitionKey, TableDefinition, Value as StoredValue,
+};
 use ebla_storage::table_snapshot::TableSnapshot;
 use ebla_storage::tablet::bucket_of;
 use parking_lot::Mutex;
@@ -137,12 +139,24 @@ fn table_view(snapshot: &Arc<TableSnapshot>) -> ebla_storage::Result<TableView> 
         database: snapshot.database().to_owned(),
         name: snapshot.table().name.clone(),
         schema: Arc::clone(snapshot.schema()),
-        defaults: Vec::new(),
+        defaults: definition.columns.iter().map(default_of_older_rows).collect(),
         partition_columns: definition.partition_columns().iter().filter_map(|id| position(*id)).collect(),
         partitions,
         distribution,
         pin: Arc::clone(snapshot) as Arc<_>,
     })
+}
+
+/// What rows have in a column that is younger than their file.
+fn default_of_older_rows(column: &Column) -> Value {
+    match &column.default {
+        // It was read as a value of this type when the column was made.
+        Some(DefaultValue::Constant(text)) => {
+            StoredValue::parse(text, &column.data_type).map_or(Value::Null, |stored| value(&stored))
+        }
+        // What is worked out a row was never worked out for these.
+        Some(DefaultValue::CurrentTimestamp | DefaultValue::Uuid | DefaultValue::UuidNumeric) | None => Value::Null,
+    }
 }
 
 fn partition_view(snapshot: &TableSnapshot, state: &PartitionState) -> ebla_storage::Result<PartitionView> {

@@ -1,5 +1,7 @@
 //! Looking through one segment for the rows that a DELETE matches.
 
+use std::path::{Path, PathBuf};
+
 use arrow_array::{Array, BooleanArray};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
@@ -12,7 +14,7 @@ use crate::segment::SegmentReader;
 use crate::table_snapshot::TableSnapshot;
 
 /// The rows of a segment that will be deleted, those that are deleted already included; `None` when there are no new
-/// ones. Blocks.
+/// ones. A copy that turns out damaged is reported and another one is read. Blocks.
 pub(super) fn find(
     snapshot: &TableSnapshot,
     tablet: &TabletState,
@@ -20,11 +22,32 @@ pub(super) fn find(
     schema: &SchemaRef,
     predicate: &RowPredicate,
 ) -> Result<Option<RoaringBitmap>> {
+    let mut damaged: Vec<PathBuf> = Vec::new();
+    loop {
+        let path = snapshot.segment_path(tablet, segment)?;
+        match find_in(snapshot, &path, tablet, segment, schema, predicate) {
+            // The same path again means that reporting it did not take it away: then there is no other copy.
+            Err(Error::Corrupt { path: at, detail, .. }) if at == path && !damaged.contains(&path) => {
+                snapshot.files().report_corrupt(tablet.tablet.id, &path, &detail)?;
+                damaged.push(path);
+            }
+            found => return found,
+        }
+    }
+}
+
+fn find_in(
+    snapshot: &TableSnapshot,
+    path: &Path,
+    tablet: &TabletState,
+    segment: &SegmentMeta,
+    schema: &SchemaRef,
+    predicate: &RowPredicate,
+) -> Result<Option<RoaringBitmap>> {
     let deletes = snapshot.delete_vector(tablet, segment)?;
-    let path = snapshot.segment_path(tablet, segment)?;
     let mut positions = deletes.as_deref().cloned().unwrap_or_default();
     let before = positions.len();
-    for batch in SegmentReader::open(tablet.tablet.id, &path, schema)? {
+    for batch in SegmentReader::open(tablet.tablet.id, path, schema)? {
         let batch = batch?;
         // The condition sees only rows that exist: on others it might fail.
         let live = batch.live(deletes.as_deref());

@@ -6,9 +6,9 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier,
-    Statement as SqlStatement, TableAlias, TableFactor, UnaryOperator, Value, ValueWithSpan, Values, VisitMut,
-    VisitorMut,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, MapEntry, ObjectName,
+    ObjectNamePart, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Statement as SqlStatement,
+    TableAlias, TableFactor, UnaryOperator, Value, ValueWithSpan, Values, VisitMut, VisitorMut,
 };
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
@@ -157,6 +157,15 @@ impl VisitorMut for Normaliser {
         }
     }
 
+    /// `map{'a': 1}` is `map('a', 1)`.
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        if let Expr::Map(map) = expr {
+            let entries = std::mem::take(&mut map.entries);
+            *expr = map_call(entries);
+        }
+        ControlFlow::Continue(())
+    }
+
     /// `FROM 'name'`, which MySQL refuses too.
     fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<Self::Break> {
         let in_quotes = |part: &ObjectNamePart| part.as_ident().is_some_and(|ident| ident.quote_style == Some('\''));
@@ -241,6 +250,22 @@ fn has_bare_table(body: &SetExpr) -> bool {
 /// `VALUES` of no rows: what stands in a query while its body is taken out.
 fn empty_set_expr() -> Box<SetExpr> {
     Box::new(SetExpr::Values(Values { explicit_row: false, value_keyword: false, rows: Vec::new() }))
+}
+
+/// A call of `map` with the keys and values of a literal.
+fn map_call(entries: Vec<MapEntry>) -> Expr {
+    let args = entries.into_iter().flat_map(|entry| [*entry.key, *entry.value]);
+    let args = args.map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
+    Expr::Function(Function {
+        name: ObjectName(vec![ObjectNamePart::Identifier(Ident::new("map"))]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
 }
 
 fn is_number(expr: &Expr) -> bool {

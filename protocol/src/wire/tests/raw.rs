@@ -154,7 +154,8 @@ async fn one_too_many_is_told_so() {
     let mut second = knock(&server).await;
     let refused = second.answer().await;
     assert_eq!(refused.sequence, 0);
-    assert_eq!(refused.error(), (1040, "08004".into(), "Too many connections".into()));
+    // Without SQLSTATE, since the client has not said yet what it understands.
+    assert_eq!(refused.payload, [&[0xff, 0x10, 0x04], &b"Too many connections"[..]].concat());
     assert!(second.is_closed().await);
     drop(first);
     // The place is free once the server has noticed.

@@ -38,13 +38,13 @@ async fn body_is_asked_for_only_when_it_is_wanted() {
     client.answer().await.success();
 
     let refused = [
-        ("/api/d/none/_stream_load", "timeout", "10", "'none' does not exist"),
-        ("/api/none/t/_stream_load", "timeout", "10", "'none' does not exist"),
+        ("/api/d/none/_stream_load", "timeout", "10", "Unknown table 'none'"),
+        ("/api/none/t/_stream_load", "timeout", "10", "Unknown database 'none'"),
         ("/api/d/secret/_stream_load", "timeout", "10", "Access denied"),
         ("/api/d/t/_stream_load", "timeout", "never", "invalid timeout"),
         ("/api/d/t/_stream_load", "columns", "k, v = nothing", "'nothing' cannot be resolved"),
         ("/api/d/t/_stream_load", "columns", "v", "no default value, column: k"),
-        ("/api/d/t/_stream_load", "partitions", "p9", "'p9' does not exist"),
+        ("/api/d/t/_stream_load", "partitions", "p9", "Unknown partition 'p9'"),
     ];
     for (path, name, value, reason) in refused {
         let mut client = Client::connect(&server).await;
