@@ -24,13 +24,18 @@ macro_rules! golden {
 /// What [`golden!`] does; `crate_folder` holds the folder `golden`.
 #[track_caller]
 pub fn check(crate_folder: &str, name: &str, text: &str) {
-    let file = Path::new(crate_folder).join("golden").join(format!("{name}.txt"));
+    check_file(&Path::new(crate_folder).join("golden").join(format!("{name}.txt")), text);
+}
+
+/// Compares text with a golden file, or rewrites the file.
+#[track_caller]
+pub fn check_file(file: &Path, text: &str) {
     if std::env::var_os(xtask::golden::UPDATE_ENV).is_some() {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(&file, text).unwrap();
+        std::fs::write(file, text).unwrap();
         return;
     }
-    let Ok(expected) = std::fs::read_to_string(&file) else {
+    let Ok(expected) = std::fs::read_to_string(file) else {
         panic!("there is no golden file {}; `cargo xtask golden` writes it. The text is:\n{text}", file.display());
     };
     assert!(

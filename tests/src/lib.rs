@@ -13,6 +13,7 @@
 //! | to know at once that something is in a program's log | [`log::LogTail`] |
 //! | to know what a program takes of the machine | [`usage`] |
 //! | to compare text that people see | [`golden!`] |
+//! | to keep statements and their answers in one readable file | [`script`] |
 //! | data with known answers | [`tpch`] |
 //!
 //! Nothing here sleeps for a fixed time, uses a fixed port, or ends a process it did not start. A test whose
@@ -35,6 +36,7 @@ pub mod process;
 pub mod proxy;
 pub mod s3;
 pub mod s3sfs;
+pub mod script;
 pub mod server;
 pub mod skip;
 pub mod tpch;

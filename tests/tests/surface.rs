@@ -1,0 +1,395 @@
+//! Goal: what people type gets the answers that the documents promise: rows with their columns, or an error with number, SQLSTATE
+//! and text; and what must stop, stops.
+//! Method: scripts in `golden/surface/`, run through the real port (see `ebla_tests::script`); beside them what a script cannot
+//! say: a printed definition that makes the same table, work that ends when nobody wants it, limits that hold, and
+//! `docs/sql.md` naming exactly the columns that the server prints.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use ebla_tests::client::Client;
+use ebla_tests::http::Body;
+use ebla_tests::s3sfs::S3sFs;
+use ebla_tests::script;
+use ebla_tests::server::{ROOT_PASSWORD, Server};
+use ebla_tests::wait::{assert_finished, wait_backup, wait_restore, wait_until};
+
+/// How long a machine under load may take for what is done in a moment.
+const SOON: Duration = Duration::from_secs(60);
+
+/// A query that no test waits for to end: a thousand millions of rows to look at.
+const ENDLESS: &str = "SELECT count(*) FROM d.t a, d.t b, d.t c WHERE a.id + b.id + c.id < 0";
+
+/// A server and its script of the same name.
+async fn script(name: &str) {
+    let mut server = Server::start(name).await;
+    script::check(&mut server, &format!("surface/{name}")).await;
+}
+
+macro_rules! scripts {
+    ($($name:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                script(stringify!($name)).await;
+            }
+        )*
+    };
+}
+
+scripts!(accounts clients databases explain insert partitions prepared query session show stream_load tables);
+
+/// A database with a table of a thousand rows.
+async fn filled(server: &Server) -> Client {
+    let mut client = server.client().await;
+    client.query("CREATE DATABASE d").await;
+    client.query("CREATE TABLE d.t (id INT, v VARCHAR(20)) DISTRIBUTED BY HASH(id) BUCKETS 2").await;
+    let rows = (0..1000).map(|id| format!("{id}\trow {id}\n").into_bytes());
+    server.load("d", "t", &[], Body::Chunks(Box::new(rows))).await;
+    client
+}
+
+#[tokio::test]
+async fn a_printed_definition_makes_the_same_table() {
+    let server = Server::start("round-trip").await;
+    let mut client = server.client().await;
+    client.query("CREATE DATABASE d").await;
+    client.query("USE d").await;
+    let definitions = [
+        "(a INT)",
+        "(a TINYINT NOT NULL COMMENT \"it's \\\"a\\\"\", b LARGEINT DEFAULT \"-1\", c DECIMAL(38, 10), d CHAR(255) DEFAULT \"\\\\\") \
+         DUPLICATE KEY(a, b) COMMENT \"t\" DISTRIBUTED BY HASH(b, a) BUCKETS 7",
+        "(`select` INT, `a \"name\" of it` VARCHAR(1048576), j JSON, p ARRAY<ARRAY<INT>>, m MAP<INT, STRUCT<x DATE, y VARBINARY(3)>>) \
+         DUPLICATE KEY(`select`) DISTRIBUTED BY RANDOM BUCKETS 3",
+        "(id BIGINT NOT NULL AUTO_INCREMENT, at DATETIME DEFAULT CURRENT_TIMESTAMP, u VARCHAR(36) DEFAULT (uuid()), \
+         n LARGEINT DEFAULT (uuid_numeric()), INDEX by_u (u) USING BITMAP COMMENT \"i\") DUPLICATE KEY(id) ORDER BY (at, id)",
+        "(a INT, d DATE) PARTITION BY RANGE(d) (PARTITION p1 VALUES LESS THAN (\"2022-01-01\"), \
+         START (\"2022-01-01\") END (\"2022-04-01\") EVERY (INTERVAL 1 MONTH), PARTITION pm VALUES LESS THAN (MAXVALUE))",
+        "(a INT, b DATETIME) PARTITION BY RANGE(a, b) (PARTITION p1 VALUES [(\"1\", \"2022-01-01\"), (\"1\", \"2023-01-01\")), \
+         PARTITION p2 VALUES [(\"5\", \"2022-01-01 10:00:00\"), (MAXVALUE, MAXVALUE)))",
+        "(a INT, b INT) PROPERTIES (\"compression\" = \"LZ4\", \"bloom_filter_columns\" = \"b\", \"storage_medium\" = \"SSD\")",
+    ];
+    for definition in definitions {
+        client.query("DROP TABLE IF EXISTS one FORCE").await;
+        client.query("DROP TABLE IF EXISTS two FORCE").await;
+        client.query(&format!("CREATE TABLE one {definition}")).await;
+        let printed = client.query("SHOW CREATE TABLE one").await.column("Create Table")[0].to_string();
+        client.query(&printed.replacen("`one`", "`two`", 1)).await;
+        let again = client.query("SHOW CREATE TABLE two").await.column("Create Table")[0].to_string();
+        assert_eq!(again.replacen("`two`", "`one`", 1), printed);
+        // What was printed is what there is, as far as the other statements tell.
+        for look in ["DESC", "SHOW FULL COLUMNS FROM", "SHOW INDEX FROM"] {
+            let (mut one, mut two) =
+                (client.query(&format!("{look} one")).await, client.query(&format!("{look} two")).await);
+            for row in one.rows.iter_mut().chain(&mut two.rows).flatten().flatten() {
+                *row = row.replace("two", "one");
+            }
+            assert_eq!(one, two, "{look} of {printed}");
+        }
+    }
+}
+
+/// The processor time a process has taken so far, in ticks.
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name of the program may hold blanks; what follows its parenthesis does not.
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// Waits until the server does next to nothing.
+async fn wait_idle(server: &Server) {
+    let pid = server.process().pid();
+    let mut before = cpu_ticks(pid);
+    let mut quiet = 0;
+    wait_until(SOON, async || {
+        let now = cpu_ticks(pid);
+        let taken = now - before;
+        before = now;
+        // A query that runs takes two ticks between two looks.
+        quiet = if taken <= 1 { quiet + 1 } else { 0 };
+        if quiet >= 25 { Ok(()) } else { Err(format!("{taken} ticks since the last look")) }
+    })
+    .await;
+}
+
+/// Waits until the endless query of a connection is in the process list (or no longer).
+async fn wait_running(client: &mut Client, id: u32, wanted: bool) {
+    wait_until(SOON, async || {
+        let rows = client.query("SHOW FULL PROCESSLIST").await;
+        let running = (0..rows.rows.len())
+            .map(|at| rows.record(at).unwrap())
+            .any(|record| record.field("Id") == id.to_string() && record.field("Info").starts_with("SELECT count(*)"));
+        if running == wanted { Ok(()) } else { Err(rows.to_string()) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn kill_query_stops_the_work_and_spares_the_connection() {
+    let server = Server::start("kill").await;
+    let mut client = filled(&server).await;
+    let mut victim = server.client().await;
+    let id = victim.connection_id();
+    let running = tokio::spawn(async move {
+        let error = victim.refused(ENDLESS).await;
+        (victim, error)
+    });
+    wait_running(&mut client, id, true).await;
+    client.query(&format!("KILL QUERY {id}")).await;
+    let (mut victim, error) = running.await.unwrap();
+    assert_eq!((error.code, error.sqlstate.as_str()), (1317, "70100"), "{error}");
+    assert_eq!(victim.value("SELECT count(*) FROM d.t").await, "1000");
+    wait_idle(&server).await;
+
+    // KILL of the connection closes it, also in the middle of a query.
+    let running = tokio::spawn(async move { victim.try_query(ENDLESS).await });
+    wait_running(&mut client, id, true).await;
+    client.query(&format!("KILL {id}")).await;
+    running.await.unwrap().unwrap_err();
+    wait_running(&mut client, id, false).await;
+    wait_idle(&server).await;
+}
+
+#[tokio::test]
+async fn a_closed_socket_stops_the_work() {
+    let server = Server::start("closed-socket").await;
+    let mut client = filled(&server).await;
+    let mut leaver = server.client().await;
+    let id = leaver.connection_id();
+    let running = tokio::spawn(async move { leaver.try_query(ENDLESS).await });
+    wait_running(&mut client, id, true).await;
+    // The task owns the connection: with it goes the socket, without a word.
+    running.abort();
+    wait_running(&mut client, id, false).await;
+    wait_idle(&server).await;
+}
+
+#[tokio::test]
+async fn a_query_past_its_time_is_stopped() {
+    let server = Server::start("timeout").await;
+    let mut client = filled(&server).await;
+    client.query("SET query_timeout = 1").await;
+    let error = client.refused(ENDLESS).await;
+    assert_eq!(error.code, 1317, "{error}");
+    assert!(error.message.contains("time limit of 1 seconds") && error.message.contains("query_timeout"), "{error}");
+    wait_idle(&server).await;
+    assert_eq!(client.value("SELECT count(*) FROM d.t").await, "1000");
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so() {
+    let server = Server::configure("full").arg("--max-connections").arg("2").start().await;
+    let first = server.client().await;
+    let mut second = server.client().await;
+    let connect = || Client::try_connect(server.mysql_addr(), "root", ROOT_PASSWORD);
+    let error = connect().await.unwrap_err();
+    assert_eq!((error.code, error.message.as_str()), (1040, "Too many connections"), "{error}");
+    first.close().await;
+    let mut third = wait_until(SOON, async || connect().await.map_err(|error| error.to_string())).await;
+    assert_eq!(third.value("SELECT 1").await, "1");
+    assert_eq!(second.value("SELECT 1").await, "1");
+}
+
+#[tokio::test]
+async fn a_statement_larger_than_a_packet_may_be_is_refused() {
+    let server = Server::configure("packet").arg("--max-allowed-packet").arg("1048576").start().await;
+    let mut client = server.client().await;
+    assert_eq!(client.value("SELECT @@max_allowed_packet").await, "1048576");
+    let fits = format!("SELECT length('{}') AS n", "x".repeat(1_000_000));
+    assert_eq!(client.value(&fits).await, "1000000");
+    // A driver that has asked keeps it back by itself; the command-line client sends it.
+    let Some(cli) = server.cli() else {
+        return;
+    };
+    let refused = cli.error(&format!("SELECT length('{}') AS n;\n", "x".repeat(1_100_000))).await;
+    assert!(refused.contains("ERROR 1153 (08S01)") && refused.contains("max_allowed_packet"), "{refused}");
+}
+
+#[tokio::test]
+async fn secrets_are_seen_nowhere() {
+    const SECRET: &str = "wJalrXUtnFEMI-K7MDENG";
+    let server = Server::configure("secrets").env("EBLA_LOG", "debug").start().await;
+    // A store that takes a connection and never answers keeps the statement in the process list.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let mut client = server.client().await;
+    let mut author = server.client().await;
+    let id = author.connection_id();
+    let create = format!(
+        "CREATE REPOSITORY r WITH BROKER ON LOCATION \"s3a://bucket/path\" PROPERTIES (\"aws.s3.access_key\" = \"AKIAIOSFODNN7\", \
+         \"aws.s3.secret_key\" = \"{SECRET}\", \"aws.s3.region\" = \"us-east-1\", \"aws.s3.endpoint\" = \"{endpoint}\", \
+         \"aws.s3.enable_path_style_access\" = \"true\")"
+    );
+    let running = tokio::spawn(async move { author.try_query(&create).await });
+    let seen = wait_until(SOON, async || {
+        let rows = client.query("SHOW FULL PROCESSLIST").await;
+        let found = (0..rows.rows.len())
+            .map(|at| rows.record(at).unwrap())
+            .find(|record| record.field("Id") == id.to_string() && record.field("Info").contains("REPOSITORY"));
+        found.map(|record| record.field("Info").to_string()).ok_or_else(|| rows.to_string())
+    })
+    .await;
+    assert!(seen.contains("\"aws.s3.secret_key\" = '***'") && seen.contains("\"aws.s3.access_key\" = '***'"), "{seen}");
+    assert!(seen.contains("us-east-1") && !seen.contains(SECRET), "{seen}");
+    client.query(&format!("KILL QUERY {id}")).await;
+    let error = running.await.unwrap().unwrap_err();
+    assert!(!error.to_string().contains(SECRET), "{error}");
+
+    client.query(&format!("CREATE USER u IDENTIFIED BY '{SECRET}'")).await;
+    client.query(&format!("SET PASSWORD FOR u = PASSWORD('2{SECRET}')")).await;
+    for wrong in [
+        format!("CREATE USER u IDENTIFIED BY '{SECRET}'"),
+        format!("CREATE USER x IDENTIFIED BY '{SECRET}' WITHOUT SENSE"),
+        format!("SET PASSWORD FOR nobody = PASSWORD('{SECRET}')"),
+    ] {
+        let error = client.refused(&wrong).await;
+        assert!(!error.to_string().contains(SECRET), "{error}");
+    }
+    let log = server.process().log();
+    assert!(!log.is_empty() && !log.contains(SECRET), "the log holds a secret");
+}
+
+#[tokio::test]
+async fn of_loads_racing_for_one_label_one_wins() {
+    let mut server = Server::start("race").await;
+    filled(&server).await;
+    let load = async |round: usize| {
+        let body = Body::Bytes(format!("{}\tx\n", 10_000 + round).into_bytes());
+        server.stream_load("d", "t", &[("label", "the-one")], body).await["Status"].clone()
+    };
+    let answers = futures::future::join_all((0..8).map(load)).await;
+    let won = answers.iter().filter(|status| *status == "Success").count();
+    let lost = answers.iter().filter(|status| *status == "Label Already Exists").count();
+    assert_eq!((won, lost), (1, 7), "{answers:?}");
+    server.kill9();
+    server.restart().await;
+    let again = server.stream_load("d", "t", &[("label", "the-one")], Body::Bytes(b"9\tx\n".to_vec())).await;
+    assert_eq!(again["Status"], "Label Already Exists");
+    assert_eq!(server.client().await.value("SELECT count(*) FROM d.t").await, "1001");
+}
+
+#[tokio::test]
+async fn delete_reads_another_replica_when_one_is_damaged() {
+    let roots = ["one", "two"].map(|name| tempfile::Builder::new().prefix(name).tempdir().unwrap());
+    let list = roots.each_ref().map(|root| root.path().to_str().unwrap()).join(",");
+    let server = Server::configure("damaged").arg("--storage-roots").arg(&list).start().await;
+    let mut client = server.client().await;
+    client.query("CREATE DATABASE d").await;
+    client
+        .query(
+            "CREATE TABLE d.t (id INT, v VARCHAR(20)) DISTRIBUTED BY HASH(id) PROPERTIES (\"replication_num\" = \"2\")",
+        )
+        .await;
+    client.query("INSERT INTO d.t VALUES (1, 'one'), (2, 'two'), (3, 'three')").await;
+    let damaged = segments(roots[0].path());
+    assert!(!damaged.is_empty());
+    for path in &damaged {
+        let mut bytes = std::fs::read(path).unwrap();
+        // Every page, and not the footer: the file has its length and opens.
+        let end = bytes.len() / 2;
+        bytes[4..end].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        std::fs::write(path, bytes).unwrap();
+    }
+    client.query("DELETE FROM d.t WHERE v = 'two'").await;
+    assert_eq!(client.query("SELECT id FROM d.t ORDER BY id").await.column("id"), ["1", "3"]);
+    // The damaged copy was set aside, and is made anew in time.
+    wait_until(SOON, async || {
+        let states = client.query("SHOW TABLET FROM d.t").await;
+        let whole = states.column("State").iter().all(|state| *state == "NORMAL");
+        if whole && !segments(roots[0].path()).is_empty() { Ok(()) } else { Err(states.to_string()) }
+    })
+    .await;
+}
+
+/// The segments below a storage root.
+fn segments(root: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "parquet") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn health_and_metrics_tell_what_there_is() {
+    let server = Server::start("metrics").await;
+    let _client = filled(&server).await;
+    let health: serde_json::Value = serde_json::from_str(&server.http_get("/api/health").await.text()).unwrap();
+    assert_eq!(health["status"], "OK");
+    let metrics = server.http_get("/metrics").await.text();
+    for line in [
+        "ebla_unfinished_jobs{kind=\"backup\"} 0",
+        "ebla_unfinished_jobs{kind=\"restore\"} 0",
+        "ebla_connections 1",
+        "ebla_statements_total{kind=\"CREATE DATABASE\"} 1",
+        "ebla_loads_total{state=\"visible\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not among\n{metrics}");
+    }
+}
+
+/// The statements of `docs/sql.md` under which a table of columns stands, with these columns.
+fn documented() -> Vec<(String, Vec<String>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sql.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut found = Vec::new();
+    for part in text.split("\n#### `").skip(1) {
+        let (statement, rest) = part.split_once("`\n").unwrap();
+        let rows = rest.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+        let columns = rows.skip(2).map(|row| row.split('|').nth(1).unwrap().trim().trim_matches('`').to_string());
+        found.push((statement.to_string(), columns.collect()));
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_document_names_the_columns_that_are_printed() {
+    let store = S3sFs::start();
+    let server = Server::start("columns").await;
+    let bucket = store.bucket("columns").await;
+    let mut client = server.client().await;
+    for statement in [
+        "CREATE DATABASE sr_hub",
+        "USE sr_hub",
+        "CREATE TABLE sr_member (sr_id INT, name STRING, INDEX by_name (name)) DISTRIBUTED BY HASH(sr_id)",
+        "INSERT INTO sr_member VALUES (1, 'ada')",
+        &bucket.create_repository("test_repo", "path"),
+        "BACKUP SNAPSHOT sr_hub.sr_member_backup TO test_repo ON (sr_member)",
+    ] {
+        client.query(statement).await;
+    }
+    assert_finished(&wait_backup(&mut client, "sr_hub").await);
+    client
+        .query("RESTORE SNAPSHOT sr_hub.sr_member_backup FROM test_repo PROPERTIES (\"replication_num\" = \"1\")")
+        .await;
+    assert_finished(&wait_restore(&mut client, "sr_hub").await);
+    let snapshots = client.query("SHOW SNAPSHOT ON test_repo").await;
+    let timestamp = snapshots.column("Timestamp")[0].to_string();
+    let tablets = client.query("SHOW TABLET FROM sr_member").await;
+    let tablet = tablets.column("TabletId")[0].to_string();
+
+    let documented = documented();
+    assert!(documented.len() > 40, "only {} statements have their columns documented", documented.len());
+    let mut wrong = String::new();
+    for (statement, columns) in documented {
+        let sql = statement
+            .replace("2023-02-07-14-45-53-143", &timestamp)
+            .replace("TABLET 10005", &format!("TABLET {tablet}"));
+        let printed = client.query(&sql).await.columns;
+        if printed != columns {
+            wrong.push_str(&format!("{statement}\n  printed    {printed:?}\n  documented {columns:?}\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "docs/sql.md and the server differ:\n{wrong}");
+}
