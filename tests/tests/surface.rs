@@ -253,6 +253,36 @@ async fn secrets_are_seen_nowhere() {
 }
 
 #[tokio::test]
+async fn queries_with_little_memory_spill_or_fail_alone() {
+    // The least that a server takes; a sort of the rows below needs several times as much.
+    let server = Server::configure("spill").arg("--query-memory-limit").arg("67108864").start().await;
+    let mut client = filled(&server).await;
+    client.query("CREATE TABLE d.wide (id BIGINT, text VARCHAR(200)) DISTRIBUTED BY HASH(id)").await;
+    let fill = "INSERT INTO d.wide SELECT a.id * 1000 + b.id, concat(md5(a.id * b.id), md5(a.id), md5(b.id), md5(a.id + b.id)) \
+                FROM d.t a, d.t b WHERE b.id < 500";
+    assert_eq!(client.query(fill).await.affected, 500_000);
+    let sorted = "SELECT id, text, row_number() OVER (ORDER BY text, id) AS place FROM d.wide";
+    let plan = client.query(&format!("EXPLAIN ANALYZE {sorted}")).await.to_string();
+    let spills: u64 = plan
+        .split("spill_count=")
+        .skip(1)
+        .map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().unwrap())
+        .sum();
+    assert!(spills > 0, "nothing was spilled:\n{plan}");
+    let wrong = format!(
+        "SELECT count(*) FROM (SELECT text, lag(text) OVER (ORDER BY place) AS before FROM ({sorted}) AS s) AS x WHERE text < before"
+    );
+    assert_eq!(client.value(&wrong).await, "0");
+    // What cannot be spilled fails by itself, with the limit's name, and the server goes on.
+    let error = client
+        .refused("SELECT length(group_concat(text)) FROM (SELECT a.text FROM d.wide a, d.t b WHERE b.id < 10) AS x")
+        .await;
+    assert_eq!(error.code, 1038, "{error}");
+    assert!(error.message.contains("query_memory_limit"), "{error}");
+    assert_eq!(client.value("SELECT count(*) FROM d.wide").await, "500000");
+}
+
+#[tokio::test]
 async fn of_loads_racing_for_one_label_one_wins() {
     let mut server = Server::start("race").await;
     filled(&server).await;

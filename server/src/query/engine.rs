@@ -50,6 +50,10 @@ const FOOTER_CACHE_BYTES: usize = 128 * 1024 * 1024;
 const MEMORY_CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::new(3).expect("3 is not zero");
 /// The part of each thread's memory that a sort keeps for merging is one in so many.
 const MERGE_SHARE: usize = 16;
+/// Rows that a sort has gathered, up to this much, are sorted as one batch before they are spilled. Sorting them batch by
+/// batch and merging takes memory for the keys beside the rows, which is not there when the limit is why they are
+/// spilled. A sort reserves twice what it holds, so no column of the batch passes the 2 GiB that its offsets can count.
+const SORT_IN_PLACE_BYTES_MAX: usize = 3 << 30;
 /// Files smaller than this are not split between threads.
 const SPLIT_BYTES_MIN: usize = 4 * 1024 * 1024;
 
@@ -308,6 +312,7 @@ fn options(threads: usize, memory_bytes: usize) -> ConfigOptions {
     // What a sort keeps back for merging its spilled runs; with little memory it must not be all there is.
     let merge_bytes = memory_bytes / (MERGE_SHARE * threads);
     options.execution.sort_spill_reservation_bytes = merge_bytes.min(options.execution.sort_spill_reservation_bytes);
+    options.execution.sort_in_place_threshold_bytes = SORT_IN_PLACE_BYTES_MAX;
     options.execution.target_partitions = threads;
     options.execution.batch_size = BATCH_ROWS;
     options.execution.parquet.pushdown_filters = true;

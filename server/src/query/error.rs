@@ -262,7 +262,7 @@ fn clean_memory(text: &str) -> String {
     let text = clean(text);
     let text = text.trim_start_matches("Resources exhausted: ");
     let text = text.split("with top memory consumers").next().unwrap_or(text).trim();
-    format!("{text}; raise the query memory limit or narrow the query")
+    format!("{text}; narrow the query, or raise query_memory_limit")
 }
 
 /// Edits between two short names, for "did you mean".
