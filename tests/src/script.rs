@@ -2,8 +2,8 @@
 //!
 //! A script is blocks with an empty line between them. A block is comments (`#`), directives (`@`), a statement, a line `----`,
 //! and the answer: rows under the names of their columns, `OK` with the number of rows that changed, or the error with
-//! number, SQLSTATE and text. [`run`] sends every statement through the real port and gives the script as it would
-//! have to read; where the file differs from that, the test fails.
+//! number, SQLSTATE and text. [`check`] sends every statement through the real port; where the answers differ from
+//! the file, the test fails.
 //!
 //! | directive | |
 //! |---|---|

@@ -1,6 +1,6 @@
 //! `information_schema`: what there is, as tables that can be joined and filtered.
 //!
-//! [`definitions`] lists the tables and their columns, `rows` makes what is in them; this file ties both to the query
+//! `definitions` lists the tables and their columns, `rows` makes what is in them; this file ties both to the query
 //! engine. Rows are made when a query reads them, from the catalog as it is then, and hold only what the asking account may
 //! see. The tables that MySQL's tools look for and that have no counterpart here are there and empty.
 
