@@ -3,9 +3,14 @@
 use futures::{FutureExt, TryStreamExt, stream};
 
 use super::plan::{UploadPlan, WantedObject};
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::job::{FailPoint, FileProgress, JobContext};
 use crate::repository::{Repository, RepositoryError};
+
+/// How often a file may be read wrong that is right when it is looked at: a machine that does so more often must not
+/// write backups.
+const MISREADS_MAX: u32 = 2;
 
 /// Uploads every file of the plan. An interrupted attempt is not repeated: what has arrived is left out.
 pub(super) async fn run(
@@ -40,6 +45,7 @@ pub(super) async fn run(
 async fn upload(context: &JobContext, repository: &Repository, database: &str, wanted: &WantedObject) -> Result<()> {
     let WantedObject { kind, digest, bytes, tablet, ref table } = *wanted;
     let object = wanted.object();
+    let mut misreads = 0;
     loop {
         let files = context.storage.files().clone();
         let path = context
@@ -54,13 +60,27 @@ async fn upload(context: &JobContext, repository: &Repository, database: &str, w
                 Ok(())
             })
             .await;
-        let detail = match uploaded {
-            Err(Error::Repository(RepositoryError::CorruptLocal { detail, .. })) => detail,
+        let error = match uploaded {
+            Err(Error::Repository(error @ RepositoryError::CorruptLocal { .. })) => error,
             done => return done,
         };
+        // It may have come wrong from the disk and not lie wrong on it. Setting the only copy aside takes the table out of
+        // use, so it is read once more first.
+        let again = path.clone();
+        let whole = context.blocking(move || {
+            Ok(Digest::of_file(&again).is_ok_and(|(found, length)| found == digest && length == bytes))
+        });
+        if whole.await? {
+            if misreads == MISREADS_MAX {
+                return Err(error.into());
+            }
+            tracing::warn!(%tablet, %error, "a file was read wrong and lies right, trying again");
+            misreads += 1;
+            continue;
+        }
         let files = context.storage.files().clone();
         // Set aside, the file is not found again: the loop ends when no replica is left.
-        context.blocking(move || files.report_corrupt(tablet, &path, &detail)).await?;
+        context.blocking(move || files.report_corrupt(tablet, &path, &error.to_string())).await?;
     }
 }
 
