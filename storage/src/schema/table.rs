@@ -181,18 +181,26 @@ impl TableDefinition {
         for (position, other) in found.columns.iter().enumerate().skip(self.columns.len()) {
             compare(format!("column {}", position + 1), "none".into(), other.name.clone());
         }
-        compare("sort key".into(), self.names(&self.sort_key).join(", "), found.names(&found.sort_key).join(", "));
+        compare("sort key".into(), self.listed(&self.sort_key), found.listed(&found.sort_key));
         compare(
             "partition columns".into(),
-            self.names(self.partition_columns()).join(", "),
-            found.names(found.partition_columns()).join(", "),
+            self.listed(self.partition_columns()),
+            found.listed(found.partition_columns()),
         );
         compare("distribution".into(), self.distribution.describe(self), found.distribution.describe(found));
         let bloom = |definition: &TableDefinition| {
-            definition.properties.get("bloom_filter_columns").cloned().unwrap_or_default()
+            definition.properties.get("bloom_filter_columns").cloned().unwrap_or_else(|| "none".to_owned())
         };
         compare("bloom filter columns".into(), bloom(self), bloom(found));
         differences
+    }
+
+    /// The names of some columns, in a text.
+    fn listed(&self, columns: &[ColumnId]) -> String {
+        match self.names(columns).as_slice() {
+            [] => "none".to_owned(),
+            names => names.join(", "),
+        }
     }
 }
 
