@@ -36,7 +36,8 @@ fn sleep_waits_and_stops_when_dropped() {
 #[test]
 fn a_dropped_join_stops() {
     let f = Fixture::new();
-    numbers(&f, 40_000);
+    // So many pairs of rows that no machine is through with them before it is looked at.
+    numbers(&f, 400_000);
     // A nested loop that finds nothing, and a hash join that multiplies every row.
     for condition in ["a.n + b.n = -1", "a.n % 2 = b.n % 2 AND a.n + b.n = -1", "a.n - a.n = b.n - b.n"] {
         let sql = format!("SELECT count(a.n + b.n), max(a.n) FROM numbers a JOIN numbers b ON {condition}");
@@ -44,11 +45,11 @@ fn a_dropped_join_stops() {
         block_on(async {
             let mut stream = ENGINE.execute(planned).await.unwrap();
             let waited = tokio::time::timeout(Duration::from_millis(200), stream.next()).await;
-            assert!(waited.is_err(), "it runs: {condition}");
+            assert!(waited.is_err(), "it has ended: {condition}: {waited:?}");
         });
         // Were the threads still busy with it, this would wait.
         let start = Instant::now();
-        assert_eq!(f.value("SELECT count(n + 0) FROM numbers"), "40000");
+        assert_eq!(f.value("SELECT count(n + 0) FROM numbers"), "400000");
         assert!(start.elapsed() < Duration::from_secs(5), "{condition}: {:?}", start.elapsed());
     }
 }
