@@ -5,8 +5,10 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
+use ebla_storage::repository::{RepositoryPolicy, RequestLimits};
 use serde::Deserialize;
 
 /// Options as they are given: each may be absent.
@@ -43,6 +45,28 @@ pub struct Options {
     /// Bytes per second that all backups may upload together; 0 is unlimited
     #[arg(long, env = "EBLA_MAX_BACKUP_BANDWIDTH")]
     pub max_backup_bandwidth: Option<u64>,
+    /// Buckets of AWS, hosts of other endpoints, or host/bucket that repositories may use, comma separated; `*` stands
+    /// for any letters. Empty allows all but link-local and metadata addresses, which must be named
+    #[arg(long, env = "EBLA_REPOSITORY_LOCATION_ALLOWLIST", value_delimiter = ',')]
+    pub repository_location_allowlist: Option<Vec<String>>,
+    /// Directory below which file:// repositories must lie
+    #[arg(long, env = "EBLA_REPOSITORY_FILE_ROOT")]
+    pub repository_file_root: Option<PathBuf>,
+    /// PEM file of certificates that S3 endpoints may show beside those the system trusts
+    #[arg(long, env = "EBLA_S3_CA_BUNDLE")]
+    pub s3_ca_bundle: Option<PathBuf>,
+    /// Time to open a connection to S3, in milliseconds
+    #[arg(long, env = "EBLA_S3_CONNECT_TIMEOUT_MS")]
+    pub s3_connect_timeout_ms: Option<u64>,
+    /// Time for one request to S3, all attempts together, while a statement waits for it, in milliseconds
+    #[arg(long, env = "EBLA_S3_STATEMENT_TIMEOUT_MS")]
+    pub s3_statement_timeout_ms: Option<u64>,
+    /// Time for one attempt at a request to S3 in a job, body apart, in milliseconds
+    #[arg(long, env = "EBLA_S3_ATTEMPT_TIMEOUT_MS")]
+    pub s3_attempt_timeout_ms: Option<u64>,
+    /// Attempts at one request to S3 in a job
+    #[arg(long, env = "EBLA_S3_ATTEMPTS_MAX")]
+    pub s3_attempts_max: Option<u32>,
     /// Form of the log
     #[arg(long, env = "EBLA_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
@@ -88,6 +112,8 @@ pub struct Config {
     pub max_concurrent_jobs: usize,
     /// See [`Options::max_backup_bandwidth`]; `None` is unlimited.
     pub max_backup_bandwidth: Option<u64>,
+    /// Where repositories may lie, and how long requests to them are tried for.
+    pub repository_policy: RepositoryPolicy,
     /// See [`Options::log_format`].
     pub log_format: LogFormat,
     /// See [`Options::log`].
@@ -100,6 +126,18 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);
+
+/// Least and most of [`Options::s3_connect_timeout_ms`].
+const S3_CONNECT_TIMEOUT_MS: (u128, u128) = (100, 60_000);
+
+/// Least and most of [`Options::s3_statement_timeout_ms`]: somebody waits.
+const S3_STATEMENT_TIMEOUT_MS: (u128, u128) = (1_000, 120_000);
+
+/// Least and most of [`Options::s3_attempt_timeout_ms`].
+const S3_ATTEMPT_TIMEOUT_MS: (u128, u128) = (1_000, 600_000);
+
+/// Least and most of [`Options::s3_attempts_max`]; jobs try again by themselves after these.
+const S3_ATTEMPTS: (u128, u128) = (1, 20);
 
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
@@ -126,6 +164,13 @@ impl Options {
             load_memory_limit: self.load_memory_limit.or(other.load_memory_limit),
             max_concurrent_jobs: self.max_concurrent_jobs.or(other.max_concurrent_jobs),
             max_backup_bandwidth: self.max_backup_bandwidth.or(other.max_backup_bandwidth),
+            repository_location_allowlist: self.repository_location_allowlist.or(other.repository_location_allowlist),
+            repository_file_root: self.repository_file_root.or(other.repository_file_root),
+            s3_ca_bundle: self.s3_ca_bundle.or(other.s3_ca_bundle),
+            s3_connect_timeout_ms: self.s3_connect_timeout_ms.or(other.s3_connect_timeout_ms),
+            s3_statement_timeout_ms: self.s3_statement_timeout_ms.or(other.s3_statement_timeout_ms),
+            s3_attempt_timeout_ms: self.s3_attempt_timeout_ms.or(other.s3_attempt_timeout_ms),
+            s3_attempts_max: self.s3_attempts_max.or(other.s3_attempts_max),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
             initialize_insecure: self.initialize_insecure.or(other.initialize_insecure),
@@ -137,6 +182,26 @@ impl Options {
         let data_dir = self.data_dir.ok_or_else(|| {
             ConfigError("no data directory: give --data-dir, EBLA_DATA_DIR or data_dir in the file".to_owned())
         })?;
+        let requests = RequestLimits::default();
+        let repository_policy = RepositoryPolicy {
+            location_allowlist: self
+                .repository_location_allowlist
+                .unwrap_or_default()
+                .into_iter()
+                .map(|pattern| pattern.trim().to_owned())
+                .filter(|pattern| !pattern.is_empty())
+                .collect(),
+            file_root: Some(self.repository_file_root.unwrap_or_else(|| data_dir.join("repositories"))),
+            ca_bundle: self.s3_ca_bundle,
+            requests: RequestLimits {
+                connect_timeout: self.s3_connect_timeout_ms.map_or(requests.connect_timeout, Duration::from_millis),
+                statement_timeout: self
+                    .s3_statement_timeout_ms
+                    .map_or(requests.statement_timeout, Duration::from_millis),
+                attempt_timeout: self.s3_attempt_timeout_ms.map_or(requests.attempt_timeout, Duration::from_millis),
+                attempts_max: self.s3_attempts_max.unwrap_or(requests.attempts_max),
+            },
+        };
         let config = Config {
             mysql_addr: self.mysql_addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9030))),
             http_addr: self.http_addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8030))),
@@ -147,6 +212,7 @@ impl Options {
             load_memory_limit: self.load_memory_limit.unwrap_or(GIB),
             max_concurrent_jobs: self.max_concurrent_jobs.unwrap_or(4),
             max_backup_bandwidth: self.max_backup_bandwidth.filter(|limit| *limit > 0),
+            repository_policy,
             log_format: self.log_format.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             initialize_insecure: self.initialize_insecure.unwrap_or(false),
@@ -180,9 +246,29 @@ impl Config {
             ("query_memory_limit", self.query_memory_limit, 64 * MIB),
             ("load_memory_limit", self.load_memory_limit, 64 * MIB),
         ];
-        match floors.iter().find(|(_, value, floor)| value < floor) {
-            Some((name, value, floor)) => {
-                Err(ConfigError(format!("{name} is {value} bytes: it must be at least {floor}")))
+        if let Some((name, value, floor)) = floors.iter().find(|(_, value, floor)| value < floor) {
+            return Err(ConfigError(format!("{name} is {value} bytes: it must be at least {floor}")));
+        }
+        self.check_repositories()
+    }
+
+    fn check_repositories(&self) -> Result<(), ConfigError> {
+        let RepositoryPolicy { file_root, requests, .. } = &self.repository_policy;
+        if let Some(root) = file_root.as_ref().filter(|root| root.as_path() == Path::new("/")) {
+            let root = root.display();
+            return Err(ConfigError(format!(
+                "repository_file_root is {root}: name a directory for repositories alone"
+            )));
+        }
+        let bounded = [
+            ("s3_connect_timeout_ms", requests.connect_timeout.as_millis(), S3_CONNECT_TIMEOUT_MS),
+            ("s3_statement_timeout_ms", requests.statement_timeout.as_millis(), S3_STATEMENT_TIMEOUT_MS),
+            ("s3_attempt_timeout_ms", requests.attempt_timeout.as_millis(), S3_ATTEMPT_TIMEOUT_MS),
+            ("s3_attempts_max", u128::from(requests.attempts_max), S3_ATTEMPTS),
+        ];
+        match bounded.iter().find(|(_, value, (least, most))| value < least || value > most) {
+            Some((name, value, (least, most))) => {
+                Err(ConfigError(format!("{name} is {value}: it must be from {least} to {most}")))
             }
             None => Ok(()),
         }
@@ -213,6 +299,9 @@ mod tests {
             ("data_dir = 'd'\nmysql_port = 1", "mysql_port"),
             ("data_dir = 'd'\nmax_connections = 0", "max_connections is 0"),
             ("data_dir = 'd'\nquery_memory_limit = 5", "query_memory_limit is 5 bytes"),
+            ("data_dir = 'd'\ns3_attempts_max = 0", "s3_attempts_max is 0: it must be from 1 to 20"),
+            ("data_dir = 'd'\ns3_statement_timeout_ms = 5", "s3_statement_timeout_ms is 5"),
+            ("data_dir = 'd'\nrepository_file_root = '/'", "repository_file_root is /"),
             ("data_dir = 'd'\nmysql_addr = '0.0.0.0:9030'\ninitialize_insecure = true", "EBLA_ROOT_PASSWORD"),
         ] {
             let error = options(text).expect_err(text);

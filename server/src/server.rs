@@ -14,8 +14,8 @@ use ebla_protocol::wire::{self, ConnectInfo, Credential, ListenerConfig, WireErr
 use ebla_storage::Storage;
 use ebla_storage::clock::{SystemClock, SystemRandom};
 use ebla_storage::job::{JobConfig, JobRunner, StopAt};
-use ebla_storage::repositories::Repositories;
-use ebla_storage::repository::TransferLimits;
+use ebla_storage::repositories::{Repositories, RepositoriesConfig};
+use ebla_storage::repository::{KEY_VARIABLE, Secret, TransferLimits};
 use ebla_storage::storage::StorageConfig;
 use parking_lot::RwLock;
 use tokio::net::TcpListener;
@@ -136,7 +136,12 @@ impl Server {
             spill_bytes_max: SPILL_BYTES_MAX,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
         })?);
-        let repositories = Arc::new(Repositories::new(Arc::clone(&storage), Arc::new(transfer_limits(&config))));
+        let repositories_config = RepositoriesConfig {
+            limits: Arc::new(transfer_limits(&config)),
+            policy: Arc::new(config.repository_policy.clone()),
+            secret_key: std::env::var(KEY_VARIABLE).ok().map(Secret::new),
+        };
+        let repositories = Arc::new(Repositories::open(Arc::clone(&storage), repositories_config)?);
         let job_config = job_config(&config);
         let jobs = Arc::new(JobRunner::start(Arc::clone(&storage), Arc::clone(&repositories), job_config)?);
         let mysql = listen(config.mysql_addr, "mysql_addr").await?;

@@ -85,6 +85,7 @@ pub async fn execute(session: &mut Session, statement: Statement) -> Result<Outc
         Statement::RevokeRoles(grant) => account::revoke_roles(session, grant),
 
         Statement::CreateRepository(create) => repository::create(session, create).await,
+        Statement::AlterRepository(alter) => repository::alter(session, alter).await,
         Statement::DropRepository(drop) => repository::drop(session, drop),
         Statement::Backup(statement) => backup::submit(session, statement).await,
         Statement::CancelBackup(target) => backup::cancel(session, target).await,
@@ -96,7 +97,6 @@ pub async fn execute(session: &mut Session, statement: Statement) -> Result<Outc
         | Statement::DropView(_)
         | Statement::Update(_)
         | Statement::ExecuteAs(_)
-        | Statement::AlterRepository(_)
         | Statement::VerifyRepository(_)
         | Statement::VerifySnapshot(_)
         | Statement::DropSnapshot(_) => Err(Error::not_yet(statement.kind())),

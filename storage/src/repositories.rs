@@ -1,7 +1,12 @@
-//! The repositories of this cluster as handles: one for each row of the catalog, made when it is first asked for and
-//! shared by every job and statement, because a handle keeps its connections and the counts of its requests.
+//! The repositories of this cluster as handles: one for each row of the catalog and each patience, made when it is
+//! first asked for and shared by every job and statement, because a handle keeps its connections and the counts of its
+//! requests.
 //!
-//! CREATE REPOSITORY comes here too: the location is proven first, then the row is written.
+//! CREATE and ALTER REPOSITORY come here too: the location is proven first, then the row is written; handles that are
+//! in use are led over to the new properties, so that a running job has them from its next request on.
+//!
+//! The catalog holds credentials sealed ([`Vault`]); those of a catalog that was written before are sealed when it is
+//! opened.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,11 +14,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::catalog::{NewRepository, RepositoryRow};
+use crate::catalog::{Catalog, NewRepository, RepositoryRow};
 use crate::error::{Error, Noun, Result};
 use crate::ids::RepositoryId;
 use crate::repository::{
-    Access, Attachment, Location, Patience, Repository, RepositoryContext, RepositoryProperties, Secret, TransferLimits,
+    Access, Attachment, Location, Patience, Repository, RepositoryContext, RepositoryError, RepositoryPolicy,
+    RepositoryProperties, Secret, TransferLimits, Vault, VaultError,
 };
 use crate::storage::{Storage, blocking};
 
@@ -21,13 +27,27 @@ use crate::storage::{Storage, blocking};
 pub struct Repositories {
     storage: Arc<Storage>,
     context: RepositoryContext,
-    handles: Mutex<HashMap<RepositoryId, Handle>>,
+    vault: Arc<Vault>,
+    handles: Mutex<HashMap<(RepositoryId, Patience), Handle>>,
+    /// One ALTER REPOSITORY at a time, so that none proves what another is about to replace.
+    altering: tokio::sync::Mutex<()>,
 }
 
 /// A handle and the row it was made of: when the row says something else, a new handle is made.
 struct Handle {
     row: RepositoryRow,
     repository: Arc<Repository>,
+}
+
+/// What all repositories are opened with.
+#[derive(Debug, Default)]
+pub struct RepositoriesConfig {
+    /// What all of them together may use.
+    pub limits: Arc<TransferLimits>,
+    /// Where they may lie, and how long requests are tried for.
+    pub policy: Arc<RepositoryPolicy>,
+    /// A key for credentials at rest that takes the place of `<data-dir>/secret.key`.
+    pub secret_key: Option<Secret>,
 }
 
 /// What CREATE REPOSITORY asks for.
@@ -46,14 +66,23 @@ pub struct RepositorySpec {
 }
 
 impl Repositories {
-    /// No handle is made yet. `limits` is what all of them together may use.
-    pub fn new(storage: Arc<Storage>, limits: Arc<TransferLimits>) -> Repositories {
+    /// No handle is made yet. Credentials that lie open in the catalog are sealed.
+    pub fn open(storage: Arc<Storage>, config: RepositoriesConfig) -> Result<Repositories> {
+        let vault = Vault::new(&storage.config().data_dir, config.secret_key);
+        seal_what_lies_open(storage.catalog(), &vault)?;
         let context = RepositoryContext {
             clock: Arc::clone(storage.clock()),
             random: Arc::clone(storage.catalog().random()),
-            limits,
+            limits: config.limits,
+            policy: config.policy,
         };
-        Repositories { storage, context, handles: Mutex::default() }
+        Ok(Repositories {
+            storage,
+            context,
+            vault: Arc::new(vault),
+            handles: Mutex::default(),
+            altering: tokio::sync::Mutex::default(),
+        })
     }
 
     /// Proves the location, makes or attaches to the repository there, and keeps it under its name.
@@ -63,16 +92,19 @@ impl Repositories {
         if taken.is_some() {
             return Err(Error::already_exists(Noun::Repository, spec.name));
         }
-        let location: Location = spec.location.parse().map_err(crate::repository::RepositoryError::from)?;
-        let repository = Repository::create_or_attach(&location, &spec.properties, spec.access, &self.context).await?;
-        let attachment = repository.attachment();
+        let location: Location = spec.location.parse().map_err(RepositoryError::from)?;
+        let (catalog, vault) = (Arc::clone(self.storage.catalog()), Arc::clone(&self.vault));
+        // Before anything is written elsewhere: without a key nothing could be kept.
+        blocking(move || ready_to_seal(&catalog, &vault)).await?;
+        let attachment = Repository::prove(&location, &spec.properties, spec.access, &self.context).await?;
+        let identity = attachment.info.repository_id.clone();
         let new = NewRepository {
             name: spec.name,
-            identity: attachment.info.repository_id.clone(),
+            properties: self.vault.seal(&identity, &attachment.to_catalog_json()).map_err(RepositoryError::from)?,
+            identity,
             location: spec.location,
             read_only: spec.access == Access::ReadOnly,
             broker: spec.broker,
-            properties: attachment.to_catalog_json().expose().to_owned(),
             created_at_ms: attachment.info.created_at_ms,
         };
         let catalog = Arc::clone(self.storage.catalog());
@@ -83,43 +115,97 @@ impl Repositories {
             })
         })
         .await?;
-        let repository = Arc::new(repository);
-        self.handles.lock().insert(row.id, Handle { row, repository: Arc::clone(&repository) });
-        Ok(repository)
+        self.handle(row, Patience::Job).await
     }
 
-    /// The repository of this id, connected. Makes no request.
+    /// Proves the repository with `changes` on top of its properties, then keeps them. Until they are proven the old
+    /// ones hold; from then on every handle uses the new ones, those of running jobs too.
+    pub async fn alter(&self, name: &str, changes: Vec<(String, String)>) -> Result<()> {
+        let _turn = self.altering.lock().await;
+        let row = self.row(name).await?;
+        let old = self.attachment(&row)?;
+        let properties = old.properties.with_changes(changes).map_err(RepositoryError::from)?;
+        let location: Location = row.location.parse().map_err(RepositoryError::from)?;
+        let proven = Repository::prove(&location, &properties, access(&row), &self.context).await?;
+        if proven.info.repository_id != old.info.repository_id {
+            return Err(RepositoryError::Replaced {
+                location: location.to_string(),
+                expected: old.info.repository_id,
+                found: proven.info.repository_id,
+            }
+            .into());
+        }
+        let sealed = self.vault.seal(&row.identity, &proven.to_catalog_json()).map_err(RepositoryError::from)?;
+        let (catalog, id) = (Arc::clone(self.storage.catalog()), row.id);
+        let row = blocking(move || {
+            catalog.write(|write| {
+                write.set_repository_properties(id, &sealed)?;
+                write.set_repository_error(id, None)?;
+                write.repository_by_id(id)?.ok_or_else(|| Error::not_found(Noun::Repository, row.name))
+            })
+        })
+        .await?;
+        for patience in [Patience::Job, Patience::Interactive] {
+            let handle = self.handles.lock().get(&(id, patience)).map(|handle| Arc::clone(&handle.repository));
+            if let Some(repository) = handle {
+                repository.adopt(proven.clone(), &self.context).await?;
+                let handle = Handle { row: row.clone(), repository };
+                self.handles.lock().insert((id, patience), handle);
+            }
+        }
+        Ok(())
+    }
+
+    /// The repository of this id for a job, connected. Makes no request.
     pub async fn get(&self, id: RepositoryId) -> Result<Arc<Repository>> {
+        self.get_with(id, Patience::Job).await
+    }
+
+    /// The repository of this id for a statement, whose user waits. Makes no request.
+    pub async fn get_interactive(&self, id: RepositoryId) -> Result<Arc<Repository>> {
+        self.get_with(id, Patience::Interactive).await
+    }
+
+    /// The repository of this name with its row, for a statement, whose user waits. Makes no request.
+    pub async fn find(&self, name: &str) -> Result<(RepositoryRow, Arc<Repository>)> {
+        let row = self.row(name).await?;
+        let repository = self.handle(row.clone(), Patience::Interactive).await?;
+        Ok((row, repository))
+    }
+
+    /// What a row says of how its repository is reached.
+    pub fn attachment(&self, row: &RepositoryRow) -> Result<Attachment> {
+        let opened = self.vault.open(&row.identity, &row.properties).map_err(RepositoryError::from)?;
+        Ok(Attachment::from_catalog_json(&opened).map_err(RepositoryError::from)?)
+    }
+
+    async fn row(&self, name: &str) -> Result<RepositoryRow> {
+        let (catalog, owned) = (Arc::clone(self.storage.catalog()), name.to_owned());
+        let row = blocking(move || catalog.read(|read| read.find_repository(&owned))).await?;
+        row.ok_or_else(|| Error::invalid(format!("Repository [{name}] does not exist")))
+    }
+
+    async fn get_with(&self, id: RepositoryId, patience: Patience) -> Result<Arc<Repository>> {
         let catalog = Arc::clone(self.storage.catalog());
         let row = blocking(move || catalog.read(|read| read.repository_by_id(id))).await?;
-        self.open(row.ok_or_else(|| Error::not_found(Noun::Repository, id.to_string()))?).await
+        self.handle(row.ok_or_else(|| Error::not_found(Noun::Repository, id.to_string()))?, patience).await
     }
 
-    /// The repository of a row, connected. Makes no request.
-    pub async fn open(&self, row: RepositoryRow) -> Result<Arc<Repository>> {
-        if let Some(handle) = self.handles.lock().get(&row.id)
+    /// The handle of a row, made when there is none.
+    async fn handle(&self, row: RepositoryRow, patience: Patience) -> Result<Arc<Repository>> {
+        let key = (row.id, patience);
+        if let Some(handle) = self.handles.lock().get(&key)
             && handle.row.properties == row.properties
             && handle.row.location == row.location
         {
             return Ok(Arc::clone(&handle.repository));
         }
-        let attachment = Attachment::from_catalog_json(&Secret::new(row.properties.clone()))
-            .map_err(crate::repository::RepositoryError::from)?;
-        let location: Location = row.location.parse().map_err(crate::repository::RepositoryError::from)?;
-        let access = if row.read_only { Access::ReadOnly } else { Access::ReadWrite };
-        let repository =
-            Arc::new(Repository::open(&location, &attachment, access, Patience::Job, &self.context).await?);
-        self.handles.lock().insert(row.id, Handle { row, repository: Arc::clone(&repository) });
+        let attachment = self.attachment(&row)?;
+        let location: Location = row.location.parse().map_err(RepositoryError::from)?;
+        let opened = Repository::open(&location, &attachment, access(&row), patience, &self.context).await?;
+        let repository = Arc::new(opened);
+        self.handles.lock().insert(key, Handle { row, repository: Arc::clone(&repository) });
         Ok(repository)
-    }
-
-    /// The repository of this name with its row, connected. Makes no request.
-    pub async fn find(&self, name: &str) -> Result<(RepositoryRow, Arc<Repository>)> {
-        let (catalog, owned) = (Arc::clone(self.storage.catalog()), name.to_owned());
-        let row = blocking(move || catalog.read(|read| read.find_repository(&owned))).await?;
-        let row = row.ok_or_else(|| Error::invalid(format!("Repository [{name}] does not exist")))?;
-        let repository = self.open(row.clone()).await?;
-        Ok((row, repository))
     }
 }
 
@@ -128,3 +214,49 @@ impl fmt::Debug for Repositories {
         f.debug_struct("Repositories").field("handles", &self.handles.lock().len()).finish_non_exhaustive()
     }
 }
+
+fn access(row: &RepositoryRow) -> Access {
+    if row.read_only { Access::ReadOnly } else { Access::ReadWrite }
+}
+
+/// Makes a key when there is none and nothing that a lost one has sealed.
+fn ready_to_seal(catalog: &Catalog, vault: &Vault) -> Result<()> {
+    match vault.check_key() {
+        Err(missing @ VaultError::KeyMissing { .. }) => {
+            let rows = catalog.read(|read| read.repositories())?;
+            if rows.iter().any(|row| Vault::is_sealed(&row.properties)) {
+                return Err(RepositoryError::from(missing).into());
+            }
+            Ok(vault.make_key().map_err(RepositoryError::from)?)
+        }
+        checked => Ok(checked.map_err(RepositoryError::from)?),
+    }
+}
+
+/// Seals the credentials of a catalog that was written before there were seals. A key that is missing or wrong does not
+/// keep a server from starting: its tables need none, and every use of a repository says what is the matter.
+fn seal_what_lies_open(catalog: &Catalog, vault: &Vault) -> Result<()> {
+    let rows = catalog.read(|read| read.repositories())?;
+    for row in rows.iter().filter(|row| Vault::is_sealed(&row.properties)) {
+        if let Err(error) = vault.open(&row.identity, &row.properties) {
+            tracing::error!(repository = row.name, %error, "credentials cannot be opened");
+        }
+    }
+    let open: Vec<&RepositoryRow> = rows.iter().filter(|row| !Vault::is_sealed(&row.properties)).collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    ready_to_seal(catalog, vault)?;
+    let mut sealed = Vec::with_capacity(open.len());
+    for row in open {
+        let text = vault.seal(&row.identity, &Secret::new(row.properties.clone())).map_err(RepositoryError::from)?;
+        sealed.push((row.id, text));
+    }
+    catalog.write(|write| sealed.iter().try_for_each(|(id, text)| write.set_repository_properties(*id, text)))?;
+    catalog.erase_deleted()?;
+    tracing::info!(repositories = sealed.len(), "sealed credentials that lay open in the catalog");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,10 @@
 //! of write-once objects below it: segments and delete vectors named by their digests, Merkle nodes that refer to
 //! them, and one commit object per snapshot, which is written last. Nothing is ever changed, renamed or deleted here.
 //!
-//! [`Repository::create_or_attach`] proves a location when CREATE REPOSITORY names it; what it learns is an
-//! [`Attachment`], which the catalog keeps; [`Repository::open`] makes a handle of it without a request. A handle is
-//! cheap to share and keeps its connections: keep one per repository, not one per job.
+//! [`Repository::prove`] proves a location when CREATE or ALTER REPOSITORY names it; what it learns is an
+//! [`Attachment`], which the catalog keeps, sealed by [`Vault`]; [`Repository::open`] makes a handle of it without a
+//! request. A handle is cheap to share and keeps its connections: keep one per repository, not one per job.
+//! [`Repository::adopt`] leads a handle in use over to other credentials.
 //!
 //! Readers go from the commit object down ([`Repository::read_manifest`], [`Repository::read_table_node`],
 //! [`Repository::read_partition_node`], [`Repository::get_object`]), writers from the segments up
@@ -18,28 +19,32 @@ mod error;
 pub mod format;
 pub mod layout;
 pub mod location;
+mod policy;
 mod probe;
 pub mod properties;
 mod recent;
 pub mod store;
 mod timestamp;
 mod transfer;
+mod vault;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 pub use attachment::Attachment;
 pub use error::{RepositoryError, RepositoryResult};
 pub use location::{Location, LocationError};
-pub use probe::Capabilities;
+pub use policy::{NotAllowed, RepositoryPolicy};
 pub use properties::{PropertiesError, RepositoryProperties, Secret};
-pub use store::{Patience, Put, StoreCounts, StoreError, StoreErrorKind, TransferLimits};
+pub use store::{Capabilities, Patience, Put, RequestLimits, StoreCounts, StoreError, StoreErrorKind, TransferLimits};
 pub use timestamp::{InvalidTimestamp, SnapshotTimestamp};
 pub use transfer::{ObjectRef, Progress};
+pub use vault::{KEY_VARIABLE, Vault, VaultError};
 
 use crate::catalog::FileKind;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
@@ -49,7 +54,7 @@ use format::{
     SnapshotManifest, TableNode,
 };
 use recent::RecentNodes;
-use store::{FileStore, ObjectKey, ObjectStore, Operation, S3Store, StoreStats};
+use store::{FileStore, KnownCapabilities, ObjectKey, ObjectStore, S3Store, StoreStats};
 
 /// Most snapshots of a repository that are listed.
 const SNAPSHOTS_MAX: usize = 1_000_000;
@@ -66,6 +71,8 @@ pub struct RepositoryContext {
     pub random: Arc<dyn Random>,
     /// The budget of the whole process.
     pub limits: Arc<TransferLimits>,
+    /// Where repositories may lie, and how long requests are tried for.
+    pub policy: Arc<RepositoryPolicy>,
 }
 
 /// What may be done with a repository.
@@ -81,9 +88,14 @@ pub enum Access {
 #[derive(Debug)]
 pub struct Repository {
     location: Location,
-    attachment: Attachment,
+    info: RepositoryInfo,
+    attachment: RwLock<Attachment>,
     access: Access,
+    patience: Patience,
     store: Arc<dyn ObjectStore>,
+    /// The S3 client beneath the layers, when it is S3.
+    s3: Option<S3Store>,
+    known: Arc<KnownCapabilities>,
     stats: Arc<StoreStats>,
     limits: Arc<TransferLimits>,
     recent: RecentNodes,
@@ -109,38 +121,60 @@ pub struct SnapshotListing {
 
 impl Default for RepositoryContext {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom), limits: Arc::default() }
+        Self {
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            limits: Arc::default(),
+            policy: Arc::default(),
+        }
+    }
+}
+
+impl RepositoryContext {
+    /// What a handle of this patience may use. Statements make few and small requests, and somebody waits for them: they
+    /// do not queue behind jobs, which may hold the whole budget, for long when a store has stopped answering.
+    fn limits(&self, patience: Patience) -> Arc<TransferLimits> {
+        match patience {
+            Patience::Job => Arc::clone(&self.limits),
+            Patience::Interactive => Arc::default(),
+        }
     }
 }
 
 impl Repository {
     /// Proves that a location can be listed and read and, unless it is only to be read, written; makes the repository
-    /// there or attaches to the one that exists. Answers within seconds; an error says what is missing.
+    /// there or attaches to the one that exists. An error says what is missing, within the time a statement has.
+    pub async fn prove(
+        location: &Location,
+        properties: &RepositoryProperties,
+        access: Access,
+        context: &RepositoryContext,
+    ) -> RepositoryResult<Attachment> {
+        let stats = StoreStats::new();
+        let backend =
+            Backend::connect(location, properties, Patience::Interactive, Capabilities::ALL, &stats, context).await?;
+        let known = Arc::new(KnownCapabilities::new(Capabilities::ALL));
+        let limits = context.limits(Patience::Interactive);
+        let store = store::layered(backend.store, &stats, &limits, &known);
+        let candidate = probe::Candidate { store, s3: backend.s3 };
+        let (info, capabilities) = match access {
+            Access::ReadOnly => {
+                let info = probe::attach(&*candidate.store, location).await?;
+                (info, Capabilities { conditional_put: false, ..Capabilities::ALL })
+            }
+            Access::ReadWrite => probe::create(&candidate, location, context).await?,
+        };
+        Ok(Attachment { info, capabilities, properties: properties.clone() })
+    }
+
+    /// [`Self::prove`], then [`Self::open`] for jobs.
     pub async fn create_or_attach(
         location: &Location,
         properties: &RepositoryProperties,
         access: Access,
         context: &RepositoryContext,
     ) -> RepositoryResult<Self> {
-        let (backend, stats) = backend(location, properties, Patience::Interactive, context).await?;
-        let store = store::layered(backend, &stats, &context.limits, true);
-        let place = store.place().clone();
-        let proof = async {
-            match access {
-                Access::ReadOnly => {
-                    let info = probe::attach(&*store, location).await?;
-                    Ok((info, Capabilities { conditional_put: false }))
-                }
-                Access::ReadWrite => probe::create(&*store, location, context).await,
-            }
-        };
-        let (info, capabilities) = tokio::time::timeout(probe::PROBE_TIMEOUT, proof).await.unwrap_or_else(|_| {
-            let message = format!("it did not answer everything within {} s", probe::PROBE_TIMEOUT.as_secs());
-            let advice = "check that the endpoint is right, and that it can be reached from this machine quickly";
-            let error = StoreError::new(StoreErrorKind::Timeout, Operation::Connect, &place, "", message);
-            Err(error.with_advice(advice).into())
-        })?;
-        let attachment = Attachment { info, capabilities, properties: properties.clone() };
+        let attachment = Self::prove(location, properties, access, context).await?;
         Self::open(location, &attachment, access, Patience::Job, context).await
     }
 
@@ -152,29 +186,50 @@ impl Repository {
         patience: Patience,
         context: &RepositoryContext,
     ) -> RepositoryResult<Self> {
-        let (backend, stats) = backend(location, &attachment.properties, patience, context).await?;
-        let store = store::layered(backend, &stats, &context.limits, attachment.capabilities.conditional_put);
+        let stats = StoreStats::new();
+        let (properties, capabilities) = (&attachment.properties, attachment.capabilities);
+        let backend = Backend::connect(location, properties, patience, capabilities, &stats, context).await?;
+        let known = Arc::new(KnownCapabilities::new(capabilities));
+        let limits = context.limits(patience);
         Ok(Self {
             location: location.clone(),
-            attachment: attachment.clone(),
+            info: attachment.info.clone(),
+            attachment: RwLock::new(attachment.clone()),
             access,
-            store,
+            patience,
+            store: store::layered(backend.store, &stats, &limits, &known),
+            s3: backend.s3,
+            known,
             stats,
-            limits: Arc::clone(&context.limits),
+            limits,
             recent: RecentNodes::default(),
         })
     }
 
+    /// Goes on with what was proven anew for the same repository: requests from now on, also those of a job or an
+    /// upload that has begun, go out with these properties. Makes no request.
+    pub async fn adopt(&self, attachment: Attachment, context: &RepositoryContext) -> RepositoryResult<()> {
+        let (properties, capabilities) = (&attachment.properties, attachment.capabilities);
+        let (location, stats) = (&self.location, &self.stats);
+        let next = Backend::connect(location, properties, self.patience, capabilities, stats, context).await?;
+        self.known.set(capabilities);
+        if let (Some(current), Some(next)) = (&self.s3, &next.s3) {
+            current.follow(next);
+        }
+        *self.attachment.write() = attachment;
+        Ok(())
+    }
+
     /// What the catalog keeps of it.
     #[must_use]
-    pub fn attachment(&self) -> &Attachment {
-        &self.attachment
+    pub fn attachment(&self) -> Attachment {
+        self.attachment.read().clone()
     }
 
     /// Its identity.
     #[must_use]
     pub fn info(&self) -> &RepositoryInfo {
-        &self.attachment.info
+        &self.info
     }
 
     /// Where it lies.
@@ -389,24 +444,36 @@ impl Repository {
     }
 }
 
-/// The backend of a location, and the counters for what is asked of it.
-async fn backend(
-    location: &Location,
-    properties: &RepositoryProperties,
-    patience: Patience,
-    context: &RepositoryContext,
-) -> RepositoryResult<(Arc<dyn ObjectStore>, Arc<StoreStats>)> {
-    let stats = StoreStats::new();
-    let random = Arc::clone(&context.random);
-    let backend: Arc<dyn ObjectStore> = match location {
-        Location::File(file) => Arc::new(FileStore::new(file, random)),
-        Location::S3(s3) => {
-            let settings = properties.s3(s3.bucket())?;
-            let secrets = properties.secrets();
-            Arc::new(S3Store::connect(s3, &settings, secrets, patience, Arc::clone(&stats), random).await?)
+/// What holds the bytes, before any layer.
+struct Backend {
+    store: Arc<dyn ObjectStore>,
+    s3: Option<S3Store>,
+}
+
+impl Backend {
+    /// Makes the client, when the policy allows the place.
+    async fn connect(
+        location: &Location,
+        properties: &RepositoryProperties,
+        patience: Patience,
+        capabilities: Capabilities,
+        stats: &Arc<StoreStats>,
+        context: &RepositoryContext,
+    ) -> RepositoryResult<Backend> {
+        match location {
+            Location::File(file) => {
+                context.policy.check_directory(file.path())?;
+                Ok(Backend { store: Arc::new(FileStore::new(file, Arc::clone(&context.random))), s3: None })
+            }
+            Location::S3(place) => {
+                let settings = properties.s3(place.bucket())?;
+                context.policy.check_bucket(place.bucket(), &settings)?;
+                let (secrets, stats) = (properties.secrets(), Arc::clone(stats));
+                let s3 = S3Store::connect(place, &settings, secrets, patience, capabilities, stats, context).await?;
+                Ok(Backend { store: Arc::new(s3.clone()), s3: Some(s3) })
+            }
         }
-    };
-    Ok((backend, stats))
+    }
 }
 
 #[cfg(test)]

@@ -92,6 +92,8 @@ impl ServerBuilder {
             }
         }
         command.env("HOME", folder.join("home")).env("AWS_EC2_METADATA_DISABLED", "true");
+        // Every folder of a test may hold a repository.
+        command.env("EBLA_REPOSITORY_FILE_ROOT", folder.path().parent().unwrap());
         command.env("EBLA_ROOT_PASSWORD", ROOT_PASSWORD).env("RUST_BACKTRACE", "1").envs(&self.env);
         Process::start(&self.name, command, folder.path())
     }

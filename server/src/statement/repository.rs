@@ -1,9 +1,9 @@
-//! Repositories: CREATE, DROP, SHOW. A repository is proven by storage before it is kept.
+//! Repositories: CREATE, ALTER, DROP, SHOW. A repository is proven by storage before it, or a change of it, is kept.
 
-use ebla_protocol::sql::ast::repository::{CreateRepository, DropRepository, RepositoryStorage};
+use ebla_protocol::sql::ast::repository::{AlterRepository, CreateRepository, DropRepository, RepositoryStorage};
 use ebla_protocol::wire::Outcome;
 use ebla_storage::repositories::RepositorySpec;
-use ebla_storage::repository::{Access, Attachment, RepositoryProperties, Secret};
+use ebla_storage::repository::{Access, RepositoryProperties};
 
 use super::done;
 use super::rows::{TextRows, text};
@@ -45,6 +45,17 @@ pub async fn create(session: &Session, statement: CreateRepository) -> Result<Ou
         .create(RepositorySpec { name: statement.name, location: statement.location, access, broker, properties })
         .await
         .map_err(|error| Error::refused(format!("Failed to create repository: {error}")))?;
+    done()
+}
+
+/// ALTER REPOSITORY. What is wrong with the new properties is said before the old ones are given up.
+pub async fn alter(session: &Session, statement: AlterRepository) -> Result<Outcome> {
+    session.access()?.require("REPOSITORY", Object::System)?;
+    if statement.properties.0.is_empty() {
+        return Err(Error::analysis("ALTER REPOSITORY needs at least one property to set"));
+    }
+    let altered = session.server.repositories.alter(&statement.name, statement.properties.0).await;
+    altered.map_err(|error| Error::refused(format!("Failed to alter repository: {error}")))?;
     done()
 }
 
@@ -92,8 +103,7 @@ pub fn show_create(session: &Session, name: &str) -> Result<Outcome> {
         "" => String::new(),
         broker => format!(" {}", identifier(broker)),
     };
-    let attachment = Attachment::from_catalog_json(&Secret::new(repository.properties.clone()))
-        .map_err(|error| Error::Internal(error.to_string()))?;
+    let attachment = session.server.repositories.attachment(&repository)?;
     let properties: Vec<String> = attachment
         .properties
         .masked()
@@ -104,8 +114,11 @@ pub fn show_create(session: &Session, name: &str) -> Result<Outcome> {
         true => String::new(),
         false => format!("\nPROPERTIES (\n{}\n)", properties.join(",\n")),
     };
+    // Comments, so that the text stays a statement. Of a repository that is only read nothing of this is known.
+    let fallbacks = if repository.read_only { Vec::new() } else { attachment.capabilities.fallbacks() };
+    let fallbacks: String = fallbacks.iter().map(|fallback| format!("\n-- this store has {fallback}")).collect();
     let statement = format!(
-        "CREATE {read_only}REPOSITORY {}\nWITH BROKER{broker}\nON LOCATION {}{properties};",
+        "CREATE {read_only}REPOSITORY {}\nWITH BROKER{broker}\nON LOCATION {}{properties};{fallbacks}",
         identifier(&repository.name),
         quoted(&repository.location)
     );

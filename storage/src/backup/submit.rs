@@ -64,7 +64,7 @@ pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, 
     if running.iter().any(is_same) {
         return Err(taken());
     }
-    let repository = repositories.get(row.id).await?;
+    let repository = repositories.get_interactive(row.id).await?;
     let listing = repository.list_snapshots().await?.snapshots;
     if listing.iter().any(|snapshot| snapshot.label == spec.label) {
         return Err(taken());

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row};
 
-use super::{ReadTransaction, WriteTransaction};
+use super::{Catalog, ReadTransaction, WriteTransaction};
 use crate::error::{Error, Noun, Result};
 use crate::ids::RepositoryId;
 
@@ -21,7 +21,7 @@ pub struct RepositoryRow {
     pub read_only: bool,
     /// The broker's name; empty when none was given.
     pub broker: String,
-    /// How to reach it, as `repository::RepositoryProperties` stores itself. Holds secrets.
+    /// How to reach it, as `repository::Attachment` stores itself, sealed by `repository::Vault`.
     pub properties: String,
     /// When it was created, by the repository's own record.
     pub created_at_ms: i64,
@@ -42,7 +42,7 @@ pub struct NewRepository {
     pub read_only: bool,
     /// The broker's name; empty when none was given.
     pub broker: String,
-    /// How to reach it. Holds secrets.
+    /// How to reach it, sealed.
     pub properties: String,
     /// When it was created.
     pub created_at_ms: i64,
@@ -103,6 +103,16 @@ impl ReadTransaction<'_> {
     pub fn repository_by_id(&self, id: RepositoryId) -> Result<Option<RepositoryRow>> {
         let sql = format!("SELECT {COLUMNS} FROM repositories WHERE id = ?1");
         Ok(self.prepare_cached(&sql)?.query_row([id], from_row).optional()?)
+    }
+}
+
+impl Catalog {
+    /// Writes the file anew and empties the log, so that neither holds what was deleted or replaced before.
+    pub fn erase_deleted(&self) -> Result<()> {
+        let writer = self.writer.lock();
+        writer.execute_batch("VACUUM")?;
+        writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
     }
 }
 

@@ -20,7 +20,7 @@ use crate::clock::{Clock, SystemClock, SystemRandom};
 use crate::error::{Error, Result};
 use crate::ids::{JobId, TabletId};
 use crate::job::{BackupRow, FailPoint, FailPoints, JobConfig, JobRunner, RestoreRow, RetryPolicy};
-use crate::repositories::{Repositories, RepositorySpec};
+use crate::repositories::{Repositories, RepositoriesConfig, RepositorySpec};
 use crate::repository::{Access, Repository, RepositoryProperties};
 use crate::restore::{RestoreObjects, RestoreProperties, RestoreSelection, RestoreSpec};
 use crate::roots::{StagedFile, create_file, sync_file};
@@ -150,7 +150,9 @@ impl Bed {
         if !known {
             storage.catalog().write(|write| write.create_database(DATABASE, &BTreeMap::new())).unwrap();
         }
-        let repositories = Arc::new(Repositories::new(Arc::clone(&storage), Arc::default()));
+        let repositories = Arc::new(
+            Repositories::open(Arc::clone(&storage), RepositoriesConfig::default()).expect("repositories open"),
+        );
         let failpoints = Arc::new(TestFailPoints::default());
         jobs.failpoints = Arc::clone(&failpoints) as Arc<dyn FailPoints>;
         jobs.retry = RetryPolicy {
@@ -188,8 +190,10 @@ impl Bed {
         self.data_dir
     }
 
+    /// The repository as jobs use it, with the counts of their requests.
     pub(crate) async fn repository(&self) -> Arc<Repository> {
-        self.repositories.find(REPOSITORY).await.unwrap().1
+        let row = self.repositories.find(REPOSITORY).await.unwrap().0;
+        self.repositories.get(row.id).await.unwrap()
     }
 
     /// Makes a table partitioned by `k` at these bounds, or unpartitioned when there are none.

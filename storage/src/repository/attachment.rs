@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::format::RepositoryInfo;
-use super::probe::Capabilities;
 use super::properties::{PropertiesError, RepositoryProperties, Secret};
+use super::store::Capabilities;
 
 /// A proven repository: who it is, what its store can do, how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ mod tests {
                 created_at_ms: 5,
                 engine_version: "0".into(),
             },
-            capabilities: Capabilities { conditional_put: true },
+            capabilities: Capabilities::ALL,
             properties: RepositoryProperties::parse(pairs).unwrap(),
         };
         let stored = attachment.to_catalog_json();

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use super::format::FormatError;
 use super::layout::LabelError;
 use super::location::LocationError;
+use super::policy::NotAllowed;
 use super::properties::PropertiesError;
 use super::store::{StoreError, StoreErrorKind};
+use super::vault::VaultError;
 use crate::digest::Digest;
 
 /// The result of a repository operation.
@@ -21,6 +23,12 @@ pub enum RepositoryError {
     /// The properties cannot be used.
     #[error(transparent)]
     Properties(#[from] PropertiesError),
+    /// The operator's policy does not allow it.
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
+    /// The credentials in the catalog cannot be sealed or opened.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The label cannot be used.
     #[error(transparent)]
     Label(#[from] LabelError),

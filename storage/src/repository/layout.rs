@@ -3,6 +3,7 @@
 //! ```text
 //! ebla/repository.json                        the repository's identity
 //! ebla/probe                                  written once, to prove that writing works
+//! ebla/probe-checksum                         there only where a store takes a body with a wrong checksum
 //! ebla/objects/<dd>/<digest>.parquet          segments; <dd> are the first two hex digits of the digest
 //! ebla/objects/<dd>/<digest>.dv               delete vectors
 //! ebla/trees/<dd>/<digest>.json.zst           table and partition nodes
@@ -64,6 +65,11 @@ pub fn repository_info() -> ObjectKey {
 /// The object that proves that writing works.
 pub fn probe() -> ObjectKey {
     built(ObjectKey::new("ebla/probe"))
+}
+
+/// The object that a store must refuse, because the checksum sent with it is wrong.
+pub fn probe_checksum() -> ObjectKey {
+    built(ObjectKey::new("ebla/probe-checksum"))
 }
 
 /// A segment or delete vector.

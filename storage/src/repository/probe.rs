@@ -1,27 +1,27 @@
 //! The proof that a location can hold a repository, made when it is created.
 //!
-//! In order: list, read `repository.json` if it is there, create it if not, then on one object of constant content:
-//! create it, read it back byte for byte, create it again (which must find it), and the same in one part of a
-//! multipart upload. A store that loses or changes bytes is refused; one that overwrites where it should find is
-//! noted, so that later puts look first. Nothing is deleted, so the proof works with the credentials a write-once
-//! repository needs and leaves one small object, which the next proof finds and uses again.
+//! In order: list, read `repository.json` if it is there, then on one object of constant content: create it, read it
+//! back byte for byte, whole and in part, create it again (which must find it), and the same in one part of a
+//! multipart upload; then offer a body with a wrong checksum (which must be refused); last, create `repository.json`
+//! if it was not there. A store that loses or changes bytes is refused; what it merely lacks is noted, and made up for
+//! from then on ([`Capabilities`]). Nothing is deleted, so the proof works with the credentials a write-once repository
+//! needs and leaves one small object (two, where checksums are not looked at), which the next proof finds and uses again.
+//!
+//! Each request has the time a statement's request has, and nothing limits them together: a store that is slow and
+//! answers is no worse than a fast one.
 //!
 //! A read-only repository must exist; it is listed and read, and nothing is written.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::RepositoryContext;
 use super::error::{RepositoryError, RepositoryResult};
 use super::format::{FORMAT_VERSION, INFO_BYTES_MAX, RepositoryInfo};
 use super::layout;
 use super::location::Location;
-use super::store::{ObjectStore, Operation, Put, StoreError, StoreErrorKind};
-
-/// Time for the whole proof: somebody waits for the answer of CREATE REPOSITORY.
-pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(9);
+use super::store::{Capabilities, ObjectStore, Operation, Put, S3Store, StoreError, StoreErrorKind, StoreResult};
 
 /// Content of the probe object, the same in every repository. Its bytes are such that framing, a change of line ends
 /// or of encoding, or a cut would show.
@@ -30,12 +30,17 @@ const PROBE_CONTENT: &[u8] = b"Ebla wrote this to see whether it can.\r\n\0\xff\
 /// The engine that writes, for those who read.
 pub(super) const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What a store was seen to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Capabilities {
-    /// Whether a put, whole or in parts, with `If-None-Match: *` leaves an object alone that exists.
-    #[serde(default)]
-    pub conditional_put: bool,
+/// Part of the probe object that is read by itself: first byte and length.
+const PROBE_RANGE: (u64, u64) = (5, 16);
+
+/// A checksum that [`PROBE_CONTENT`] does not have: CRC32 of nothing.
+const WRONG_CRC32: &str = "AAAAAA==";
+
+/// A store on trial: with the layers that count and limit, and bare.
+pub(super) struct Candidate {
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// The same without layers, when it is S3.
+    pub(super) s3: Option<S3Store>,
 }
 
 /// Reads the identity of a repository that must exist.
@@ -54,10 +59,11 @@ pub(super) async fn attach(store: &dyn ObjectStore, location: &Location) -> Repo
 
 /// Makes a repository, or attaches to the one that is there, and proves that it can be written.
 pub(super) async fn create(
-    store: &dyn ObjectStore,
+    candidate: &Candidate,
     location: &Location,
     context: &RepositoryContext,
 ) -> RepositoryResult<(RepositoryInfo, Capabilities)> {
+    let store = &*candidate.store;
     let unfit = |detail: String| RepositoryError::UnfitStore { location: location.to_string(), detail };
     match store.list(layout::SNAPSHOTS, None).await {
         Ok(_) => {}
@@ -82,17 +88,41 @@ pub(super) async fn create(
             back.len(),
         )));
     }
+    let (offset, length) = PROBE_RANGE;
+    let part = store.get_range(&probe, offset, length).await?;
+    if Some(&part[..]) != usize::try_from(offset).ok().and_then(|at| PROBE_CONTENT.get(at..at + part.len())) {
+        return Err(unfit("it gives other bytes than it was asked for when a part of an object is read".to_owned()));
+    }
     let whole = store.put_create(&probe, Bytes::from_static(PROBE_CONTENT)).await?;
-    let upload = store.start_multipart(&probe, PROBE_CONTENT.len() as u64).await?;
-    upload.put_part(0, Bytes::from_static(PROBE_CONTENT)).await?;
-    let parts = upload.complete().await?;
-    let capabilities = Capabilities { conditional_put: whole == Put::Exists && parts == Put::Exists };
+    let parts = put_in_parts(store).await?;
+    let upload_checksums = match &candidate.s3 {
+        Some(s3) => s3.refuses_checksum(&layout::probe_checksum(), PROBE_CONTENT, WRONG_CRC32).await?,
+        None => true,
+    };
+    let conditional_put = whole == Put::Exists && parts.is_none_or(|put| put == Put::Exists);
+    let capabilities = Capabilities { conditional_put, upload_checksums, multipart: parts.is_some() };
 
     let info = match found {
         Some(info) => info,
         None => create_info(store, context).await?,
     };
     Ok((info, capabilities))
+}
+
+/// Puts the probe object in one part; `None` where there are no uploads in parts.
+async fn put_in_parts(store: &dyn ObjectStore) -> StoreResult<Option<Put>> {
+    let put = async {
+        let upload = store.start_multipart(&layout::probe(), PROBE_CONTENT.len() as u64).await?;
+        upload.put_part(0, Bytes::from_static(PROBE_CONTENT)).await?;
+        upload.complete().await
+    };
+    match put.await {
+        Ok(put) => Ok(Some(put)),
+        Err(error) if error.is_not_implemented() => Ok(None),
+        // It says yes, and does not say under which name: such an upload can be neither gone on with nor aborted.
+        Err(error) if error.operation() == Operation::StartMultipart && error.is_unreadable_yes() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads `repository.json`; `None` when there is none.
@@ -121,7 +151,7 @@ async fn create_info(store: &dyn ObjectStore, context: &RepositoryContext) -> Re
         // Another server was faster; its identity holds.
         Put::Exists => read_info(store).await?.ok_or_else(|| {
             let message = "the store says that the object exists, and then that it does not";
-            StoreError::new(StoreErrorKind::Unavailable, Operation::Get, store.place(), key.as_str(), message).into()
+            StoreError::new(StoreErrorKind::Unavailable, Operation::Get, &store.place(), key.as_str(), message).into()
         }),
     }
 }

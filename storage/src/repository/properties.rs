@@ -7,20 +7,16 @@
 //! Nothing here opens a connection, and no error, Debug or Display ever carries the value of a secret.
 
 mod keys;
+mod resolve;
 mod secret;
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::path::PathBuf;
 
 pub use secret::{MASK, Secret};
 
 use keys::Setting;
-
-/// Region sent to a custom endpoint when none is given: stores that have no regions accept it.
-const REGION_OF_CUSTOM_ENDPOINTS: &str = "us-east-1";
-
-/// Hosts (or their parent domains) that want the bucket in the host name although the endpoint was given.
-const VIRTUAL_HOST_DOMAINS: &[&str] = &["amazonaws.com", "amazonaws.com.cn", "aliyuncs.com", "myqcloud.com"];
+use resolve::Given;
+pub(in crate::repository) use resolve::host_of;
 
 /// Longest value of one property, in bytes: session tokens reach a few KiB.
 const VALUE_BYTES_MAX: usize = 16 * 1024;
@@ -56,6 +52,56 @@ pub struct S3Settings {
     pub endpoint: Option<String>,
     /// Whether the bucket goes into the path of the URL.
     pub path_style: bool,
+    /// A file of certificates that are trusted beside the system's.
+    pub ca_bundle: Option<PathBuf>,
+    /// What the store is asked to do with what it is given.
+    pub writes: WriteOptions,
+}
+
+/// What the store is asked to do with the objects it is given. It takes part in every request that creates one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// Encryption by the store; `None` leaves it to the bucket's default.
+    pub encryption: Option<Encryption>,
+    /// Storage class of segments and delete vectors; everything else is small and read often.
+    pub storage_class: Option<String>,
+    /// For how long objects cannot be deleted or replaced.
+    pub lock: Option<ObjectLock>,
+}
+
+/// Encryption by the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Encryption {
+    /// With keys of the store's own: `AES256`.
+    Aes256,
+    /// With a key of the key management service; `None` is the account's default key for S3.
+    Kms {
+        /// The key's id, ARN or alias.
+        key_id: Option<String>,
+    },
+    /// Twice, with a key of the key management service.
+    KmsDsse {
+        /// The key's id, ARN or alias.
+        key_id: Option<String>,
+    },
+}
+
+/// A lock on every object of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectLock {
+    /// Who may lift it.
+    pub mode: LockMode,
+    /// How long it holds from the backup on.
+    pub days: u32,
+}
+
+/// Who may lift an object lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockMode {
+    /// Whoever has s3:BypassGovernanceRetention.
+    Governance,
+    /// Nobody.
+    Compliance,
 }
 
 /// Where the identity comes from.
@@ -132,7 +178,7 @@ impl RepositoryProperties {
     {
         let properties = Self::parse_pairs_only(pairs)?;
         // Values are checked here and not only when the store is opened, so that CREATE REPOSITORY names them.
-        properties.settings()?;
+        Given::of(&properties)?;
         Ok(properties)
     }
 
@@ -181,23 +227,26 @@ impl RepositoryProperties {
             .collect()
     }
 
-    /// These properties with `changes` on top: what ALTER REPOSITORY stores. A change replaces every spelling of what it sets.
+    /// These properties with `changes` on top: what ALTER REPOSITORY stores. A change replaces every spelling of what
+    /// it sets; an empty value takes a property away. A new access key takes the old session token away with the old
+    /// keys, unless a new token comes with it.
     pub fn with_changes<K, V>(&self, changes: impl IntoIterator<Item = (K, V)>) -> Result<Self, PropertiesError>
     where
         K: Into<String>,
         V: Into<String>,
     {
         let changes = Self::parse_pairs_only(changes)?;
-        let replaced = |old: &Property| {
-            changes.pairs.iter().any(|new| {
-                new.key.eq_ignore_ascii_case(&old.key)
-                    || keys::setting(&new.key).is_some_and(|setting| keys::setting(&old.key) == Some(setting))
-            })
+        let sets = |wanted| changes.pairs.iter().any(|new| keys::setting(&new.key) == Some(wanted));
+        let stale_token = sets(Setting::AccessKey);
+        let replaced = |old: &Property| match keys::setting(&old.key) {
+            Some(Setting::SessionToken) if stale_token => true,
+            Some(setting) => sets(setting),
+            None => changes.pairs.iter().any(|new| new.key.eq_ignore_ascii_case(&old.key)),
         };
         let mut pairs: Vec<Property> = self.pairs.iter().filter(|old| !replaced(old)).cloned().collect();
-        pairs.extend(changes.pairs.iter().cloned());
+        pairs.extend(changes.pairs.iter().filter(|new| !new.value.expose().trim().is_empty()).cloned());
         let changed = Self { pairs };
-        changed.settings()?;
+        Given::of(&changed)?;
         Ok(changed)
     }
 
@@ -237,229 +286,8 @@ impl RepositoryProperties {
 
     /// How to reach the bucket `bucket`.
     pub fn s3(&self, bucket: &str) -> Result<S3Settings, PropertiesError> {
-        let given = self.settings()?;
-        let credentials = given.credentials()?;
-        let endpoint = given.endpoint()?;
-        let region = given.region(endpoint.as_deref(), &credentials)?;
-        let path_style = given.path_style.unwrap_or_else(|| path_style_by_default(endpoint.as_deref(), bucket));
-        let assume_role = given.assume_role()?;
-        Ok(S3Settings { credentials, assume_role, region, endpoint, path_style })
+        Given::of(self)?.resolve(bucket)
     }
-
-    /// The values by what they set, each checked by itself.
-    fn settings(&self) -> Result<Given<'_>, PropertiesError> {
-        let mut texts: BTreeMap<Setting, (&str, &str)> = BTreeMap::new();
-        for pair in &self.pairs {
-            let (Some(setting), value) = (keys::setting(&pair.key), pair.value.expose().trim()) else {
-                continue;
-            };
-            match texts.insert(setting, (&pair.key, value)) {
-                Some((_, before)) if before != value => {
-                    return Err(PropertiesError::Twice { key: setting.key().to_owned() });
-                }
-                _ => {}
-            }
-        }
-        let flag = |setting| match texts.get(&setting) {
-            None => Ok(None),
-            Some((_, text)) if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
-            Some((_, text)) if text.eq_ignore_ascii_case("false") => Ok(Some(false)),
-            Some((key, _)) => Err(PropertiesError::Value {
-                key: (*key).to_owned(),
-                reason: "must be \"true\" or \"false\"".to_owned(),
-            }),
-        };
-        // An empty text is how generated scripts leave a property out.
-        let text = |setting| texts.get(&setting).map(|(_, text)| *text).filter(|text| !text.is_empty());
-        Ok(Given {
-            access_key: text(Setting::AccessKey),
-            secret_key: text(Setting::SecretKey),
-            session_token: text(Setting::SessionToken),
-            region: text(Setting::Region),
-            endpoint: text(Setting::Endpoint),
-            enable_ssl: flag(Setting::EnableSsl)?,
-            path_style: flag(Setting::PathStyle)?,
-            use_instance_profile: flag(Setting::UseInstanceProfile)?.unwrap_or(false),
-            use_sdk_default: flag(Setting::UseSdkDefault)?.unwrap_or(false),
-            iam_role_arn: text(Setting::IamRoleArn),
-            external_id: text(Setting::ExternalId),
-            sts_region: text(Setting::StsRegion),
-            sts_endpoint: text(Setting::StsEndpoint),
-        })
-    }
-}
-
-/// The given values, typed, without defaults.
-struct Given<'a> {
-    access_key: Option<&'a str>,
-    secret_key: Option<&'a str>,
-    session_token: Option<&'a str>,
-    region: Option<&'a str>,
-    endpoint: Option<&'a str>,
-    enable_ssl: Option<bool>,
-    path_style: Option<bool>,
-    use_instance_profile: bool,
-    use_sdk_default: bool,
-    iam_role_arn: Option<&'a str>,
-    external_id: Option<&'a str>,
-    sts_region: Option<&'a str>,
-    sts_endpoint: Option<&'a str>,
-}
-
-impl Given<'_> {
-    fn credentials(&self) -> Result<S3Credentials, PropertiesError> {
-        if self.use_sdk_default {
-            return Ok(S3Credentials::SdkDefault);
-        }
-        if self.use_instance_profile {
-            return Ok(S3Credentials::InstanceProfile);
-        }
-        match (self.access_key, self.secret_key) {
-            (Some(access_key), Some(secret_key)) => Ok(S3Credentials::Static {
-                access_key: Secret::new(access_key),
-                secret_key: Secret::new(secret_key),
-                session_token: self.session_token.map(Secret::new),
-            }),
-            (Some(_), None) => Err(incomplete("aws.s3.access_key is given without aws.s3.secret_key; give both")),
-            (None, Some(_)) => Err(incomplete("aws.s3.secret_key is given without aws.s3.access_key; give both")),
-            (None, None) if self.iam_role_arn.is_some() => Err(incomplete(
-                "aws.s3.iam_role_arn needs an identity that may assume the role: add \
-                 \"aws.s3.use_instance_profile\" = \"true\", or aws.s3.access_key and aws.s3.secret_key, or \
-                 \"aws.s3.use_aws_sdk_default_behavior\" = \"true\"",
-            )),
-            (None, None) => Err(incomplete(
-                "no credentials are given: add aws.s3.access_key and aws.s3.secret_key, or \
-                 \"aws.s3.use_instance_profile\" = \"true\", or \"aws.s3.use_aws_sdk_default_behavior\" = \"true\"",
-            )),
-        }
-    }
-
-    fn assume_role(&self) -> Result<Option<AssumeRole>, PropertiesError> {
-        let Some(arn) = self.iam_role_arn else {
-            return match self.external_id {
-                Some(_) => {
-                    Err(incomplete("aws.s3.external_id is given without aws.s3.iam_role_arn, the role it belongs to"))
-                }
-                None => Ok(None),
-            };
-        };
-        if !arn.starts_with("arn:") {
-            return Err(PropertiesError::Value {
-                key: Setting::IamRoleArn.key().to_owned(),
-                reason: "must be a role ARN such as arn:aws:iam::123456789012:role/backup".to_owned(),
-            });
-        }
-        if self.sts_endpoint.is_some() && self.sts_region.is_none() {
-            return Err(incomplete("aws.s3.sts.endpoint is given without aws.s3.sts.region; give both"));
-        }
-        Ok(Some(AssumeRole {
-            arn: arn.to_owned(),
-            external_id: self.external_id.map(Secret::new),
-            sts_region: self.sts_region.map(str::to_owned),
-            sts_endpoint: self
-                .sts_endpoint
-                .map(|endpoint| endpoint_url(Setting::StsEndpoint, endpoint, None))
-                .transpose()?,
-        }))
-    }
-
-    fn endpoint(&self) -> Result<Option<String>, PropertiesError> {
-        self.endpoint.map(|endpoint| endpoint_url(Setting::Endpoint, endpoint, self.enable_ssl)).transpose()
-    }
-
-    fn region(&self, endpoint: Option<&str>, credentials: &S3Credentials) -> Result<Option<String>, PropertiesError> {
-        if let Some(region) = self.region {
-            return Ok(Some(region.to_owned()));
-        }
-        match endpoint {
-            Some(endpoint) => {
-                Ok(Some(region_of_aws_endpoint(host_of(endpoint)).unwrap_or(REGION_OF_CUSTOM_ENDPOINTS).to_owned()))
-            }
-            None if *credentials == S3Credentials::SdkDefault => Ok(None),
-            None => Err(incomplete(
-                "aws.s3.region is missing: give the bucket's region, or aws.s3.endpoint for a store that is not AWS",
-            )),
-        }
-    }
-}
-
-fn incomplete(text: &str) -> PropertiesError {
-    PropertiesError::Incomplete(text.to_owned())
-}
-
-/// The endpoint with its scheme and without a slash at the end.
-fn endpoint_url(setting: Setting, endpoint: &str, enable_ssl: Option<bool>) -> Result<String, PropertiesError> {
-    let wrong = |reason: &str| PropertiesError::Value { key: setting.key().to_owned(), reason: reason.to_owned() };
-    let (scheme, host) = match endpoint.split_once("://") {
-        Some((scheme, host)) => (Some(scheme.to_ascii_lowercase()), host),
-        None => (None, endpoint),
-    };
-    let scheme = match (scheme.as_deref(), enable_ssl) {
-        (Some("http"), Some(true)) => {
-            return Err(wrong("begins with http:// but aws.s3.enable_ssl is \"true\"; make them agree"));
-        }
-        (Some("https"), Some(false)) => {
-            return Err(wrong("begins with https:// but aws.s3.enable_ssl is \"false\"; make them agree"));
-        }
-        (Some(scheme @ ("http" | "https")), _) => scheme.to_owned(),
-        (Some(_), _) => {
-            return Err(wrong("must begin with http:// or https://, or have no scheme"));
-        }
-        (None, Some(false)) => "http".to_owned(),
-        (None, _) => "https".to_owned(),
-    };
-    let host = host.trim_end_matches('/');
-    if host.is_empty() || host.contains(char::is_whitespace) {
-        return Err(wrong("has no host; write host:port"));
-    }
-    if host.contains('@') {
-        return Err(wrong("must not carry credentials; use aws.s3.access_key and aws.s3.secret_key"));
-    }
-    if host.contains(['?', '#']) {
-        return Err(wrong("must not have a query; write host:port"));
-    }
-    Ok(format!("{scheme}://{host}"))
-}
-
-/// Host of an endpoint with its scheme, without port and path.
-fn host_of(endpoint: &str) -> &str {
-    let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or(rest);
-    match authority.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
-        Some((address, _)) => address,
-        None => authority.split(':').next().unwrap_or(authority),
-    }
-}
-
-/// The region that an AWS endpoint spells out, such as `s3.eu-west-1.amazonaws.com`.
-fn region_of_aws_endpoint(host: &str) -> Option<&str> {
-    let name = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"))?;
-    let region = name.rsplit('.').next()?;
-    let region = region.strip_prefix("s3-").unwrap_or(region);
-    (region != "s3" && region.contains('-')).then_some(region)
-}
-
-/// AWS wants virtual hosts; a machine named by address, localhost and most other stores cannot have them.
-fn path_style_by_default(endpoint: Option<&str>, bucket: &str) -> bool {
-    if !is_dns_label(bucket) {
-        return true;
-    }
-    let Some(endpoint) = endpoint else {
-        return false;
-    };
-    let host = host_of(endpoint).to_ascii_lowercase();
-    if host.parse::<IpAddr>().is_ok() {
-        return true;
-    }
-    !VIRTUAL_HOST_DOMAINS.iter().any(|domain| host == *domain || host.ends_with(&format!(".{domain}")))
-}
-
-/// Whether the bucket can be one label of a host name under a wildcard certificate.
-fn is_dns_label(bucket: &str) -> bool {
-    (3..=63).contains(&bucket.len())
-        && bucket.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !bucket.starts_with('-')
-        && !bucket.ends_with('-')
 }
 
 impl PropertyValue {

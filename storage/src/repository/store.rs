@@ -4,9 +4,10 @@
 //! makes backups cannot do those things. Deleting is [`ObjectDelete`], which only lifecycle code is handed.
 //!
 //! [`S3Store`] and [`FileStore`] are the two backends. What both need is added by wrapping, never by asking which
-//! backend it is: [`Metered`] counts, [`HeadFirst`] stands in for a conditional put where a store has none,
-//! [`Limited`] keeps requests and bytes within what the whole process may use. [`super::Repository`] stacks them up.
+//! backend it is: [`Metered`] counts; [`SizeChecked`], [`WholePuts`] and [`HeadFirst`] make up for what a store lacks;
+//! [`Limited`] keeps requests and bytes within what the whole process may use. [`layered`] stacks them up.
 
+mod capabilities;
 mod error;
 mod file;
 mod head_first;
@@ -14,6 +15,8 @@ mod key;
 mod limited;
 mod metered;
 mod s3;
+mod size_checked;
+mod whole_puts;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,13 +24,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use capabilities::{Capabilities, KnownCapabilities};
 pub use error::{Operation, Place, StoreError, StoreErrorKind, StoreResult};
 pub use file::FileStore;
 pub use head_first::HeadFirst;
 pub use key::{InvalidKey, ObjectKey};
 pub use limited::{Limited, MemoryPermit, TransferLimits};
 pub use metered::{Metered, OperationCounts, StoreCounts, StoreStats};
-pub use s3::{Patience, S3Store};
+pub use s3::{Patience, RequestLimits, S3Store};
+pub use size_checked::SizeChecked;
+pub use whole_puts::WholePuts;
 
 /// Bytes of one part of a large object, both ways. With a few parts in flight it bounds memory, and it is large
 /// enough that a request's fixed cost does not matter.
@@ -91,7 +97,7 @@ pub struct PageToken(pub(crate) String);
 #[async_trait]
 pub trait ObjectStore: fmt::Debug + Send + Sync + 'static {
     /// Where requests go, for messages.
-    fn place(&self) -> &Place;
+    fn place(&self) -> Place;
 
     /// Creates an object, or finds that one of that key exists and leaves it alone. When this returns, the object
     /// is durable in either case.
@@ -150,17 +156,19 @@ pub fn part_range(bytes: u64, index: u64) -> Option<(u64, u64)> {
     Some((offset, part.min(bytes - offset)))
 }
 
-/// Puts the wrapping layers around a backend, innermost first: requests are counted where they are made, and wait
-/// for their permit before anything else.
+/// Puts the wrapping layers around a backend, innermost first: requests are counted where they are made, what the
+/// store lacks is made up for, and a permit is waited for before anything else.
 #[must_use]
 pub fn layered(
     backend: Arc<dyn ObjectStore>,
     stats: &Arc<StoreStats>,
     limits: &Arc<TransferLimits>,
-    conditional_put: bool,
+    known: &Arc<KnownCapabilities>,
 ) -> Arc<dyn ObjectStore> {
     let metered: Arc<dyn ObjectStore> = Arc::new(Metered::new(backend, Arc::clone(stats)));
-    let creating = if conditional_put { metered } else { Arc::new(HeadFirst::new(metered)) };
+    let checked: Arc<dyn ObjectStore> = Arc::new(SizeChecked::new(metered, Arc::clone(known)));
+    let whole: Arc<dyn ObjectStore> = Arc::new(WholePuts::new(checked, Arc::clone(known)));
+    let creating: Arc<dyn ObjectStore> = Arc::new(HeadFirst::new(whole, Arc::clone(known)));
     Arc::new(Limited::new(creating, Arc::clone(limits)))
 }
 
@@ -171,7 +179,7 @@ where
     F: FnMut(ListEntry) + Send,
 {
     let refuse =
-        |message: &str| StoreError::new(StoreErrorKind::Corrupt, Operation::List, store.place(), prefix, message);
+        |message: &str| StoreError::new(StoreErrorKind::Corrupt, Operation::List, &store.place(), prefix, message);
     let (mut page, mut keys, mut empty_pages) = (None, 0, 0);
     loop {
         let listed = store.list(prefix, page.as_ref()).await?;

@@ -108,11 +108,16 @@ fn refusals() {
         (&[("aws.s3.use_instance_profile", "yes")], "must be \"true\" or \"false\""),
         (&[("aws.s3.acess_key", "a")], "did you mean 'aws.s3.access_key'"),
         (&[("aws.s3.iam_role_arn", "arn:x")], "needs an identity"),
+        (&[("aws.s3.session_token", "t")], "aws.s3.session_token is given without"),
         (&[("aws.s3.region", "a"), ("fs.s3a.endpoint.region", "b")], "'aws.s3.region' is given twice"),
         (&[("aws.s3.region", "a"), ("AWS.s3.region", "b")], "is given twice"),
         (
             &[("aws.s3.use_aws_sdk_default_behavior", "true"), ("aws.s3.external_id", "x")],
             "without aws.s3.iam_role_arn",
+        ),
+        (
+            &[("aws.s3.use_aws_sdk_default_behavior", "true"), ("aws.s3.sts.region", "x-1")],
+            "aws.s3.sts.region is given without aws.s3.iam_role_arn",
         ),
         (&[("aws.s3.use_aws_sdk_default_behavior", "true"), ("aws.s3.iam_role_arn", "backup")], "must be a role ARN"),
         (
@@ -139,6 +144,63 @@ fn refusals() {
         let error = s3_with_keys(&[("aws.s3.endpoint", endpoint), ("aws.s3.enable_ssl", ssl)]).unwrap_err().to_string();
         assert!(error.contains(phrase), "{endpoint}: {error}");
     }
+}
+
+/// Goal: what contradicts itself, or is only half there, is refused by name. Method: each set beside good keys.
+#[test]
+fn contradictions() {
+    let cases: &[(&[(&str, &str)], &str)] = &[
+        (&[("aws.s3.region", "US West (Oregon)")], "'aws.s3.region' must be a region's name"),
+        (
+            &[("aws.s3.region", "us-west-2"), ("aws.s3.endpoint", "s3.eu-west-1.amazonaws.com")],
+            "aws.s3.region is 'us-west-2' but aws.s3.endpoint is in 'eu-west-1'",
+        ),
+        (&[("aws.s3.region", "x-1"), ("aws.s3.enable_ssl", "false")], "without aws.s3.endpoint"),
+        (&[("aws.s3.endpoint", "bucket.s3.eu-west-1.amazonaws.com")], "write s3.eu-west-1.amazonaws.com"),
+        (&[("aws.s3.endpoint", "h:port")], "is no address"),
+        (&[("aws.s3.endpoint", "h:1:2")], "is no address"),
+        (&[("aws.s3.endpoint", "http://h"), ("aws.s3.ca_bundle", "/ca.pem")], "has no certificates"),
+        (&[("aws.s3.endpoint", "https://h"), ("aws.s3.ca_bundle", "ca.pem")], "absolute path"),
+        (&[("aws.s3.region", "x-1"), ("aws.s3.sse", "aes")], "must be \"AES256\""),
+        (&[("aws.s3.region", "x-1"), ("aws.s3.sse_kms_key_id", "k")], "without \"aws.s3.sse\" = \"aws:kms\""),
+        (&[("aws.s3.region", "x-1"), ("aws.s3.storage_class", "GLACIER")], "GLACIER_IR"),
+        (&[("aws.s3.region", "x-1"), ("aws.s3.storage_class", "cheap one")], "such as STANDARD_IA"),
+        (&[("aws.s3.region", "x-1"), ("aws.s3.object_lock_mode", "GOVERNANCE")], "without aws.s3.object_lock_days"),
+        (&[("aws.s3.region", "x-1"), ("aws.s3.object_lock_days", "1")], "without aws.s3.object_lock_mode"),
+        (
+            &[("aws.s3.region", "x-1"), ("aws.s3.object_lock_mode", "WORM"), ("aws.s3.object_lock_days", "1")],
+            "\"GOVERNANCE\" or \"COMPLIANCE\"",
+        ),
+        (
+            &[("aws.s3.region", "x-1"), ("aws.s3.object_lock_mode", "compliance"), ("aws.s3.object_lock_days", "0")],
+            "from 1 to 36500",
+        ),
+    ];
+    for (pairs, phrase) in cases {
+        let error = s3_with_keys(pairs).unwrap_err().to_string();
+        assert!(error.contains(phrase), "{pairs:?}: {error}");
+    }
+}
+
+#[test]
+fn what_the_store_is_asked_to_do() {
+    let settings = s3_with_keys(&[
+        ("aws.s3.region", "x-1"),
+        ("aws.s3.sse", "aws:kms"),
+        ("aws.s3.sse_kms_key_id", "alias/backup"),
+        ("aws.s3.storage_class", "STANDARD_IA"),
+        ("aws.s3.object_lock_mode", "GOVERNANCE"),
+        ("aws.s3.object_lock_days", "30"),
+    ])
+    .unwrap();
+    assert_eq!(
+        settings.writes,
+        WriteOptions {
+            encryption: Some(Encryption::Kms { key_id: Some("alias/backup".into()) }),
+            storage_class: Some("STANDARD_IA".into()),
+            lock: Some(ObjectLock { mode: LockMode::Governance, days: 30 }),
+        }
+    );
 }
 
 #[test]
@@ -176,4 +238,26 @@ fn changes_replace_every_spelling() {
     };
     assert_eq!(access_key.expose(), "b");
     assert_eq!(rotated.masked().len(), 3);
+}
+
+#[test]
+fn changes_take_away_what_goes_with_the_old_keys() {
+    let properties = parse(&[
+        ("aws.s3.access_key", "a"),
+        ("aws.s3.secret_key", "s"),
+        ("s3.session_token", "old"),
+        ("aws.s3.region", "x-1"),
+    ])
+    .unwrap();
+    let token = |properties: &RepositoryProperties| match properties.s3("bucket").unwrap().credentials {
+        S3Credentials::Static { session_token, .. } => session_token.map(|token| token.expose().to_owned()),
+        other => panic!("static keys expected, not {other:?}"),
+    };
+    let rotated = properties.with_changes([("aws.s3.access_key", "b"), ("aws.s3.secret_key", "t")]).unwrap();
+    assert_eq!(token(&rotated), None);
+    let renewed = properties.with_changes([("aws.s3.session_token", "new")]).unwrap();
+    assert_eq!(token(&renewed).as_deref(), Some("new"));
+    let without = properties.with_changes([("aws.s3.session_token", "")]).unwrap();
+    assert_eq!(token(&without), None);
+    assert_eq!(without.masked().len(), 3);
 }

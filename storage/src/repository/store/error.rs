@@ -240,6 +240,19 @@ impl StoreError {
         self.0.request_id.as_deref()
     }
 
+    /// Whether the store says that it does not know this kind of request.
+    #[must_use]
+    pub fn is_not_implemented(&self) -> bool {
+        matches!(self.0.http_status, Some(405 | 501))
+            || matches!(self.code(), Some("NotImplemented" | "MethodNotAllowed"))
+    }
+
+    /// Whether the store answered with success, in a form that cannot be read.
+    #[must_use]
+    pub fn is_unreadable_yes(&self) -> bool {
+        self.code().is_none() && matches!(self.0.http_status, Some(200..=299))
+    }
+
     /// Whether the same request may work later without anybody's doing.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -289,8 +302,9 @@ impl std::error::Error for StoreError {}
 /// The text cut to a bearable length and kept on one line.
 pub(super) fn one_line(text: &str) -> String {
     let text = text.trim().trim_end_matches('.');
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
-    let mut line: String = text.chars().map(printable).take(MESSAGE_CHARS_MAX).collect();
+    let text = text.split(|c: char| c.is_control()).map(str::trim).filter(|part| !part.is_empty());
+    let text = text.collect::<Vec<_>>().join(" ");
+    let mut line: String = text.chars().take(MESSAGE_CHARS_MAX).collect();
     if text.chars().nth(MESSAGE_CHARS_MAX).is_some() {
         line.push('…');
     }

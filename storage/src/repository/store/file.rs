@@ -92,8 +92,8 @@ impl Fault {
 
 #[async_trait]
 impl ObjectStore for FileStore {
-    fn place(&self) -> &Place {
-        &self.root.place
+    fn place(&self) -> Place {
+        self.root.place.clone()
     }
 
     async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {

@@ -3,43 +3,52 @@
 //! Two writers of one key can both find nothing and both put. For objects and tree nodes that is harmless, because
 //! their key is the digest of their bytes. For a commit object the last writer wins, which needs two clusters that
 //! back up under one label in the same millisecond; docs/repository-format.md says so.
+//!
+//! Where conditional puts are to be relied on, nothing is looked up and every call is passed on.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{ListPage, MultipartUpload, ObjectKey, ObjectMeta, ObjectStore, PageToken, Place, Put, StoreResult};
+use super::{
+    KnownCapabilities, ListPage, MultipartUpload, ObjectKey, ObjectMeta, ObjectStore, PageToken, Place, Put,
+    StoreResult,
+};
 
-/// A store that looks before it puts.
+/// A store that looks before it puts, when it must.
 #[derive(Debug)]
 pub struct HeadFirst {
     inner: Arc<dyn ObjectStore>,
+    known: Arc<KnownCapabilities>,
 }
 
 impl HeadFirst {
-    /// Wraps a store whose conditional put is not to be relied on.
+    /// Wraps a store whose conditional put is perhaps not to be relied on.
     #[must_use]
-    pub fn new(inner: Arc<dyn ObjectStore>) -> Self {
-        Self { inner }
+    pub fn new(inner: Arc<dyn ObjectStore>, known: Arc<KnownCapabilities>) -> Self {
+        Self { inner, known }
     }
 }
 
 #[async_trait]
 impl ObjectStore for HeadFirst {
-    fn place(&self) -> &Place {
+    fn place(&self) -> Place {
         self.inner.place()
     }
 
     async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
-        match self.inner.head(key).await? {
-            Some(_) => Ok(Put::Exists),
-            None => self.inner.put_create(key, body).await,
+        if !self.known.get().conditional_put && self.inner.head(key).await?.is_some() {
+            return Ok(Put::Exists);
         }
+        self.inner.put_create(key, body).await
     }
 
     async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
         let upload = self.inner.start_multipart(key, bytes).await?;
+        if self.known.get().conditional_put {
+            return Ok(upload);
+        }
         Ok(Box::new(HeadFirstUpload { upload, store: Arc::clone(&self.inner), key: key.clone() }))
     }
 

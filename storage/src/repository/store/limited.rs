@@ -128,7 +128,7 @@ impl Limited {
 
 #[async_trait]
 impl ObjectStore for Limited {
-    fn place(&self) -> &Place {
+    fn place(&self) -> Place {
         self.inner.place()
     }
 

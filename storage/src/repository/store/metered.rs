@@ -171,7 +171,7 @@ async fn measure<T>(
 
 #[async_trait]
 impl ObjectStore for Metered {
-    fn place(&self) -> &Place {
+    fn place(&self) -> Place {
         self.inner.place()
     }
 

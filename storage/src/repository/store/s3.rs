@@ -10,6 +10,7 @@
 
 mod client;
 mod failure;
+mod http;
 mod multipart;
 
 use std::sync::Arc;
@@ -17,17 +18,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{ObjectLockMode, ServerSideEncryption, StorageClass};
 use bytes::{Bytes, BytesMut};
+use parking_lot::RwLock;
+
+pub use client::RequestLimits;
 
 use super::{
-    LIST_PAGE_KEYS, ListEntry, ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectMeta, ObjectStore, Operation,
-    PageToken, Place, Put, StoreError, StoreErrorKind, StoreResult, StoreStats,
+    Capabilities, LIST_PAGE_KEYS, ListEntry, ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectMeta,
+    ObjectStore, Operation, PageToken, Place, Put, StoreError, StoreErrorKind, StoreResult, StoreStats,
 };
+use crate::clock::Clock;
 use crate::clock::Random;
+use crate::repository::RepositoryContext;
+use crate::repository::layout;
 use crate::repository::location::S3Location;
-use crate::repository::properties::{S3Settings, Secret};
-use failure::{Failed, Scrubber};
+use crate::repository::properties::{Encryption, LockMode, S3Settings, Secret, WriteOptions};
+use failure::{Failed, Identity, Scrubber};
 
 /// Value of `If-None-Match` that allows a put only where nothing is.
 const NOTHING: &str = "*";
@@ -38,8 +46,20 @@ const ATTEMPTS_MAX: u32 = 4;
 /// Pause before the second of those tries; it doubles, and a random half of it is left out.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// Milliseconds of a day.
+const DAY_MS: i64 = 86_400_000;
+
+/// Headers of a request that creates an object.
+struct Asked {
+    encryption: Option<ServerSideEncryption>,
+    kms_key_id: Option<String>,
+    storage_class: Option<StorageClass>,
+    lock_mode: Option<ObjectLockMode>,
+    locked_until: Option<DateTime>,
+}
+
 /// How long requests are tried for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Patience {
     /// Somebody waits for the answer: few tries, short timeouts, so that a mistake is reported within seconds.
     Interactive,
@@ -48,9 +68,12 @@ pub enum Patience {
 }
 
 /// A bucket, and the prefix in it, that holds objects.
+///
+/// What it holds can be led to another client ([`S3Store::follow`]): requests made from then on, also those of uploads
+/// that have begun, go out with the new credentials.
 #[derive(Debug, Clone)]
 pub struct S3Store {
-    inner: Arc<Inner>,
+    current: Arc<RwLock<Arc<Inner>>>,
 }
 
 #[derive(Debug)]
@@ -59,8 +82,12 @@ struct Inner {
     bucket: String,
     place: Place,
     patience: Patience,
+    limits: RequestLimits,
     signs_bodies: bool,
+    writes: WriteOptions,
+    identity: Identity,
     scrubber: Scrubber,
+    clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 }
 
@@ -71,8 +98,9 @@ impl S3Store {
         settings: &S3Settings,
         secrets: Vec<Secret>,
         patience: Patience,
+        capabilities: Capabilities,
         stats: Arc<StoreStats>,
-        random: Arc<dyn Random>,
+        context: &RepositoryContext,
     ) -> StoreResult<Self> {
         let prefix = match location.prefix() {
             "" => String::new(),
@@ -83,7 +111,7 @@ impl S3Store {
             bucket: location.bucket().to_owned(),
             prefix,
         };
-        let made = client::make(settings, patience, stats, &*random).await.map_err(|(message, advice)| {
+        let made = client::make(settings, patience, stats, context).await.map_err(|(message, advice)| {
             StoreError::new(StoreErrorKind::Invalid, Operation::Connect, &place, "", message).with_advice(advice)
         })?;
         if settings.endpoint.is_none() {
@@ -92,13 +120,75 @@ impl S3Store {
         let inner = Inner {
             client: made.client,
             bucket: location.bucket().to_owned(),
-            signs_bodies: place.endpoint.starts_with("http://"),
+            // Over https TLS and the checksum protect the body; where nobody looks at the checksum, the signature must.
+            signs_bodies: place.endpoint.starts_with("http://") || !capabilities.upload_checksums,
             place,
             patience,
+            limits: context.policy.requests,
+            writes: settings.writes.clone(),
+            identity: Identity::of(settings),
             scrubber: Scrubber::new(secrets),
-            random,
+            clock: Arc::clone(&context.clock),
+            random: Arc::clone(&context.random),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { current: Arc::new(RwLock::new(Arc::new(inner))) })
+    }
+
+    /// From the next request on, asks as `other` does.
+    pub fn follow(&self, other: &S3Store) {
+        let inner = other.inner();
+        *self.current.write() = inner;
+    }
+
+    fn inner(&self) -> Arc<Inner> {
+        Arc::clone(&self.current.read())
+    }
+
+    /// Offers a body with this checksum, which it does not have; says whether the store looks at it.
+    pub async fn refuses_checksum(&self, key: &ObjectKey, body: &'static [u8], crc32: &str) -> StoreResult<bool> {
+        let inner = self.inner();
+        let request = inner
+            .client
+            .put_object()
+            .bucket(&inner.bucket)
+            .key(inner.full_key(key.as_str()))
+            // Where it was taken before, it is there: that is an answer too, and nothing is written twice.
+            .if_none_match(NOTHING)
+            .checksum_crc32(crc32)
+            .body(ByteStream::from_static(body));
+        match request.send().await {
+            Ok(_) => Ok(false),
+            Err(error) => {
+                let failed = failure::failed(&inner, Operation::Put, key.as_str(), &error).error;
+                match (failed.kind(), failed.http_status()) {
+                    (StoreErrorKind::AlreadyExists, _) => Ok(false),
+                    (StoreErrorKind::PermissionDenied, _) => Err(failed),
+                    (_, Some(400..=499)) => Ok(true),
+                    _ => Err(failed),
+                }
+            }
+        }
+    }
+
+    /// Calls until it works, fails for good, or has been tried often enough; each time with the client of that time.
+    async fn persist<T, F>(&self, mut call: impl FnMut(Arc<Inner>) -> F + Send) -> StoreResult<T>
+    where
+        F: Future<Output = Result<T, Failed>> + Send,
+    {
+        let mut pause = RETRY_PAUSE;
+        for _ in 1..ATTEMPTS_MAX {
+            let inner = self.inner();
+            match call(Arc::clone(&inner)).await {
+                Err(failed) if failed.again => {
+                    tracing::debug!(error = %failed.error, "request failed, trying again");
+                    let half_ms = u64::try_from(pause.as_millis() / 2).unwrap_or(u64::MAX).max(1);
+                    tokio::time::sleep(pause - Duration::from_millis(inner.random.next_u64() % half_ms)).await;
+                    pause *= 2;
+                }
+                result => return result.map_err(|failed| failed.error),
+            }
+        }
+        call(self.inner()).await.map_err(|failed| failed.error)
     }
 }
 
@@ -109,26 +199,6 @@ impl Inner {
 
     fn corrupt(&self, operation: Operation, key: &str, message: impl AsRef<str>) -> StoreError {
         StoreError::new(StoreErrorKind::Corrupt, operation, &self.place, key, message)
-    }
-
-    /// Calls until it works, fails for good, or has been tried often enough.
-    async fn persist<T, F>(&self, mut call: impl FnMut() -> F + Send) -> StoreResult<T>
-    where
-        F: Future<Output = Result<T, Failed>> + Send,
-    {
-        let mut pause = RETRY_PAUSE;
-        for _ in 1..ATTEMPTS_MAX {
-            match call().await {
-                Err(failed) if failed.again => {
-                    tracing::debug!(error = %failed.error, "request failed, trying again");
-                    let half_ms = u64::try_from(pause.as_millis() / 2).unwrap_or(u64::MAX).max(1);
-                    tokio::time::sleep(pause - Duration::from_millis(self.random.next_u64() % half_ms)).await;
-                    pause *= 2;
-                }
-                result => return result.map_err(|failed| failed.error),
-            }
-        }
-        call().await.map_err(|failed| failed.error)
     }
 
     /// Reads a body of `expected` bytes, or, when the response does not say how many, of at most `bytes_max`.
@@ -163,7 +233,8 @@ impl Inner {
             }
             Ok(whole.freeze())
         };
-        let timeout = client::attempt_timeout(self.patience, bytes_max.min(expected.unwrap_or(bytes_max)));
+        let timeout =
+            client::attempt_timeout(&self.limits, self.patience, bytes_max.min(expected.unwrap_or(bytes_max)));
         let whole = tokio::time::timeout(timeout, read).await.unwrap_or_else(|_| {
             Err(unavailable(StoreErrorKind::Timeout, format!("no whole answer within {} s", timeout.as_secs())))
         })?;
@@ -176,14 +247,50 @@ impl Inner {
         }
     }
 
+    /// What the store is asked to do with the object of this key.
+    fn asked(&self, key: &str) -> Asked {
+        let (encryption, kms_key_id) = match &self.writes.encryption {
+            None => (None, None),
+            Some(Encryption::Aes256) => (Some(ServerSideEncryption::Aes256), None),
+            Some(Encryption::Kms { key_id }) => (Some(ServerSideEncryption::AwsKms), key_id.clone()),
+            Some(Encryption::KmsDsse { key_id }) => (Some(ServerSideEncryption::AwsKmsDsse), key_id.clone()),
+        };
+        let is_probe = key == layout::probe().as_str();
+        // Manifests, nodes and the like are read by every statement; only what is large is worth another class.
+        let is_segment = layout::parse_object(key).is_some();
+        let storage_class =
+            self.writes.storage_class.as_deref().filter(|_| is_segment || is_probe).map(StorageClass::from);
+        // The probe object stays unlocked: it protects nothing, and whoever gives a repository up can then remove it.
+        let lock = self.writes.lock.as_ref().filter(|_| !is_probe);
+        Asked {
+            encryption,
+            kms_key_id,
+            storage_class,
+            lock_mode: lock.map(|lock| match lock.mode {
+                LockMode::Governance => ObjectLockMode::Governance,
+                LockMode::Compliance => ObjectLockMode::Compliance,
+            }),
+            locked_until: lock.map(|lock| {
+                let until_ms = self.clock.now_ms() + i64::from(lock.days) * DAY_MS;
+                DateTime::from_millis(until_ms)
+            }),
+        }
+    }
+
     async fn put_once(&self, key: &str, body: Bytes) -> Result<Put, Failed> {
-        let timeouts = client::timeouts(self.patience, body.len() as u64);
+        let timeouts = client::timeouts(&self.limits, self.patience, body.len() as u64);
+        let asked = self.asked(key);
         let request = self
             .client
             .put_object()
             .bucket(&self.bucket)
             .key(self.full_key(key))
             .if_none_match(NOTHING)
+            .set_server_side_encryption(asked.encryption)
+            .set_ssekms_key_id(asked.kms_key_id)
+            .set_storage_class(asked.storage_class)
+            .set_object_lock_mode(asked.lock_mode)
+            .set_object_lock_retain_until_date(asked.locked_until)
             .body(ByteStream::from(body))
             .customize()
             .config_override(timeouts);
@@ -228,35 +335,33 @@ impl Inner {
 
 #[async_trait]
 impl ObjectStore for S3Store {
-    fn place(&self) -> &Place {
-        &self.inner.place
+    fn place(&self) -> Place {
+        self.inner().place.clone()
     }
 
     async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
-        let inner = &*self.inner;
-        inner.persist(|| inner.put_once(key.as_str(), body.clone())).await
+        self.persist(async |inner| inner.put_once(key.as_str(), body.clone()).await).await
     }
 
     async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
-        let upload = multipart::S3Upload::start(Arc::clone(&self.inner), key.clone(), bytes).await?;
+        let upload = multipart::S3Upload::start(self.clone(), key.clone(), bytes).await?;
         Ok(Box::new(upload))
     }
 
     async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
-        let inner = &*self.inner;
-        inner.persist(|| inner.get_once(Operation::Get, key.as_str(), None, bytes_max)).await
+        self.persist(async |inner| inner.get_once(Operation::Get, key.as_str(), None, bytes_max).await).await
     }
 
     async fn get_range(&self, key: &ObjectKey, offset: u64, bytes: u64) -> StoreResult<Bytes> {
         if bytes == 0 {
             return Ok(Bytes::new()); // A range header cannot say it.
         }
-        let inner = &*self.inner;
-        inner.persist(|| inner.get_once(Operation::GetRange, key.as_str(), Some((offset, bytes)), bytes)).await
+        let range = Some((offset, bytes));
+        self.persist(async |inner| inner.get_once(Operation::GetRange, key.as_str(), range, bytes).await).await
     }
 
     async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
-        let inner = &*self.inner;
+        let inner = &self.inner();
         let request = inner.client.head_object().bucket(&inner.bucket).key(inner.full_key(key.as_str()));
         match request.send().await {
             Ok(found) => match found.content_length().map(u64::try_from) {
@@ -271,7 +376,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
-        let inner = &*self.inner;
+        let inner = &self.inner();
         let response = inner
             .client
             .list_objects_v2()
@@ -313,7 +418,7 @@ impl ObjectStore for S3Store {
 #[async_trait]
 impl ObjectDelete for S3Store {
     async fn delete(&self, key: &ObjectKey) -> StoreResult<()> {
-        let inner = &*self.inner;
+        let inner = &self.inner();
         let request = inner.client.delete_object().bucket(&inner.bucket).key(inner.full_key(key.as_str()));
         match request.send().await {
             Ok(_) => Ok(()),

@@ -175,7 +175,8 @@ async fn external_s3_suite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn head_first_suite() {
     let mut test = servers::file_store();
-    test.store = Arc::new(HeadFirst::new(test.store));
+    test.store =
+        Arc::new(HeadFirst::new(test.store, lacking(Capabilities { conditional_put: false, ..Capabilities::ALL })));
     suite(&test).await;
 }
 
@@ -216,12 +217,17 @@ async fn a_full_disk_or_a_missing_right_is_said() {
     assert!(!error.is_retryable());
 }
 
+fn lacking(capabilities: Capabilities) -> Arc<KnownCapabilities> {
+    Arc::new(KnownCapabilities::new(capabilities))
+}
+
 #[tokio::test]
 async fn layers_count_and_limit() {
     let test = servers::file_store();
     let stats = StoreStats::new();
     let limits = Arc::new(TransferLimits::new(1, PART_BYTES, None));
-    let store = layered(Arc::clone(&test.store), &stats, &limits, false);
+    let known = lacking(Capabilities { conditional_put: false, ..Capabilities::ALL });
+    let store = layered(Arc::clone(&test.store), &stats, &limits, &known);
     store.put_create(&key("ebla/x"), Bytes::from_static(b"12345")).await.unwrap();
     store.put_create(&key("ebla/x"), Bytes::from_static(b"12345")).await.unwrap();
     store.get(&key("ebla/x"), 10).await.unwrap();

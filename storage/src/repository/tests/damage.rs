@@ -113,7 +113,7 @@ impl Spoiling {
 
 #[async_trait]
 impl ObjectStore for Spoiling {
-    fn place(&self) -> &Place {
+    fn place(&self) -> Place {
         self.inner.place()
     }
 

@@ -133,7 +133,7 @@ async fn check_existing(store: &dyn ObjectStore, key: &ObjectKey, object: &Objec
         }),
         None => {
             let message = "the store says that the object exists, and then that it does not";
-            Err(StoreError::new(StoreErrorKind::Unavailable, Operation::Head, store.place(), key.as_str(), message)
+            Err(StoreError::new(StoreErrorKind::Unavailable, Operation::Head, &store.place(), key.as_str(), message)
                 .into())
         }
     }

@@ -16,33 +16,22 @@ use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    Builder, ConfigBag, Intercept, RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents,
-    StalledStreamProtectionConfig,
+    Builder, ConfigBag, IdentityCache, Intercept, RequestChecksumCalculation, ResponseChecksumValidation,
+    RuntimeComponents, SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::BoxError;
 
 use super::super::StoreStats;
-use super::Patience;
+use super::{Patience, http};
 use crate::clock::Random;
+use crate::repository::RepositoryContext;
 use crate::repository::properties::{AssumeRole, S3Credentials, S3Settings};
-
-/// Time to open a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Time for one attempt, body apart, when somebody waits.
-const ATTEMPT_TIMEOUT_INTERACTIVE: Duration = Duration::from_secs(4);
-
-/// Time for one attempt, body apart, in a job. Stores under load have been seen to take ten seconds and more.
-const ATTEMPT_TIMEOUT_JOB: Duration = Duration::from_secs(30);
 
 /// Slowest transfer of a body that is waited for: an 8 MiB part may take four minutes.
 const BODY_BYTES_PER_SECOND_MIN: u64 = 32 * 1024;
 
-/// Attempts when somebody waits: one to try, one in case the first met a broken connection.
-const ATTEMPTS_INTERACTIVE: u32 = 2;
-
-/// Attempts in a job.
-const ATTEMPTS_JOB: u32 = 5;
+/// What of the time for an answer credentials may take when somebody waits, so that it is known what was too slow.
+const CREDENTIALS_SHARE: f64 = 0.75;
 
 /// First pause between attempts; the SDK doubles it and takes a random part of it.
 const BACKOFF_INITIAL: Duration = Duration::from_millis(200);
@@ -56,6 +45,33 @@ const STALL_GRACE: Duration = Duration::from_secs(20);
 /// Name of the SDK's credentials that came from properties.
 const PROVIDER_NAME: &str = "repository properties";
 
+/// How long requests are tried for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Time to open a connection.
+    pub connect_timeout: Duration,
+    /// Time for a whole request, all its attempts together, when somebody waits for the answer of a statement.
+    pub statement_timeout: Duration,
+    /// Time for one attempt, body apart, in a job. Stores under load have been seen to take ten seconds and more.
+    pub attempt_timeout: Duration,
+    /// Attempts of one request in a job; the job itself tries again after those.
+    pub attempts_max: u32,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        RequestLimits {
+            connect_timeout: Duration::from_secs(3),
+            statement_timeout: Duration::from_secs(9),
+            attempt_timeout: Duration::from_secs(30),
+            attempts_max: 5,
+        }
+    }
+}
+
+/// Attempts when somebody waits: one to try, one in case the first met a broken connection.
+const ATTEMPTS_INTERACTIVE: u32 = 2;
+
 pub(super) struct Made {
     pub(super) client: Client,
     pub(super) region: String,
@@ -66,30 +82,35 @@ pub(super) async fn make(
     settings: &S3Settings,
     patience: Patience,
     stats: Arc<StoreStats>,
-    random: &dyn Random,
+    context: &RepositoryContext,
 ) -> Result<Made, (String, String)> {
-    let sdk = identity(settings, random).await;
+    let limits = &context.policy.requests;
+    let http = http::client(settings, &context.policy).await?;
+    let sdk = identity(settings, limits, http.as_ref(), &*context.random).await;
     let Some(region) = sdk.region().map(ToString::to_string) else {
         return Err((
             "neither the properties nor the environment say which region the bucket is in".to_owned(),
             "add aws.s3.region".to_owned(),
         ));
     };
-    let (attempts, attempt_timeout) = match patience {
-        Patience::Interactive => (ATTEMPTS_INTERACTIVE, ATTEMPT_TIMEOUT_INTERACTIVE),
-        Patience::Job => (ATTEMPTS_JOB, ATTEMPT_TIMEOUT_JOB),
+    let attempts = match patience {
+        Patience::Interactive => ATTEMPTS_INTERACTIVE,
+        Patience::Job => limits.attempts_max,
     };
     let retries = RetryConfig::standard()
         .with_max_attempts(attempts)
         .with_initial_backoff(BACKOFF_INITIAL)
         .with_max_backoff(BACKOFF_MAX);
-    let timeouts =
-        TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(attempt_timeout).build();
     let stalls = StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build();
+    let credentials_timeout = match patience {
+        Patience::Interactive => limits.statement_timeout.mul_f64(CREDENTIALS_SHARE),
+        Patience::Job => limits.attempt_timeout,
+    };
     let config = Builder::from(&sdk)
         .force_path_style(settings.path_style)
         .retry_config(retries)
-        .timeout_config(timeouts)
+        .timeout_config(timeout_config(limits, patience, 0))
+        .identity_cache(IdentityCache::lazy().load_timeout(credentials_timeout).build())
         .stalled_stream_protection(stalls)
         .request_checksum_calculation(RequestChecksumCalculation::WhenSupported)
         // Every object is checked against its own digest, and some stores send wrong checksums with ranges.
@@ -99,29 +120,45 @@ pub(super) async fn make(
         Some(endpoint) => config.endpoint_url(endpoint),
         None => config,
     };
+    let config = match http {
+        Some(http) => config.http_client(http),
+        None => config,
+    };
     Ok(Made { client: Client::from_conf(config.build()), region })
 }
 
 /// Time for one attempt with a body of `bytes`.
-pub(super) fn attempt_timeout(patience: Patience, bytes: u64) -> Duration {
+pub(super) fn attempt_timeout(limits: &RequestLimits, patience: Patience, bytes: u64) -> Duration {
     let fixed = match patience {
-        Patience::Interactive => ATTEMPT_TIMEOUT_INTERACTIVE,
-        Patience::Job => ATTEMPT_TIMEOUT_JOB,
+        Patience::Interactive => limits.statement_timeout,
+        Patience::Job => limits.attempt_timeout,
     };
     fixed + Duration::from_secs(bytes / BODY_BYTES_PER_SECOND_MIN)
 }
 
 /// The same as an override for one request.
-pub(super) fn timeouts(patience: Patience, bytes: u64) -> Builder {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(attempt_timeout(patience, bytes))
-        .build();
-    aws_sdk_s3::Config::builder().timeout_config(timeouts)
+pub(super) fn timeouts(limits: &RequestLimits, patience: Patience, bytes: u64) -> Builder {
+    aws_sdk_s3::Config::builder().timeout_config(timeout_config(limits, patience, bytes))
+}
+
+/// When somebody waits, the limit is on all attempts together: a slow store that answers is not given up early, and a
+/// silent one is reported in time.
+fn timeout_config(limits: &RequestLimits, patience: Patience, bytes: u64) -> TimeoutConfig {
+    let attempt = attempt_timeout(limits, patience, bytes);
+    let timeouts = TimeoutConfig::builder().connect_timeout(limits.connect_timeout).operation_attempt_timeout(attempt);
+    match patience {
+        Patience::Interactive => timeouts.operation_timeout(attempt).build(),
+        Patience::Job => timeouts.build(),
+    }
 }
 
 /// Who signs the requests, and in which region.
-async fn identity(settings: &S3Settings, random: &dyn Random) -> SdkConfig {
+async fn identity(
+    settings: &S3Settings,
+    limits: &RequestLimits,
+    http: Option<&SharedHttpClient>,
+    random: &dyn Random,
+) -> SdkConfig {
     let region = settings.region.clone().map(Region::new);
     let base = match &settings.credentials {
         S3Credentials::SdkDefault => {
@@ -144,7 +181,7 @@ async fn identity(settings: &S3Settings, random: &dyn Random) -> SdkConfig {
         }
     };
     match &settings.assume_role {
-        Some(role) => assume(role, base, random).await,
+        Some(role) => assume(role, base, limits, http, random).await,
         None => base,
     }
 }
@@ -158,21 +195,26 @@ fn explicit(region: Option<Region>, provider: SharedCredentialsProvider) -> SdkC
 }
 
 /// Puts a role on top of an identity.
-async fn assume(role: &AssumeRole, base: SdkConfig, random: &dyn Random) -> SdkConfig {
+async fn assume(
+    role: &AssumeRole,
+    base: SdkConfig,
+    limits: &RequestLimits,
+    http: Option<&SharedHttpClient>,
+    random: &dyn Random,
+) -> SdkConfig {
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .region(role.sts_region.clone().map(Region::new).or_else(|| base.region().cloned()))
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .operation_attempt_timeout(ATTEMPT_TIMEOUT_INTERACTIVE)
-                .build(),
-        );
+        .timeout_config(timeout_config(limits, Patience::Interactive, 0));
     let loader = match base.credentials_provider() {
         Some(provider) => loader.credentials_provider(provider),
         None => loader,
     };
     let loader = match &role.sts_endpoint {
         Some(endpoint) => loader.endpoint_url(endpoint),
+        None => loader,
+    };
+    let loader = match http {
+        Some(http) => loader.http_client(http.clone()),
         None => loader,
     };
     let builder = AssumeRoleProvider::builder(&role.arn)

@@ -4,11 +4,12 @@ use std::error::Error;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::super::{Operation, StoreError, StoreErrorKind};
 use super::Inner;
-use crate::repository::properties::{MASK, Secret};
+use crate::repository::properties::{MASK, S3Credentials, S3Settings, Secret};
 
 /// Header in which S3 names the region a bucket is really in.
 const BUCKET_REGION_HEADER: &str = "x-amz-bucket-region";
@@ -36,6 +37,94 @@ impl Failed {
     }
 }
 
+/// Where the credentials come from, for the advice when they do not come or do not work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// Keys of the properties, without a token.
+    Keys,
+    /// Keys of the properties, with a session token.
+    TemporaryKeys,
+    /// The role of the instance.
+    InstanceProfile,
+    /// Whatever the SDK's chain finds.
+    SdkDefault,
+    /// A role on top of any of these.
+    Role,
+}
+
+impl Identity {
+    pub(super) fn of(settings: &S3Settings) -> Identity {
+        match (&settings.assume_role, &settings.credentials) {
+            (Some(_), _) => Identity::Role,
+            (None, S3Credentials::InstanceProfile) => Identity::InstanceProfile,
+            (None, S3Credentials::SdkDefault) => Identity::SdkDefault,
+            (None, S3Credentials::Static { session_token: Some(_), .. }) => Identity::TemporaryKeys,
+            (None, S3Credentials::Static { .. }) => Identity::Keys,
+        }
+    }
+
+    /// When no credentials come.
+    fn when_missing(self) -> &'static str {
+        match self {
+            Identity::Keys | Identity::TemporaryKeys => "check aws.s3.access_key and aws.s3.secret_key",
+            Identity::InstanceProfile => {
+                "give this machine's instance a role, and let its metadata service (IMDSv2) be reached; or give \
+                 aws.s3.access_key and aws.s3.secret_key"
+            }
+            Identity::SdkDefault => {
+                "give the server's process AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, a web identity or a \
+                 container role; or give aws.s3.access_key and aws.s3.secret_key"
+            }
+            Identity::Role => {
+                "check aws.s3.iam_role_arn, the role's trust policy, aws.s3.external_id if the policy asks for one, and \
+                 that the base identity may call sts:AssumeRole"
+            }
+        }
+    }
+
+    /// When the store does not know the key.
+    fn when_unknown(self) -> &'static str {
+        match self {
+            Identity::Keys => {
+                "check aws.s3.access_key; keys that came with a session token need it as aws.s3.session_token"
+            }
+            Identity::TemporaryKeys => {
+                "check aws.s3.access_key and aws.s3.session_token: temporary keys work together and only for a while; \
+                 ALTER REPOSITORY gives new ones"
+            }
+            Identity::InstanceProfile => {
+                "check that the instance's role belongs to the store that aws.s3.endpoint names"
+            }
+            Identity::SdkDefault => "check the credentials in the environment or the profile of the server's process",
+            Identity::Role => "check that STS and the store belong together: aws.s3.sts.endpoint and aws.s3.endpoint",
+        }
+    }
+
+    /// When the secret is not that of the key.
+    fn when_unsigned(self) -> &'static str {
+        match self {
+            Identity::Keys | Identity::TemporaryKeys => {
+                "check aws.s3.secret_key: it does not belong to aws.s3.access_key"
+            }
+            _ => "check that nothing between this machine and the store changes requests, such as a proxy",
+        }
+    }
+
+    /// When they were good once.
+    fn when_ended(self) -> &'static str {
+        match self {
+            Identity::Keys | Identity::TemporaryKeys => {
+                "the temporary credentials have ended or were revoked: give new ones by ALTER REPOSITORY … PROPERTIES \
+                 (aws.s3.access_key, aws.s3.secret_key, aws.s3.session_token), or an identity that renews itself"
+            }
+            Identity::InstanceProfile | Identity::SdkDefault | Identity::Role => {
+                "the temporary credentials have ended or were revoked, and no newer ones came: check what hands them \
+                 out, and this machine's clock"
+            }
+        }
+    }
+}
+
 /// Takes known secrets out of texts that came from outside.
 #[derive(Debug)]
 pub(super) struct Scrubber {
@@ -59,12 +148,8 @@ where
 {
     let verdict = match error {
         SdkError::ServiceError(service) => from_answer(inner, operation, service.err(), service.raw()),
-        SdkError::ResponseError(response) => {
-            Verdict::of(StoreErrorKind::Unavailable, format!("the answer is no S3 answer: {}", innermost(error)))
-                .advise("check that aws.s3.endpoint is an S3 endpoint and that http or https is right")
-                .with_status(response.raw().status().as_u16())
-        }
-        _ => from_silence(error),
+        SdkError::ResponseError(response) => no_s3_answer(response.raw().status().as_u16()),
+        _ => from_silence(inner, error),
     };
     let answer = error.raw_response();
     let header = |name: &str| answer.and_then(|answer| answer.headers().get(name));
@@ -118,6 +203,9 @@ fn from_answer(inner: &Inner, operation: Operation, error: &dyn ProvideErrorMeta
     let status = raw.status().as_u16();
     let code = error.code().unwrap_or_default();
     let message = error.message().unwrap_or_default();
+    if (code, message) == ("", "") && matches!(status, 200..=299 | 400) {
+        return no_s3_answer(status);
+    }
     let region = raw.headers().get(BUCKET_REGION_HEADER).or_else(|| region_in(message));
     let (kind, advice, again) = classify(inner, operation, status, code, region);
     let message = match (message, code) {
@@ -125,7 +213,19 @@ fn from_answer(inner: &Inner, operation: Operation, error: &dyn ProvideErrorMeta
         ("", code) => format!("the store answered {code}"),
         (message, _) => message.to_owned(),
     };
+    let advice = match message.to_lowercase().contains("object lock") {
+        true => Some("make the bucket with Object Lock, or leave aws.s3.object_lock_mode and its days out".to_owned()),
+        false => advice,
+    };
     Verdict { kind, message, advice, status: Some(status), code: (!code.is_empty()).then(|| code.to_owned()), again }
+}
+
+/// The store answered, and not as S3 does: another protocol, another program.
+fn no_s3_answer(status: u16) -> Verdict {
+    let kind = if (400..500).contains(&status) { StoreErrorKind::Invalid } else { StoreErrorKind::Unavailable };
+    Verdict::of(kind, "the answer is no S3 answer")
+        .with_status(status)
+        .advise("check that aws.s3.endpoint is an S3 endpoint, and that http or https and aws.s3.region are right")
 }
 
 fn classify(
@@ -141,16 +241,13 @@ fn classify(
     let advice = |kind, text: &str| (kind, Some(text.to_owned()), false);
     match (code, status) {
         ("NoSuchBucket" | "InvalidBucketName", _) => advice(Invalid, "create the bucket, or correct the location"),
-        ("InvalidAccessKeyId" | "InvalidAccessKey", _) => {
-            advice(PermissionDenied, "check aws.s3.access_key, and aws.s3.session_token if the keys are temporary")
+        ("InvalidAccessKeyId" | "InvalidAccessKey" | "InvalidClientTokenId", _) => {
+            advice(PermissionDenied, inner.identity.when_unknown())
         }
-        ("SignatureDoesNotMatch", _) => {
-            advice(PermissionDenied, "check aws.s3.secret_key: it does not belong to aws.s3.access_key")
+        ("SignatureDoesNotMatch", _) => advice(PermissionDenied, inner.identity.when_unsigned()),
+        ("ExpiredToken" | "TokenRefreshRequired" | "InvalidToken" | "ExpiredTokenException", _) => {
+            advice(PermissionDenied, inner.identity.when_ended())
         }
-        ("ExpiredToken" | "TokenRefreshRequired" | "InvalidToken" | "ExpiredTokenException", _) => advice(
-            PermissionDenied,
-            "the temporary credentials have ended: give new keys with their aws.s3.session_token, or an identity that renews itself",
-        ),
         ("RequestTimeTooSkewed" | "RequestExpired", _) => {
             advice(PermissionDenied, "set this machine's clock: it is too far from the store's")
         }
@@ -175,7 +272,7 @@ fn classify(
             false,
         ),
         ("SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests", _)
-        | (_, 429) => (Throttled, None, false),
+        | (_, 429) => advice(Throttled, "the store asks for fewer requests: try again later"),
         ("RequestTimeout", _) | (_, 408) => (Timeout, None, true),
         ("PreconditionFailed", _) | (_, 412) => (AlreadyExists, None, false),
         ("ConditionalRequestConflict" | "OperationAborted", _) => (Unavailable, None, true),
@@ -204,6 +301,10 @@ fn classify(
         (_, 404) => (NotFound, None, false),
         // "200 OK" with an error in its body is how S3 says that a completion failed after it had begun to answer.
         ("InternalError" | "ServiceUnavailable", _) | (_, 200..=299 | 500..) => (Unavailable, None, false),
+        ("InvalidStorageClass", _) => advice(Invalid, "correct aws.s3.storage_class: this store does not know it"),
+        ("ObjectLockConfigurationNotFoundError" | "InvalidBucketObjectLockConfiguration", _) => {
+            advice(Invalid, "make the bucket with Object Lock, or leave aws.s3.object_lock_mode and its days out")
+        }
         _ => (Invalid, None, false),
     }
 }
@@ -235,12 +336,12 @@ fn status_text(status: u16) -> &'static str {
 }
 
 /// No answer came: the request could not be made, sent, or did not come back.
-fn from_silence<E>(error: &SdkError<E, HttpResponse>) -> Verdict
+fn from_silence<E>(inner: &Inner, error: &SdkError<E, HttpResponse>) -> Verdict
 where
     E: Error + Send + Sync + 'static,
 {
-    if let Some(credentials) = credentials_error(error) {
-        return from_missing_credentials(credentials);
+    if let Some(credentials) = in_chain::<CredentialsError>(error) {
+        return from_missing_credentials(inner, credentials);
     }
     let cause = innermost(error);
     let lower = cause.to_lowercase();
@@ -248,12 +349,18 @@ where
         return Verdict::of(StoreErrorKind::Invalid, cause).advise("check the repository's location and properties");
     }
     if lower.contains("certificate") || lower.contains("unknownissuer") {
-        return Verdict::of(StoreErrorKind::Invalid, format!("the TLS handshake failed: {cause}"))
-            .advise("use an endpoint whose certificate this machine trusts, or add its CA to the system's store");
+        return Verdict::of(StoreErrorKind::Invalid, format!("the TLS handshake failed: {cause}")).advise(
+            "give the file of the CA that signed the endpoint's certificate as aws.s3.ca_bundle, or use an endpoint \
+                 whose certificate this machine trusts",
+        );
     }
     if lower.contains("invalidcontenttype") || lower.contains("corrupt message") || lower.contains("wrong version") {
         return Verdict::of(StoreErrorKind::Invalid, format!("the endpoint does not speak TLS: {cause}"))
             .advise("if it speaks http, set \"aws.s3.enable_ssl\" = \"false\" or write http:// in aws.s3.endpoint");
+    }
+    if lower.contains("identity resolver timed out") {
+        return Verdict::of(StoreErrorKind::Timeout, "credentials did not come in time")
+            .advise(inner.identity.when_missing());
     }
     let timed_out = match error {
         SdkError::TimeoutError(_) => true,
@@ -267,10 +374,11 @@ where
     Verdict::of(StoreErrorKind::Unavailable, format!("cannot reach it: {cause}")).advise(advice)
 }
 
-fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
+/// The first error of this type among an error and its causes.
+fn in_chain<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<CredentialsError>() {
+        if let Some(found) = error.downcast_ref::<T>() {
             return Some(found);
         }
         next = error.source();
@@ -278,20 +386,48 @@ fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Credent
     None
 }
 
-fn from_missing_credentials(error: &CredentialsError) -> Verdict {
+fn from_missing_credentials(inner: &Inner, error: &CredentialsError) -> Verdict {
+    if let Some(refusal) = in_chain::<SdkError<AssumeRoleError, HttpResponse>>(error) {
+        return from_sts(inner, refusal);
+    }
     let cause = innermost(error);
-    match error {
+    let verdict = match error {
         CredentialsError::ProviderTimedOut(_) => {
             Verdict::of(StoreErrorKind::Timeout, format!("credentials did not come in time: {cause}"))
-                .advise("is this machine an EC2 instance with a role, and can it reach its metadata service?")
         }
+        CredentialsError::CredentialsNotLoaded(_) if inner.identity == Identity::SdkDefault => Verdict::of(
+            StoreErrorKind::PermissionDenied,
+            "no credentials were found in the environment, a profile, a web identity, a container or the instance",
+        ),
         CredentialsError::CredentialsNotLoaded(_) => {
             Verdict::of(StoreErrorKind::PermissionDenied, format!("no credentials were found: {cause}"))
-                .advise("give the instance a role, or give aws.s3.access_key and aws.s3.secret_key")
         }
-        _ => Verdict::of(StoreErrorKind::PermissionDenied, format!("credentials could not be got: {cause}"))
-            .advise("check the instance's role, and with aws.s3.iam_role_arn its trust policy and aws.s3.external_id"),
+        _ => Verdict::of(StoreErrorKind::PermissionDenied, format!("credentials could not be got: {cause}")),
+    };
+    verdict.advise(inner.identity.when_missing())
+}
+
+/// The role was not given. What STS says goes into the message; an STS that cannot be reached may be there later.
+fn from_sts(inner: &Inner, error: &SdkError<AssumeRoleError, HttpResponse>) -> Verdict {
+    if let SdkError::ServiceError(service) = error {
+        let (code, message) = (service.err().code().unwrap_or_default(), service.err().message().unwrap_or_default());
+        let status = service.raw().status().as_u16();
+        let kind = if status < 500 { StoreErrorKind::PermissionDenied } else { StoreErrorKind::Unavailable };
+        let said = [message, code].into_iter().find(|text| !text.is_empty()).unwrap_or_else(|| status_text(status));
+        let mut verdict = Verdict::of(kind, format!("STS does not give the role: {said}"));
+        verdict.code = (!code.is_empty()).then(|| code.to_owned());
+        return verdict.with_status(status).advise(inner.identity.when_missing());
     }
+    if let Some(missing) = in_chain::<CredentialsError>(error) {
+        let message = format!("the identity that assumes the role has no credentials: {}", innermost(missing));
+        return Verdict::of(StoreErrorKind::PermissionDenied, message).advise(inner.identity.when_missing());
+    }
+    let kind = match error {
+        SdkError::TimeoutError(_) => StoreErrorKind::Timeout,
+        _ => StoreErrorKind::Unavailable,
+    };
+    Verdict::of(kind, format!("STS cannot be reached: {}", innermost(error)))
+        .advise("check aws.s3.sts.endpoint and aws.s3.sts.region, and that STS can be reached from this machine")
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::super::{
     MultipartUpload, ObjectKey, Operation, Put, StoreError, StoreErrorKind, StoreResult, part_bytes, part_range,
 };
 use super::failure::{self, Failed};
-use super::{Inner, NOTHING, client};
+use super::{Inner, NOTHING, S3Store, client};
 
 /// Time an abort may take: nobody waits for it, but it must not outlive the process's shutdown for long.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// An upload that was begun.
 #[derive(Debug)]
 pub(super) struct S3Upload {
-    inner: Arc<Inner>,
+    store: S3Store,
     key: ObjectKey,
     bytes: u64,
     upload_id: String,
@@ -33,12 +33,19 @@ pub(super) struct S3Upload {
 }
 
 impl S3Upload {
-    pub(super) async fn start(inner: Arc<Inner>, key: ObjectKey, bytes: u64) -> StoreResult<Self> {
+    pub(super) async fn start(store: S3Store, key: ObjectKey, bytes: u64) -> StoreResult<Self> {
+        let inner = store.inner();
+        let asked = inner.asked(key.as_str());
         let response = inner
             .client
             .create_multipart_upload()
             .bucket(&inner.bucket)
             .key(inner.full_key(key.as_str()))
+            .set_server_side_encryption(asked.encryption)
+            .set_ssekms_key_id(asked.kms_key_id)
+            .set_storage_class(asked.storage_class)
+            .set_object_lock_mode(asked.lock_mode)
+            .set_object_lock_retain_until_date(asked.locked_until)
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .send()
             .await
@@ -47,12 +54,11 @@ impl S3Upload {
             let message = "the store did not name the upload";
             return Err(inner.corrupt(Operation::StartMultipart, key.as_str(), message));
         };
-        Ok(Self { inner, key, bytes, upload_id, parts: Mutex::default(), open: true })
+        Ok(Self { store, key, bytes, upload_id, parts: Mutex::default(), open: true })
     }
 
-    async fn put_once(&self, number: i32, body: Bytes) -> Result<CompletedPart, Failed> {
-        let inner = &*self.inner;
-        let timeouts = client::timeouts(inner.patience, body.len() as u64);
+    async fn put_once(&self, inner: &Inner, number: i32, body: Bytes) -> Result<CompletedPart, Failed> {
+        let timeouts = client::timeouts(&inner.limits, inner.patience, body.len() as u64);
         let request = inner
             .client
             .upload_part()
@@ -76,10 +82,9 @@ impl S3Upload {
             .build())
     }
 
-    async fn complete_once(&self, parts: &CompletedMultipartUpload) -> Result<Put, Failed> {
-        let inner = &*self.inner;
+    async fn complete_once(&self, inner: &Inner, parts: &CompletedMultipartUpload) -> Result<Put, Failed> {
         // The store may have to put the parts together before it answers.
-        let timeouts = client::timeouts(inner.patience, super::super::PART_BYTES);
+        let timeouts = client::timeouts(&inner.limits, inner.patience, super::super::PART_BYTES);
         let completed = inner
             .client
             .complete_multipart_upload()
@@ -104,8 +109,9 @@ impl S3Upload {
     /// The store no longer knows the upload. When it is because a completion succeeded whose answer was lost, the
     /// object is there.
     async fn completed_before(&self, unknown: StoreError) -> StoreResult<Put> {
-        let request = self.inner.client.head_object().bucket(&self.inner.bucket);
-        match request.key(self.inner.full_key(self.key.as_str())).send().await {
+        let inner = self.store.inner();
+        let request = inner.client.head_object().bucket(&inner.bucket);
+        match request.key(inner.full_key(self.key.as_str())).send().await {
             Ok(found) if found.content_length().and_then(|bytes| u64::try_from(bytes).ok()) == Some(self.bytes) => {
                 Ok(Put::Exists)
             }
@@ -118,8 +124,8 @@ impl S3Upload {
         let expected = self.bytes.div_ceil(part_bytes(self.bytes)).max(1);
         if parts.len() as u64 != expected {
             let message = format!("{} of {expected} parts were put", parts.len());
-            let (place, key) = (&self.inner.place, self.key.as_str());
-            return Err(StoreError::new(StoreErrorKind::Invalid, Operation::CompleteMultipart, place, key, message));
+            let (place, key) = (self.store.inner().place.clone(), self.key.as_str());
+            return Err(StoreError::new(StoreErrorKind::Invalid, Operation::CompleteMultipart, &place, key, message));
         }
         Ok(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
     }
@@ -132,17 +138,17 @@ impl MultipartUpload for S3Upload {
         let number = i32::try_from(index + 1).ok();
         let (Some(number), true) = (number, range.is_some_and(|(_, bytes)| bytes == body.len() as u64)) else {
             let message = format!("part {index} has the wrong size");
-            let (place, key) = (&self.inner.place, self.key.as_str());
-            return Err(StoreError::new(StoreErrorKind::Invalid, Operation::PutPart, place, key, message));
+            let (place, key) = (self.store.inner().place.clone(), self.key.as_str());
+            return Err(StoreError::new(StoreErrorKind::Invalid, Operation::PutPart, &place, key, message));
         };
-        let part = self.inner.persist(|| self.put_once(number, body.clone())).await?;
+        let part = self.store.persist(async |inner| self.put_once(&inner, number, body.clone()).await).await?;
         self.parts.lock().insert(number, part);
         Ok(())
     }
 
     async fn complete(mut self: Box<Self>) -> StoreResult<Put> {
         let parts = self.completed_parts()?;
-        let completed = match self.inner.persist(|| self.complete_once(&parts)).await {
+        let completed = match self.store.persist(async |inner| self.complete_once(&inner, &parts).await).await {
             Err(error) if error.kind() == StoreErrorKind::NotFound => self.completed_before(error).await,
             completed => completed,
         }?;
@@ -154,7 +160,7 @@ impl MultipartUpload for S3Upload {
 
     async fn abort(mut self: Box<Self>) {
         self.open = false;
-        let (inner, key, id) = (Arc::clone(&self.inner), self.key.clone(), self.upload_id.clone());
+        let (inner, key, id) = (self.store.inner(), self.key.clone(), self.upload_id.clone());
         // In a task of its own, so that whoever stops waiting does not stop it.
         let _ = tokio::spawn(abort(inner, key, id)).await;
     }
@@ -167,7 +173,7 @@ impl Drop for S3Upload {
         }
         // Outside a runtime nothing can be sent; the bucket's lifecycle rule for incomplete uploads is the last resort.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(abort(Arc::clone(&self.inner), self.key.clone(), std::mem::take(&mut self.upload_id)));
+            runtime.spawn(abort(self.store.inner(), self.key.clone(), std::mem::take(&mut self.upload_id)));
         }
     }
 }

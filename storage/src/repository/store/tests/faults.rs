@@ -256,3 +256,27 @@ async fn listings_that_lie_are_refused() {
         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
     }
 }
+
+/// Goal: an upload that has begun goes on with the credentials of the time. Method: keys that change between two parts.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_follows_to_other_credentials() {
+    let server = super::servers::RotatingS3::start().await;
+    server.accept("first", "first-secret");
+    let connect = async |access_key: &str, secret_key: &str| {
+        let properties = s3_properties(&server.endpoint(), access_key, secret_key);
+        s3_store("s3://bucket/p", &properties, Patience::Interactive).await
+    };
+    let store = connect("first", "first-secret").await;
+    let bytes = super::super::PART_BYTES + 3;
+    let upload = store.start_multipart(&key("ebla/x"), bytes).await.unwrap();
+    let first = usize::try_from(super::super::PART_BYTES).unwrap();
+    upload.put_part(0, Bytes::from(vec![b'x'; first])).await.unwrap();
+    // The key stays: this server lets nobody else go on with an upload, which S3 does within an account.
+    server.accept("first", "second-secret");
+    let error = upload.put_part(1, Bytes::from_static(b"abc")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::PermissionDenied, "{error}");
+    store.follow(&connect("first", "second-secret").await);
+    upload.put_part(1, Bytes::from_static(b"abc")).await.unwrap();
+    assert_eq!(upload.complete().await.unwrap(), Put::Created);
+    assert_eq!(store.head(&key("ebla/x")).await.unwrap().unwrap().bytes, bytes);
+}

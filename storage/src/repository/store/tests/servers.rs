@@ -3,14 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use s3s::auth::SimpleAuth;
+use parking_lot::Mutex;
+use s3s::auth::{S3Auth, SecretKey, SimpleAuth};
 use s3s::service::S3ServiceBuilder;
+use s3s::{S3Result, s3_error};
 use tempfile::TempDir;
 
-use super::super::{FileStore, ObjectDelete, ObjectStore, Patience, S3Store, StoreStats};
+use super::super::{Capabilities, FileStore, ObjectDelete, ObjectStore, Patience, S3Store, StoreStats};
 use crate::clock::{Random, SystemRandom};
+use crate::repository::RepositoryContext;
 use crate::repository::location::Location;
 use crate::repository::properties::RepositoryProperties;
 
@@ -45,10 +49,49 @@ pub(crate) fn file_store() -> TestStore {
 
 /// An S3 server in this process with one bucket, `bucket`. It stops with the test's runtime.
 pub(crate) async fn in_process_s3() -> (SocketAddr, TempDir) {
+    serve(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY)).await
+}
+
+/// The same with keys that change.
+pub(crate) struct RotatingS3 {
+    address: SocketAddr,
+    keys: Keys,
+    _root: TempDir,
+}
+
+#[derive(Clone, Default)]
+struct Keys(Arc<Mutex<(String, String)>>);
+
+#[async_trait]
+impl S3Auth for Keys {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        let keys = self.0.lock();
+        if keys.0 == access_key { Ok(SecretKey::from(keys.1.clone())) } else { Err(s3_error!(InvalidAccessKeyId)) }
+    }
+}
+
+impl RotatingS3 {
+    pub(crate) async fn start() -> RotatingS3 {
+        let keys = Keys::default();
+        let (address, root) = serve(keys.clone()).await;
+        RotatingS3 { address, keys, _root: root }
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on these keys, and no others.
+    pub(crate) fn accept(&self, access_key: &str, secret_key: &str) {
+        *self.keys.0.lock() = (access_key.to_owned(), secret_key.to_owned());
+    }
+}
+
+async fn serve(auth: impl S3Auth) -> (SocketAddr, TempDir) {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir(root.path().join("bucket")).unwrap();
     let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(root.path()).unwrap());
-    service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+    service.set_auth(auth);
     let service = service.build();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -77,8 +120,9 @@ pub(crate) async fn s3_store(location: &str, properties: &RepositoryProperties, 
         panic!("an S3 location");
     };
     let settings = properties.s3(location.bucket()).unwrap();
-    let (stats, random) = (StoreStats::new(), Arc::new(SystemRandom));
-    S3Store::connect(&location, &settings, properties.secrets(), patience, stats, random).await.unwrap()
+    let (stats, context) = (StoreStats::new(), RepositoryContext::default());
+    let secrets = properties.secrets();
+    S3Store::connect(&location, &settings, secrets, patience, Capabilities::ALL, stats, &context).await.unwrap()
 }
 
 pub(crate) async fn in_process_s3_store() -> TestStore {

@@ -1,0 +1,147 @@
+//! Goal: credentials lie sealed, and change while they are in use. Method: a store on a temporary directory with
+//! repositories on S3 servers in this process; whatever lies on disk is searched for the secrets.
+
+use std::path::Path;
+
+use super::*;
+use crate::clock::{SystemClock, SystemRandom};
+use crate::repository::store::tests::servers::{self, ACCESS_KEY, SECRET_KEY, s3_properties};
+use crate::storage::StorageConfig;
+
+fn open_with(dir: &Path, secret_key: Option<&str>) -> Repositories {
+    let config = StorageConfig::new(dir.join("data"));
+    let storage = Storage::open(config, Arc::new(SystemClock), Arc::new(SystemRandom)).unwrap();
+    let config = RepositoriesConfig { secret_key: secret_key.map(Secret::new), ..RepositoriesConfig::default() };
+    Repositories::open(storage, config).unwrap()
+}
+
+fn open(dir: &Path) -> Repositories {
+    open_with(dir, None)
+}
+
+fn spec(properties: RepositoryProperties) -> RepositorySpec {
+    RepositorySpec {
+        name: "r".into(),
+        location: "s3a://bucket/below".into(),
+        access: Access::ReadWrite,
+        broker: String::new(),
+        properties,
+    }
+}
+
+fn set(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Every file below `dir` that holds this text.
+fn files_with(dir: &Path, text: &str) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if std::fs::read(&path).unwrap().windows(text.len()).any(|bytes| bytes == text.as_bytes()) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_lie_sealed_and_open_again() {
+    let (address, _server) = servers::in_process_s3().await;
+    let dir = tempfile::tempdir().unwrap();
+    let repositories = open(dir.path());
+    assert!(!dir.path().join("data/secret.key").exists(), "no key before there is something to seal");
+    let properties = s3_properties(&format!("http://{address}"), ACCESS_KEY, SECRET_KEY);
+    repositories.create(spec(properties)).await.unwrap();
+    drop(repositories);
+    for secret in [ACCESS_KEY, SECRET_KEY] {
+        assert_eq!(files_with(dir.path(), secret), Vec::<std::path::PathBuf>::new());
+    }
+
+    let (_, repository) = open(dir.path()).find("r").await.unwrap();
+    repository.verify_identity().await.unwrap();
+
+    // Another key opens nothing, says so, and is in nobody's way.
+    let other = open_with(dir.path(), Some("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="));
+    let error = other.find("r").await.unwrap_err().to_string();
+    assert!(error.contains("EBLA_SECRET_KEY") && error.contains("give it the key it had"), "{error}");
+    drop(other);
+
+    // A lost key is not quietly replaced: what it sealed would be lost for good.
+    std::fs::remove_file(dir.path().join("data/secret.key")).unwrap();
+    let lost = open(dir.path());
+    let error = lost.find("r").await.unwrap_err().to_string();
+    assert!(error.contains("secret.key is missing"), "{error}");
+    let again = RepositorySpec { name: "again".into(), ..spec(RepositoryProperties::default()) };
+    let error = lost.create(again).await.unwrap_err().to_string();
+    assert!(error.contains("secret.key is missing"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_from_before_is_sealed_when_it_is_opened() {
+    let (address, _server) = servers::in_process_s3().await;
+    let dir = tempfile::tempdir().unwrap();
+    let repositories = open(dir.path());
+    let properties = s3_properties(&format!("http://{address}"), ACCESS_KEY, SECRET_KEY);
+    repositories.create(spec(properties)).await.unwrap();
+    let row = repositories.row("r").await.unwrap();
+    let plain = repositories.attachment(&row).unwrap().to_catalog_json();
+    let catalog = Arc::clone(repositories.storage.catalog());
+    catalog.write(|write| write.set_repository_properties(row.id, plain.expose())).unwrap();
+    drop((catalog, repositories));
+    assert!(!files_with(dir.path(), SECRET_KEY).is_empty(), "it lies open, as it did before there were seals");
+
+    let repositories = open(dir.path());
+    assert_eq!(files_with(dir.path(), SECRET_KEY), Vec::<std::path::PathBuf>::new());
+    let (row, repository) = repositories.find("r").await.unwrap();
+    assert!(Vault::is_sealed(&row.properties));
+    repository.verify_identity().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn altering_proves_before_it_replaces_and_reaches_handles_in_use() {
+    let server = servers::RotatingS3::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let repositories = open(dir.path());
+    repositories.create(spec(s3_properties(&server.endpoint(), "first", "first-secret"))).await.unwrap_err();
+    server.accept("first", "first-secret");
+    repositories.create(spec(s3_properties(&server.endpoint(), "first", "first-secret"))).await.unwrap();
+    let (row, waiting) = repositories.find("r").await.unwrap();
+    let working = repositories.get(row.id).await.unwrap();
+    working.verify_identity().await.unwrap();
+
+    // What does not work is refused, and what was there before goes on.
+    let wrong = set(&[("aws.s3.access_key", "first"), ("aws.s3.secret_key", "WRONGCANARY")]);
+    let error = repositories.alter("r", wrong).await.unwrap_err().to_string();
+    assert!(error.contains("check aws.s3.secret_key") && !error.contains("CANARY"), "{error}");
+    let unknown = set(&[("aws.s3.acces_key", "x")]);
+    let error = repositories.alter("r", unknown).await.unwrap_err().to_string();
+    assert!(error.contains("did you mean 'aws.s3.access_key'"), "{error}");
+    assert!(repositories.alter("nobody", Vec::new()).await.unwrap_err().to_string().contains("[nobody]"));
+    working.verify_identity().await.unwrap();
+
+    // The store takes other keys from here on; handles in use follow the alteration.
+    server.accept("second", "second-secret");
+    working.verify_identity().await.unwrap_err();
+    let keys = set(&[("aws.s3.access_key", "second"), ("aws.s3.secret_key", "second-secret")]);
+    repositories.alter("r", keys).await.unwrap();
+    working.verify_identity().await.unwrap();
+    waiting.verify_identity().await.unwrap();
+    assert!(Arc::ptr_eq(&working, &repositories.get(row.id).await.unwrap()), "the handle stays");
+    drop((repositories, working, waiting));
+    open(dir.path()).find("r").await.unwrap().1.verify_identity().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn altering_does_not_lead_to_another_repository() {
+    let (address, _server) = servers::in_process_s3().await;
+    let (elsewhere, _other_server) = servers::in_process_s3().await;
+    let dir = tempfile::tempdir().unwrap();
+    let repositories = open(dir.path());
+    repositories.create(spec(s3_properties(&format!("http://{address}"), ACCESS_KEY, SECRET_KEY))).await.unwrap();
+    let endpoint = format!("http://{elsewhere}");
+    let error = repositories.alter("r", set(&[("aws.s3.endpoint", &endpoint)])).await.unwrap_err().to_string();
+    assert!(error.contains("is not the one it was"), "{error}");
+}

@@ -1,0 +1,91 @@
+//! The HTTP client beneath the SDK's: which certificates are trusted, and which addresses a name may resolve to.
+//!
+//! AWS itself is reached with the SDK's own client. An endpoint that a user has named gets one that does not connect
+//! to what the policy forbids, whatever the name resolves to at the time, and that trusts the CA bundle as well.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_sdk_s3::config::SharedHttpClient;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::repository::policy::RepositoryPolicy;
+use crate::repository::properties::S3Settings;
+
+/// Largest CA bundle: the one of a whole system has a quarter of this.
+const BUNDLE_BYTES_MAX: u64 = 1 << 20;
+
+/// The client for these settings; `None` is the SDK's own. Errors are a sentence and an advice.
+pub(super) async fn client(
+    settings: &S3Settings,
+    policy: &RepositoryPolicy,
+) -> Result<Option<SharedHttpClient>, (String, String)> {
+    let bundle = settings.ca_bundle.as_ref().or(policy.ca_bundle.as_ref());
+    let sts_endpoint = settings.assume_role.as_ref().and_then(|role| role.sts_endpoint.as_ref());
+    if settings.endpoint.is_none() && sts_endpoint.is_none() && bundle.is_none() {
+        return Ok(None);
+    }
+    let mut trust = TrustStore::default();
+    if let Some(path) = bundle {
+        let pem = read_bundle(path).await.map_err(|reason| {
+            let advice = "aws.s3.ca_bundle (or s3_ca_bundle of the configuration) must be a PEM file of CA \
+                          certificates that the server can read";
+            (format!("the CA bundle {} cannot be used: {reason}", path.display()), advice.to_owned())
+        })?;
+        trust.add_pem_certificate(pem);
+    }
+    let tls = TlsContext::builder().with_trust_store(trust).build();
+    let tls = tls.map_err(|error| (format!("TLS cannot be set up: {error}"), "check the CA bundle".to_owned()))?;
+    let resolver = GuardedResolver { policy: Arc::new(policy.clone()) };
+    let client =
+        Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls).build_with_resolver(resolver);
+    Ok(Some(client))
+}
+
+/// The certificates of a bundle, after a look at each: the TLS library takes only good ones, and does not say which
+/// is bad.
+async fn read_bundle(path: &Path) -> Result<Vec<u8>, String> {
+    let bytes = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?.len();
+    if bytes > BUNDLE_BYTES_MAX {
+        return Err(format!("it has {bytes} bytes, more than the {BUNDLE_BYTES_MAX} it may have"));
+    }
+    let pem = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|_| "it is not PEM throughout".to_owned())?;
+        roots.add(certificate).map_err(|error| format!("a certificate in it is wrong: {error}"))?;
+    }
+    if roots.is_empty() {
+        return Err("there is no certificate in it".to_owned());
+    }
+    Ok(pem)
+}
+
+/// The system's resolver, without the addresses that the policy forbids.
+#[derive(Debug, Clone)]
+struct GuardedResolver {
+    policy: Arc<RepositoryPolicy>,
+}
+
+impl ResolveDns for GuardedResolver {
+    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
+        DnsFuture::new(async move {
+            let found = tokio::net::lookup_host((name, 0)).await.map_err(ResolveDnsError::new)?;
+            let (allowed, forbidden): (Vec<IpAddr>, Vec<IpAddr>) =
+                found.map(|address| address.ip()).partition(|address| self.policy.allows_address(name, *address));
+            match (allowed.is_empty(), forbidden.first()) {
+                (true, Some(address)) => Err(ResolveDnsError::new(std::io::Error::other(format!(
+                    "{name} resolves to the link-local or metadata address {address}, which is not connected to"
+                )))),
+                _ => Ok(allowed),
+            }
+        })
+    }
+}
