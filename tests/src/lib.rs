@@ -5,6 +5,9 @@
 //! | the `ebla` binary running on a data directory of its own | [`server::Server`] |
 //! | a real S3 store, which checks signatures, checksums and conditions | [`weed::Weed`] (SeaweedFS) |
 //! | a quick S3 store in this process | [`s3sfs::S3sFs`] |
+//! | one that takes keys for a while only | [`s3sfs::S3sFs::with_keys`], [`keys::LiveKeys`] |
+//! | the S3 servers of other makers, good and bad | [`stores::OtherStore`] |
+//! | what hands credentials out in a cloud | [`cloud::MetadataService`], [`cloud::RoleService`] |
 //! | to count, delay, stall or refuse what the server sends to S3 | [`proxy::S3Proxy`] |
 //! | to look into a bucket, or to damage it | [`s3::S3Client`] |
 //! | to speak SQL as a program | [`client::Client`] |
@@ -27,9 +30,11 @@ pub mod background;
 pub mod binary;
 pub mod cli;
 pub mod client;
+pub mod cloud;
 pub mod folder;
 pub mod golden;
 pub mod http;
+pub mod keys;
 pub mod log;
 pub mod ports;
 pub mod process;
@@ -39,6 +44,7 @@ pub mod s3sfs;
 pub mod script;
 pub mod server;
 pub mod skip;
+pub mod stores;
 pub mod tpch;
 pub mod usage;
 pub mod wait;

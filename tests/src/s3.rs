@@ -5,7 +5,7 @@
 
 use crate::http::{Body, Request, Response};
 
-mod sign;
+pub(crate) mod sign;
 
 /// An S3 endpoint with a key pair for it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,11 +5,12 @@
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use s3s::auth::SimpleAuth;
+use s3s::auth::{S3Auth, SimpleAuth};
 use s3s::service::S3ServiceBuilder;
 
 use crate::background::Background;
 use crate::folder::Folder;
+use crate::keys::LiveKeys;
 use crate::s3::{Bucket, S3Endpoint};
 
 const KEYS: (&str, &str) = ("EBLATESTQUICK0000000", "ebla-test-quick-secret-0000000000000000");
@@ -25,9 +26,19 @@ pub struct S3sFs {
 impl S3sFs {
     /// An empty store.
     pub fn start() -> S3sFs {
+        S3sFs::with_auth(SimpleAuth::from_single(KEYS.0, KEYS.1))
+    }
+
+    /// An empty store that takes the keys that live at the time of a request, and its own.
+    pub fn with_keys(keys: &LiveKeys) -> S3sFs {
+        keys.add(KEYS.0, KEYS.1, None);
+        S3sFs::with_auth(keys.clone())
+    }
+
+    fn with_auth(auth: impl S3Auth) -> S3sFs {
         let folder = Folder::new("s3s-fs");
         let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).unwrap());
-        service.set_auth(SimpleAuth::from_single(KEYS.0, KEYS.1));
+        service.set_auth(auth);
         let service = service.build();
 
         let background = Background::new("s3s-fs");

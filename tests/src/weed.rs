@@ -24,6 +24,9 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 const START_ATTEMPTS: usize = 3;
 
 const ADMIN: (&str, &str) = ("EBLATESTADMIN0000000", "ebla-test-admin-secret-0000000000000000");
+/// A role that anybody with a key may have, and that may do everything in buckets whose names begin with `role-`.
+pub const ROLE: &str = "arn:aws:iam::000000000000:role/BackupRole";
+
 const READER: (&str, &str) = ("EBLATESTREADER000000", "ebla-test-reader-secret-000000000000000");
 
 /// A running SeaweedFS.
@@ -58,6 +61,7 @@ impl Weed {
             let folder = Folder::new("weed");
             std::fs::create_dir(folder.join("data")).unwrap();
             std::fs::write(folder.join("s3.json"), identities()).unwrap();
+            std::fs::write(folder.join("iam.json"), roles()).unwrap();
             let ports = free_ports();
             let process = launch(&program, &folder, &ports);
             let mut weed = Weed { program: program.clone(), ports, process, folder };
@@ -146,7 +150,7 @@ fn launch(program: &PathBuf, folder: &Folder, ports: &[u16; 10]) -> Process {
     command.arg("-s3.allowDeleteBucketNotEmpty=false");
     // A volume per bucket: without a ceiling of our own the free disk would set one.
     command.args(["-master.volumeSizeLimitMB=128", "-volume.max=1000"]);
-    command.args(["-dir=data", "-s3.config=s3.json"]);
+    command.args(["-dir=data", "-s3.config=s3.json", "-s3.iam.config=iam.json"]);
     let services = ["s3", "master", "volume", "filer", "admin"];
     for (service, ports) in services.iter().zip(ports.chunks(2)) {
         command.arg(format!("-{service}.port={}", ports[0])).arg(format!("-{service}.port.grpc={}", ports[1]));
@@ -162,4 +166,27 @@ fn identities() -> String {
     let admin = identity("admin", ADMIN, &["Admin", "Read", "Write", "List", "Tagging"]);
     let reader = identity("reader", READER, &["Read", "List"]);
     serde_json::json!({ "identities": [admin, reader] }).to_string()
+}
+
+fn roles() -> String {
+    let statement = |fields: serde_json::Value| serde_json::json!({ "Version": "2012-10-17", "Statement": [fields] });
+    let policy = statement(serde_json::json!({
+        "Effect": "Allow", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::role-*", "arn:aws:s3:::role-*/*"],
+    }));
+    let trust = statement(serde_json::json!({
+        "Effect": "Allow", "Principal": { "AWS": "*" }, "Action": ["sts:AssumeRole"],
+    }));
+    // Signs session tokens, in this process alone.
+    let signing_key = "dGVzdC1zaWduaW5nLWtleS0zMi1jaGFyYWN0ZXJzLWxvbmc=";
+    serde_json::json!({
+        "sts": {
+            "tokenDuration": "1h", "maxSessionLength": "12h", "issuer": "seaweedfs-sts", "signingKey": signing_key,
+        },
+        "policy": { "defaultEffect": "Deny", "storeType": "memory" },
+        "policies": [{ "name": "BackupPolicy", "document": policy }],
+        "roles": [{
+            "roleName": "BackupRole", "roleArn": ROLE, "attachedPolicies": ["BackupPolicy"], "trustPolicy": trust,
+        }],
+    })
+    .to_string()
 }

