@@ -214,11 +214,12 @@ async fn launch(name: &str, ready: &str, command: impl Fn(&Path, u16) -> Command
     let address = store.endpoint.addr().to_string();
     let process = std::sync::Mutex::new(&mut store.process);
     wait_until(START_PATIENCE, async || {
-        let mut process = process.lock().unwrap();
-        if let Some(status) = process.ended() {
-            panic!("{name} ended with {status} before it answered\n{}", process.log_tail());
+        {
+            let mut process = process.lock().unwrap();
+            if let Some(status) = process.ended() {
+                panic!("{name} ended with {status} before it answered\n{}", process.log_tail());
+            }
         }
-        drop(process);
         if ready.is_empty() {
             let connected = tokio::net::TcpStream::connect(&address).await;
             return connected.map(drop).map_err(|error| format!("{name}: {error}"));
