@@ -50,7 +50,7 @@ impl OtherStore {
         let program = skip::counterpart("ministack")?;
         Some(
             launch("ministack", "/_ministack/health", |folder, port| {
-                let mut command = Command::new(&program);
+                let mut command = python(&program);
                 command
                     .env("BIND_HOST", "127.0.0.1")
                     .env("GATEWAY_PORT", port.to_string())
@@ -71,7 +71,7 @@ impl OtherStore {
         let program = skip::counterpart("moto")?;
         Some(
             launch("moto", "/moto-api/data.json", |_, port| {
-                let mut command = Command::new(&program);
+                let mut command = python(&program);
                 command.args(["-H", "127.0.0.1", "-p"]).arg(port.to_string());
                 command
             })
@@ -187,6 +187,19 @@ impl Certificate {
 fn run(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A program that is a Python script, by the interpreter and the packages it was installed with: its own first line names
+/// the folder it was made in, which is not the one it ended up in.
+fn python(program: &Path) -> Command {
+    let interpreter = program.with_file_name("python3");
+    let packages = program.parent().and_then(Path::parent).expect("a program lies in a bin folder");
+    let mut command = Command::new(if interpreter.exists() { &interpreter } else { Path::new("python3") });
+    if !interpreter.exists() {
+        command.env("PYTHONPATH", packages);
+    }
+    command.arg(program);
+    command
 }
 
 fn rclone(program: &Path, folder: &Path, port: u16) -> Command {
