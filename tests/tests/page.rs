@@ -263,6 +263,8 @@ async fn refusals_say_what_is_wrong() {
         &create_elsewhere,
         &restore("\"backup_timestamp\" = \"2001-01-01-00-00-00-000\""),
         "RESTORE SNAPSHOT sr_hub.sr_member_backup FROM test_repo ON (no_table) PROPERTIES (\"replication_num\" = \"1\")",
+        "RESTORE SNAPSHOT information_schema.sr_member_backup FROM test_repo",
+        "RESTORE SNAPSHOT sr_member_backup FROM test_repo DATABASE sr_hub AS `a/b`",
         "SHOW SNAPSHOT ON no_repo",
         "SHOW SNAPSHOT ON test_repo WHERE TIMESTAMP = \"x\"",
         "DROP REPOSITORY no_repo",

@@ -155,7 +155,8 @@ fn nothing_to_recover(kind: &str, name: &str) -> ebla_storage::Error {
     ))
 }
 
-fn check_name(name: &str) -> Result<()> {
+/// What a database may be called, for whoever makes one.
+pub(super) fn check_name(name: &str) -> Result<()> {
     let bad = name.is_empty()
         || name.chars().count() > NAME_LENGTH_MAX
         || name.eq_ignore_ascii_case(crate::query::source::INFORMATION_SCHEMA)

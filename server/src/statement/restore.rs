@@ -7,6 +7,7 @@ use ebla_storage::catalog::JobKind;
 use ebla_storage::restore::{RestoreObjects, RestoreProperties, RestoreSelection, RestoreSpec};
 
 use super::backup::{cancel_job, check_database};
+use super::database::check_name;
 use super::done;
 use super::information_schema::{Cell, Viewer};
 use super::rows::{TextRows, text};
@@ -30,7 +31,10 @@ pub async fn submit(session: &Session, statement: Restore) -> Result<Outcome> {
         Some(_) => None,
         None => session.database.clone(),
     });
-    require(session, target.as_deref().or(statement.source_database.as_deref()), &objects)?;
+    let database = target.as_deref().or(statement.source_database.as_deref());
+    require(session, database, &objects)?;
+    // A restore makes the database it is to go into.
+    database.map_or(Ok(()), check_name)?;
     if scope.relations().iter().any(|relation| relation.temporary_partitions) {
         return Err(Error::refused("Do not support restoring temporary partitions"));
     }
