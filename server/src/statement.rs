@@ -99,6 +99,7 @@ pub async fn execute(session: &mut Session, statement: Statement) -> Result<Outc
         | Statement::ExecuteAs(_)
         | Statement::VerifyRepository(_)
         | Statement::VerifySnapshot(_)
+        | Statement::CancelVerify(_)
         | Statement::DropSnapshot(_) => Err(Error::not_yet(statement.kind())),
     }
 }

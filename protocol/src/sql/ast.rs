@@ -149,6 +149,8 @@ pub enum Statement {
     DropSnapshot(DropSnapshot),
     /// VERIFY SNAPSHOT
     VerifySnapshot(VerifySnapshot),
+    /// CANCEL VERIFY ON r: the one job that verifies this repository or a snapshot in it
+    CancelVerify(String),
 
     /// ADMIN SHOW / SET FRONTEND CONFIG
     Admin(Admin),
@@ -223,6 +225,7 @@ impl Statement {
             Self::CancelRestore(_) => "CANCEL RESTORE",
             Self::DropSnapshot(_) => "DROP SNAPSHOT",
             Self::VerifySnapshot(_) => "VERIFY SNAPSHOT",
+            Self::CancelVerify(_) => "CANCEL VERIFY",
             Self::Admin(Admin::ShowConfig { .. }) => "ADMIN SHOW CONFIG",
             Self::Admin(Admin::SetConfig { .. }) => "ADMIN SET CONFIG",
             Self::NotYet(not_yet) => not_yet.name,

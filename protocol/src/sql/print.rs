@@ -78,6 +78,7 @@ impl Display for Statement {
             Self::CancelRestore(target) => write!(f, "CANCEL RESTORE{target}"),
             Self::DropSnapshot(drop) => write!(f, "{drop}"),
             Self::VerifySnapshot(verify) => write!(f, "{verify}"),
+            Self::CancelVerify(repository) => write!(f, "CANCEL VERIFY ON {}", ident(repository)),
             Self::Admin(admin) => write!(f, "{admin}"),
             Self::NotYet(not_yet) => f.write_str(&not_yet.text),
         }

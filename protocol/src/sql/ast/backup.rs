@@ -180,13 +180,15 @@ pub struct SnapshotFilter {
     pub not_after: Option<String>,
 }
 
-/// `VERIFY SNAPSHOT label ON r [PROPERTIES (…)]`
+/// `VERIFY SNAPSHOT label ON r [WHERE TIMESTAMP = 't'] [PROPERTIES (…)]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifySnapshot {
     /// The snapshot's name.
     pub label: String,
     /// The repository it is in.
     pub repository: String,
+    /// `WHERE TIMESTAMP = 't'`; the label's only one when absent.
+    pub timestamp: Option<String>,
     /// `PROPERTIES (…)`, such as `"depth"` and `"backup_timestamp"`.
     pub properties: Properties,
 }

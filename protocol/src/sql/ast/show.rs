@@ -242,7 +242,7 @@ pub enum Show {
     Snapshot(ShowSnapshot),
     /// `SHOW REPOSITORIES`
     Repositories,
-    /// `SHOW VERIFY [ON r] [filter]`
+    /// `SHOW VERIFY [{FROM | ON} r] [filter]`
     Verify {
         /// The repository; every one when absent.
         repository: Option<String>,

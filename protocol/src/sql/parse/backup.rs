@@ -255,12 +255,18 @@ fn check_catalogs(c: &Cursor, catalogs: Option<&CatalogScope>) -> Result<()> {
     Ok(())
 }
 
-/// `CANCEL {BACKUP | RESTORE} [{FROM | IN} d | FOR EXTERNAL CATALOG]`
+/// `CANCEL {BACKUP | RESTORE} [{FROM | IN} d | FOR EXTERNAL CATALOG]`, `CANCEL VERIFY {ON | FROM} r`
 pub(super) fn cancel(c: &mut Cursor) -> Result<Statement> {
     c.expect("CANCEL")?;
+    if c.accept("VERIFY") {
+        if !c.accept_any(&["ON", "FROM"]) {
+            return Err(c.expected("ON"));
+        }
+        return c.name_or_string("a repository").map(Statement::CancelVerify);
+    }
     let of_backup = c.accept("BACKUP");
     if !of_backup && !c.accept("RESTORE") {
-        return Err(c.expected("BACKUP or RESTORE"));
+        return Err(c.expected("BACKUP, RESTORE or VERIFY"));
     }
     let target = if c.accept("FOR EXTERNAL") {
         if !c.accept_any(&["CATALOG", "CATALOGS"]) {
@@ -362,7 +368,7 @@ fn text(expr: &Expr) -> Option<String> {
     }
 }
 
-/// `VERIFY SNAPSHOT label ON r [PROPERTIES (…)]`, `VERIFY REPOSITORY r [PROPERTIES (…)]`
+/// `VERIFY SNAPSHOT label ON r [WHERE TIMESTAMP = 't'] [PROPERTIES (…)]`, `VERIFY REPOSITORY r [PROPERTIES (…)]`
 pub(super) fn verify(c: &mut Cursor) -> Result<Statement> {
     c.expect("VERIFY")?;
     if c.accept("REPOSITORY") {
@@ -375,5 +381,16 @@ pub(super) fn verify(c: &mut Cursor) -> Result<Statement> {
     let label = c.name_or_string("a snapshot")?;
     c.expect("ON")?;
     let repository = c.name_or_string("a repository")?;
-    Ok(Statement::VerifySnapshot(VerifySnapshot { label, repository, properties: c.properties()? }))
+    let timestamp = if c.accept("WHERE") { Some(only_timestamp(c)?) } else { None };
+    Ok(Statement::VerifySnapshot(VerifySnapshot { label, repository, timestamp, properties: c.properties()? }))
+}
+
+/// `TIMESTAMP = 't'` and nothing else.
+fn only_timestamp(c: &mut Cursor) -> Result<String> {
+    let filter = snapshot_filter(c)?.unwrap_or_default();
+    let rest = SnapshotFilter { timestamp: None, ..filter.clone() };
+    match filter.timestamp {
+        Some(timestamp) if rest == SnapshotFilter::default() => Ok(timestamp),
+        _ => Err(c.analysis("Where clause should looks like: TIMESTAMP = '2018-04-18-19-19-10'")),
+    }
 }

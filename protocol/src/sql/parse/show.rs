@@ -143,7 +143,8 @@ fn show_by_word(c: &mut Cursor) -> Result<Show> {
         "SNAPSHOT" => backup::show_snapshot(c).map(Show::Snapshot),
         "REPOSITORIES" => Ok(Show::Repositories),
         "VERIFY" => {
-            let repository = if c.accept("ON") { Some(c.name_or_string("a repository")?) } else { None };
+            let named = c.accept_any(&["FROM", "ON"]);
+            let repository = if named { Some(c.name_or_string("a repository")?) } else { None };
             Ok(Show::Verify { repository, filter: filter(c)? })
         }
         _ => Err(c.refuse_last(format!("SHOW {word} is not known"))),

@@ -215,6 +215,9 @@ impl Display for DropSnapshot {
 impl Display for VerifySnapshot {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "VERIFY SNAPSHOT {} ON {}", ident(&self.label), ident(&self.repository))?;
+        if let Some(timestamp) = &self.timestamp {
+            write!(f, " WHERE TIMESTAMP = {}", string(timestamp))?;
+        }
         write_properties(f, &self.properties)
     }
 }

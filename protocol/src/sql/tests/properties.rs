@@ -363,10 +363,11 @@ fn snapshot() -> impl Strategy<Value = Statement> {
     let target = prop_oneof![name().prop_map(DropSnapshotTarget::Label), filter.prop_map(DropSnapshotTarget::Where)];
     let drop = (name(), target, any::<bool>())
         .prop_map(|(repository, target, force)| Statement::DropSnapshot(DropSnapshot { repository, target, force }));
-    let verify = (name(), name(), properties()).prop_map(|(label, repository, properties)| {
-        Statement::VerifySnapshot(VerifySnapshot { label, repository, properties })
-    });
-    prop_oneof![drop, verify]
+    let verify =
+        (name(), name(), option::of(filled()), properties()).prop_map(|(label, repository, timestamp, properties)| {
+            Statement::VerifySnapshot(VerifySnapshot { label, repository, timestamp, properties })
+        });
+    prop_oneof![drop, verify, name().prop_map(Statement::CancelVerify)]
 }
 
 fn data_type() -> impl Strategy<Value = DataType> {
