@@ -9,21 +9,21 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 
-use super::{Exchange, Fault, Operation, Shared};
+use super::{Exchange, Fault, Operation, Shared, whole};
 use crate::http::message::{BodyLength, Head, Pace, copy_body, read_body, read_head};
 
 /// Between socket and proxy; as large as a part of a body that passes at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// A connection's two directions.
-struct Half {
-    read: BufReader<OwnedReadHalf>,
-    write: OwnedWriteHalf,
+pub(super) struct Half {
+    pub(super) read: BufReader<OwnedReadHalf>,
+    pub(super) write: OwnedWriteHalf,
 }
 
 /// Whether the connection can carry another request.
 #[derive(PartialEq)]
-enum After {
+pub(super) enum After {
     Keep,
     Close,
 }
@@ -35,8 +35,15 @@ pub(super) async fn serve(client: TcpStream, shared: Arc<Shared>) {
     while let Ok(Some(head)) = read_head(&mut client.read).await {
         let start = Instant::now();
         let (operation, key) = Operation::of(&head);
-        let mut exchange =
-            Exchange { operation, key, status: 0, sent_bytes: 0, received_bytes: 0, elapsed: start.elapsed() };
+        let mut exchange = Exchange {
+            operation,
+            key,
+            status: 0,
+            sent_bytes: 0,
+            received_bytes: 0,
+            elapsed: start.elapsed(),
+            disturbed: false,
+        };
         let after = pass(&head, &mut client, &mut upstream, &shared, &mut exchange).await;
         exchange.elapsed = start.elapsed();
         shared.log.lock().unwrap().push(exchange);
@@ -50,12 +57,14 @@ async fn pass(
     head: &Head,
     client: &mut Half,
     upstream: &mut Option<Half>,
-    shared: &Shared,
+    shared: &Arc<Shared>,
     exchange: &mut Exchange,
 ) -> io::Result<After> {
     let mut pace = Pace::free();
     let mut lifted = None;
-    match shared.fault(exchange.operation, &exchange.key) {
+    let struck = shared.fault(exchange.operation, &exchange.key, head.header("range").is_some());
+    exchange.disturbed = struck.is_some();
+    match struck {
         None => {}
         Some((Fault::Delay(time), _)) => tokio::time::sleep(time).await,
         Some((Fault::Hold, mut lifted)) => wait_lifted(&mut lifted).await,
@@ -68,6 +77,7 @@ async fn pass(
             return refuse(head, client, exchange, status, code).await;
         }
         Some((Fault::Disconnect, _)) => return Ok(After::Close),
+        Some(struck) => return whole::pass(head, client, shared, exchange, struck).await,
     }
     let upstream = match upstream {
         Some(upstream) => upstream,
@@ -155,14 +165,14 @@ async fn refuse(head: &Head, client: &mut Half, exchange: &mut Exchange, status:
     Ok(After::Keep)
 }
 
-async fn wait_lifted(lifted: &mut watch::Receiver<bool>) {
+pub(super) async fn wait_lifted(lifted: &mut watch::Receiver<bool>) {
     // The sender lives as long as the proxy; without it nobody can lift the rule.
     if lifted.wait_for(|lifted| *lifted).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-fn halves(stream: TcpStream) -> Half {
+pub(super) fn halves(stream: TcpStream) -> Half {
     let _ = stream.set_nodelay(true);
     let (read, write) = stream.into_split();
     Half { read: BufReader::with_capacity(BUFFER_BYTES, read), write }
