@@ -344,6 +344,18 @@ impl BackupJob {
 }
 
 impl BackupState {
+    /// Every one, in order.
+    pub const ALL: [BackupState; 8] = [
+        BackupState::Pending,
+        BackupState::Snapshoting,
+        BackupState::UploadSnapshot,
+        BackupState::Uploading,
+        BackupState::SaveMeta,
+        BackupState::UploadInfo,
+        BackupState::Finished,
+        BackupState::Cancelled,
+    ];
+
     /// The State column.
     pub fn as_str(self) -> &'static str {
         match self {

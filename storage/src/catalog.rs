@@ -47,6 +47,7 @@ pub use upkeep::{Expired, TabletFile, TabletOwner};
 
 use crate::clock::{Clock, Random};
 use crate::error::Result;
+use crate::failpoint::{DurableStep, durable};
 
 /// How long a reader or a second process waits for SQLite's own locks before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -116,7 +117,7 @@ impl Catalog {
         let version: i64 = transaction
             .prepare_cached("UPDATE meta SET value = value + 1 WHERE key = 'catalog_version' RETURNING value")?
             .query_row([], |row| row.get(0))?;
-        transaction.commit()?; // Commit point.
+        durable(DurableStep::Commit, || transaction.commit())?; // Commit point.
         self.version.store(version, Ordering::Release);
         Ok(value)
     }

@@ -26,6 +26,7 @@ use parking_lot::Mutex;
 
 use crate::catalog::GarbageRow;
 use crate::error::{Error, IoContext, Result};
+use crate::failpoint::{DurableStep, durable};
 use crate::ids::TabletId;
 use crate::roots::sync_dir;
 use crate::storage::Storage;
@@ -164,7 +165,7 @@ impl Storage {
             let path = self.roots().file_path(row.root_id, row.tablet_id, &row.digest, row.kind)?;
             let directory = self.roots().tablet_dir(row.root_id, row.tablet_id)?;
             let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-            match fs::remove_file(&path).at("delete", &path) {
+            match durable(DurableStep::Unlink, || fs::remove_file(&path)).at("delete", &path) {
                 Ok(()) => {
                     report.deleted_files += 1;
                     report.deleted_bytes += bytes;
@@ -208,7 +209,8 @@ impl Storage {
                     continue;
                 }
                 let directory = self.roots().tablet_dir(root.id, tablet)?;
-                match fs::remove_dir_all(&directory).at("remove", &directory) {
+                match durable(DurableStep::RemoveDirectory, || fs::remove_dir_all(&directory)).at("remove", &directory)
+                {
                     Ok(()) => report.removed_tablets += 1,
                     Err(error) => {
                         report.failure.get_or_insert_with(|| error.to_string());

@@ -16,7 +16,6 @@
 pub(crate) mod bed;
 mod bundle;
 mod context;
-mod failpoint;
 mod files;
 mod gate;
 #[cfg(test)]
@@ -34,7 +33,6 @@ use serde::{Deserialize, Serialize};
 
 pub use bundle::BundleWriter;
 pub use context::JobContext;
-pub use failpoint::{FailPoint, FailPoints, NoFailPoints, StopAt};
 pub use files::JobFiles;
 pub use gate::{Committing, Gate, StopReason};
 pub use progress::{FileProgress, Progress, ProgressCounts, human_bytes, human_seconds};
@@ -42,6 +40,8 @@ pub use retry::RetryPolicy;
 pub use row::{BACKEND_ID, BackupRow, RestoreRow};
 pub use runner::{JobConfig, JobRunner};
 pub use status::{JobStatus, StatusCode};
+
+pub use crate::failpoint::{FailPoint, FailPoints, NoFailPoints, StopAt};
 
 use crate::backup::BackupJob;
 use crate::catalog::{JobKind, JobRow, WriteTransaction};

@@ -12,6 +12,7 @@ pub mod ddl;
 pub mod delete;
 pub mod digest;
 pub mod error;
+pub mod failpoint;
 pub mod gc;
 pub mod ids;
 pub mod job;

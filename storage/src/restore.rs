@@ -349,6 +349,18 @@ impl RestoreJob {
 }
 
 impl RestoreState {
+    /// Every one, in order.
+    pub const ALL: [RestoreState; 8] = [
+        RestoreState::Pending,
+        RestoreState::Snapshoting,
+        RestoreState::Download,
+        RestoreState::Downloading,
+        RestoreState::Commit,
+        RestoreState::Committing,
+        RestoreState::Finished,
+        RestoreState::Cancelled,
+    ];
+
     /// The State column.
     pub fn as_str(self) -> &'static str {
         match self {

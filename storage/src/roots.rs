@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::catalog::{Catalog, FileKind};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext, Result};
+use crate::failpoint::{DurableStep, durable};
 use crate::ids::{StorageRootId, TabletId};
 
 const TABLETS: &str = "tablets";
@@ -128,7 +129,9 @@ impl StorageRoots {
     /// Makes the staging directory `name` on a root and returns it. The name is a transaction's or a job's number.
     pub fn create_staging(&self, root: StorageRootId, name: &str) -> Result<PathBuf> {
         let path = self.staging_dir(root, name)?;
-        fs::create_dir_all(&path).at("create", &path)?;
+        if !path.is_dir() {
+            durable(DurableStep::MakeDirectory, || fs::create_dir_all(&path)).at("create", &path)?;
+        }
         Ok(path)
     }
 
@@ -145,7 +148,7 @@ impl StorageRoots {
     pub fn remove_staging(&self, name: &str) -> Result<()> {
         for root in &self.roots {
             let path = self.staging_dir(root.id, name)?;
-            match fs::remove_dir_all(&path) {
+            match durable(DurableStep::RemoveDirectory, || fs::remove_dir_all(&path)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at("remove", &path),
                 _ => {}
             }
@@ -160,7 +163,8 @@ impl StorageRoots {
             let staging = root.path.join(STAGING);
             for entry in fs::read_dir(&staging).at("list", &staging)? {
                 let path = entry.at("list", &staging)?.path();
-                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.at("remove", &path)?;
+                let remove = || if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                durable(DurableStep::RemoveDirectory, remove).at("remove", &path)?;
                 swept += 1;
             }
         }
@@ -177,7 +181,7 @@ impl StorageRoots {
         create_dir_durable(&directory)?;
         for file in files {
             let to = directory.join(format!("{}.{}", file.digest, file.kind));
-            fs::rename(&file.path, &to).at("rename to", &to)?;
+            durable(DurableStep::Rename, || fs::rename(&file.path, &to)).at("rename to", &to)?;
         }
         sync_dir(&directory)
     }
@@ -236,12 +240,13 @@ pub fn create_file(path: &Path) -> Result<File> {
 
 /// Makes a file's bytes durable. Its name is durable once its directory is synced as well.
 pub fn sync_file(file: &File, path: &Path) -> Result<()> {
-    file.sync_all().at("sync", path)
+    durable(DurableStep::SyncFile, || file.sync_all()).at("sync", path)
 }
 
 /// Makes the names in a directory durable.
 pub fn sync_dir(path: &Path) -> Result<()> {
-    File::open(path).and_then(|directory| directory.sync_all()).at("sync", path)
+    let sync = || File::open(path).and_then(|directory| directory.sync_all());
+    durable(DurableStep::SyncDirectory, sync).at("sync", path)
 }
 
 /// Makes a directory and syncs its parent; one that is there is fine.
@@ -253,7 +258,7 @@ pub fn create_dir_durable(path: &Path) -> Result<()> {
     if let Some(parent) = path.parent() {
         create_dir_durable(parent)?;
     }
-    match fs::create_dir(path) {
+    match durable(DurableStep::MakeDirectory, || fs::create_dir(path)) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => made.at("create", path)?,
     }
@@ -271,7 +276,7 @@ pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at("remove", to),
         _ => {}
     }
-    if fs::hard_link(from, to).is_ok() {
+    if durable(DurableStep::Link, || fs::hard_link(from, to)).is_ok() {
         return Ok(());
     }
     // Another filesystem, or one without links: whatever the reason was, the copy tells it.

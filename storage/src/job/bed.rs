@@ -142,9 +142,15 @@ impl Bed {
     }
 
     /// A store without a repository.
-    pub(crate) fn open_with(data_dir: &Path, roots: usize, clock: Arc<dyn Clock>, mut jobs: JobConfig) -> Bed {
+    pub(crate) fn open_with(data_dir: &Path, roots: usize, clock: Arc<dyn Clock>, jobs: JobConfig) -> Bed {
         let mut config = StorageConfig::new(data_dir);
         config.roots = (0..roots).map(|root| data_dir.join(format!("root{root}"))).collect();
+        Bed::open_as(config, clock, jobs)
+    }
+
+    /// The same with every setting.
+    pub(crate) fn open_as(config: StorageConfig, clock: Arc<dyn Clock>, mut jobs: JobConfig) -> Bed {
+        let data_dir = config.data_dir.clone();
         let storage = Storage::open(config, clock, Arc::new(SystemRandom)).expect("storage opens");
         let known = storage.catalog().read(|read| read.find_database(DATABASE)).unwrap().is_some();
         if !known {
@@ -161,7 +167,7 @@ impl Bed {
             delay_max: Duration::from_millis(50),
         };
         let runner = JobRunner::start(Arc::clone(&storage), Arc::clone(&repositories), jobs).expect("jobs start");
-        Bed { data_dir: data_dir.to_owned(), storage, repositories, runner, failpoints }
+        Bed { data_dir, storage, repositories, runner, failpoints }
     }
 
     pub(crate) async fn add_repository(&self, location: &str, access: Access) {
@@ -539,11 +545,11 @@ pub(crate) fn range(lower: i128, upper: i128) -> PartitionBounds {
     PartitionBounds::Range { lower: key(lower), upper: key(upper) }
 }
 
-fn partition(name: &str, bounds: PartitionBounds, buckets: u32) -> NewPartition {
+pub(crate) fn partition(name: &str, bounds: PartitionBounds, buckets: u32) -> NewPartition {
     NewPartition { name: name.into(), bounds, buckets, replication_num: 1, properties: BTreeMap::new() }
 }
 
-fn batch(definition: &TableDefinition, rows: &[Row]) -> RecordBatch {
+pub(crate) fn batch(definition: &TableDefinition, rows: &[Row]) -> RecordBatch {
     let keys = Int64Array::from_iter_values(rows.iter().map(|(key, _)| *key));
     let texts = StringArray::from_iter_values(rows.iter().map(|(_, text)| text.as_str()));
     RecordBatch::try_new(definition.to_arrow(), vec![Arc::new(keys), Arc::new(texts)]).unwrap()

@@ -13,6 +13,7 @@ use super::runner::JobConfig;
 use super::{FailPoint, Gate, JobFiles, Progress};
 use crate::catalog::{JobRow, ReadTransaction, WriteTransaction};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::ids::{JobId, RepositoryId};
 use crate::repositories::Repositories;
 use crate::repository::Repository;
@@ -71,6 +72,7 @@ impl JobContext {
 
     /// Comes to a place where a test may interfere.
     pub async fn reach(&self, point: FailPoint) -> Result<()> {
+        failpoint::pass(point);
         self.config.failpoints.reach(self.id, point).await
     }
 

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::bundle::{self, BundleWriter};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext, Result};
+use crate::failpoint::{DurableStep, durable};
 use crate::ids::JobId;
 use crate::roots::{create_dir_durable, create_file, sync_dir, sync_file};
 
@@ -46,7 +47,7 @@ impl JobFiles {
         let mut file = create_file(&temporary)?;
         io::Write::write_all(&mut file, bytes).at("write", &temporary)?;
         sync_file(&file, &temporary)?;
-        fs::rename(&temporary, &path).at("rename to", &path)?;
+        durable(DurableStep::Rename, || fs::rename(&temporary, &path)).at("rename to", &path)?;
         sync_dir(&self.directory)
     }
 
@@ -77,7 +78,7 @@ impl JobFiles {
 
     /// Removes the directory with all that is in it; a missing one is no error.
     pub fn remove(&self) -> Result<()> {
-        match fs::remove_dir_all(&self.directory) {
+        match durable(DurableStep::RemoveDirectory, || fs::remove_dir_all(&self.directory)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", &self.directory),
             _ => Ok(()),
         }
@@ -95,7 +96,8 @@ impl JobFiles {
             let entry = entry.at("list", &directory)?;
             let id = entry.file_name().to_str().and_then(|name| name.parse().ok()).map(JobId);
             if id.is_some_and(|id| !running.contains(&id)) {
-                fs::remove_dir_all(entry.path()).at("remove", entry.path())?;
+                durable(DurableStep::RemoveDirectory, || fs::remove_dir_all(entry.path()))
+                    .at("remove", entry.path())?;
                 swept += 1;
             }
         }

@@ -1,8 +1,7 @@
-//! Jobs that are cancelled, run out of time, are interrupted or killed: in every state, of both kinds.
+//! Jobs that are cancelled, run out of time or are interrupted: in every state, of both kinds. What becomes of jobs
+//! whose process dies is played in `failpoint/tests.rs`.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -312,57 +311,6 @@ async fn databases_run_side_by_side() {
     assert_eq!(bed.backup_row(standing).state, "SNAPSHOTING");
     bed.failpoints.disarm();
     assert_eq!(bed.ended(standing).await.state, "FINISHED");
-}
-
-/// What a child process of [`killed_everywhere`] does: everything up to a place, where it waits to be killed.
-#[tokio::test(flavor = "multi_thread")]
-async fn child_that_is_killed() {
-    let Ok(order) = std::env::var("EBLA_TEST_CHILD") else { return };
-    let (kind, order) = order.split_once(' ').expect("kind, place, directory");
-    let (place, dir) = order.split_once(' ').expect("place, directory");
-    let kind: JobKind = kind.parse().unwrap();
-    let point = points(kind)[place.parse::<usize>().unwrap()];
-    let bed = bed_of(kind, Path::new(dir)).await;
-    bed.failpoints.arm(point, Action::Wait);
-    let id = submit(&bed, kind).await;
-    bed.failpoints.wait_for(point).await;
-    println!("\nREACHED {id}");
-    std::io::stdout().flush().unwrap();
-    std::thread::sleep(Duration::from_secs(60));
-}
-
-/// Goal: kill -9 at every place loses nothing and leaves nothing. Method: a child process comes there and is killed;
-/// this process opens its directory and sees the job end.
-async fn killed_everywhere(kind: JobKind) {
-    for place in 0..points(kind).len() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "job::tests::child_that_is_killed", "--nocapture", "--test-threads=1"])
-            .env("EBLA_TEST_CHILD", format!("{kind} {place} {}", dir.path().display()))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let reached = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("REACHED ").map(str::to_owned));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let id = JobId(reached.expect("the child reaches the place").parse().unwrap());
-        let bed = Bed::open_with(&dir.path().join("data"), 1, Arc::new(SystemClock), JobConfig::default());
-        let row = bed.ended(id).await;
-        assert_eq!(row.state, "FINISHED", "{:?}: {}", points(kind)[place], row.payload);
-        assert_done(&bed, dir.path(), kind).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_backup_survives_kill_everywhere() {
-    killed_everywhere(JobKind::Backup).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restore_survives_kill_everywhere() {
-    killed_everywhere(JobKind::Restore).await;
 }
 
 /// Goal: the same story on S3. Method: a server in this process; backup, a load, an incremental backup, restore into

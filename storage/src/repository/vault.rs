@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 
 use super::properties::Secret;
+use crate::failpoint::{DurableStep, durable};
 
 /// File of the key in the data directory.
 const KEY_FILE: &str = "secret.key";
@@ -237,10 +238,10 @@ fn write_key(path: &Path, text: &str) -> io::Result<()> {
     let aside = path.with_extension("key.new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
     writeln!(file, "{text}")?;
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
+    durable(DurableStep::SyncFile, || file.sync_all())?;
+    durable(DurableStep::Rename, || fs::rename(&aside, path))?;
     match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
+        Some(folder) => durable(DurableStep::SyncDirectory, || File::open(folder)?.sync_all()),
         None => Ok(()),
     }
 }

@@ -14,6 +14,7 @@ use crate::catalog::{FileKind, NewPartition, ReadTransaction, WriteTransaction};
 use crate::ddl::RootSpread;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::failpoint::{DurableStep, durable};
 use crate::ids::{JobId, PartitionId, StorageRootId, TableId, TabletId};
 use crate::job::{JobContext, JobFiles};
 use crate::repository::ObjectRef;
@@ -269,7 +270,7 @@ pub(super) async fn remove_files(context: &JobContext, tablets: Vec<TabletId>) {
             for tablet in tablets {
                 for root in roots.all() {
                     let directory = roots.tablet_dir(root.id, tablet)?;
-                    match fs::remove_dir_all(&directory) {
+                    match durable(DurableStep::RemoveDirectory, || fs::remove_dir_all(&directory)) {
                         Err(error) if error.kind() != io::ErrorKind::NotFound => {
                             tracing::warn!(directory = %directory.display(), %error, "cannot remove a tablet yet");
                         }

@@ -15,6 +15,7 @@ use roaring::RoaringBitmap;
 use crate::catalog::{Catalog, FileKind, ReplicaRow, SegmentMeta, TabletState};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::failpoint::{DurableStep, durable};
 use crate::ids::{ReplicaId, TabletId};
 use crate::roots::{CORRUPT_EXTENSION, StorageRoots};
 use crate::segment::DeleteVector;
@@ -137,7 +138,7 @@ impl TabletFiles {
             }
         }
         let aside = path.with_extension(CORRUPT_EXTENSION);
-        match fs::rename(path, &aside) {
+        match durable(DurableStep::Rename, || fs::rename(path, &aside)) {
             Ok(()) => Ok(()),
             // Another reader was faster.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

@@ -27,6 +27,7 @@ use super::{
     StoreError, StoreErrorKind, StoreResult,
 };
 use crate::clock::Random;
+use crate::failpoint::{DurableStep, durable};
 use crate::repository::location::FileLocation;
 
 /// A directory that holds objects.
@@ -295,5 +296,5 @@ fn read_exactly(file: &File, offset: u64, bytes: u64) -> Result<Bytes, Fault> {
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    durable(DurableStep::SyncDirectory, || File::open(path)?.sync_all())
 }

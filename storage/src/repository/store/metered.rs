@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::{
     ListPage, MultipartUpload, ObjectKey, ObjectMeta, ObjectStore, Operation, PageToken, Place, Put, StoreResult,
 };
+use crate::failpoint::{DurableStep, durable_async};
 
 /// What was asked of one repository since it was opened.
 #[derive(Debug, Default)]
@@ -177,11 +178,12 @@ impl ObjectStore for Metered {
 
     async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
         let bytes = body.len() as u64;
-        measure(&self.stats, Operation::Put, |_| bytes, self.inner.put_create(key, body)).await
+        let put = durable_async(DurableStep::Put, self.inner.put_create(key, body));
+        measure(&self.stats, Operation::Put, |_| bytes, put).await
     }
 
     async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
-        let start = self.inner.start_multipart(key, bytes);
+        let start = durable_async(DurableStep::StartMultipart, self.inner.start_multipart(key, bytes));
         let inner = measure(&self.stats, Operation::StartMultipart, |_| 0, start).await?;
         Ok(Box::new(MeteredUpload { inner, stats: Arc::clone(&self.stats) }))
     }
@@ -215,12 +217,14 @@ struct MeteredUpload {
 impl MultipartUpload for MeteredUpload {
     async fn put_part(&self, index: u64, body: Bytes) -> StoreResult<()> {
         let bytes = body.len() as u64;
-        measure(&self.stats, Operation::PutPart, |()| bytes, self.inner.put_part(index, body)).await
+        let put = durable_async(DurableStep::PutPart, self.inner.put_part(index, body));
+        measure(&self.stats, Operation::PutPart, |()| bytes, put).await
     }
 
     async fn complete(self: Box<Self>) -> StoreResult<Put> {
         let Self { inner, stats } = *self;
-        measure(&stats, Operation::CompleteMultipart, |_| 0, inner.complete()).await
+        let complete = durable_async(DurableStep::CompleteMultipart, inner.complete());
+        measure(&stats, Operation::CompleteMultipart, |_| 0, complete).await
     }
 
     async fn abort(self: Box<Self>) {

@@ -14,6 +14,7 @@ use super::super::error::{RepositoryError, RepositoryResult};
 use super::super::store::{ObjectKey, ObjectStore, PART_BYTES, StoreErrorKind, TransferLimits, part_range};
 use super::{ObjectRef, PARTS_IN_FLIGHT_MAX, Progress, on_file, unless_cancelled};
 use crate::digest::{Digest, DigestHasher};
+use crate::failpoint::{DurableStep, durable};
 
 /// How often an object is fetched before its bytes, and not the way they took, are called damaged.
 const ATTEMPTS_MAX: u32 = 3;
@@ -134,7 +135,7 @@ impl<'a> Target<'a> {
 
     async fn finish(self) -> RepositoryResult<Digest> {
         let file = self.file;
-        on_file("sync", self.path, move || file.sync_all()).await?;
+        on_file("sync", self.path, move || durable(DurableStep::SyncFile, || file.sync_all())).await?;
         let (digest, _) = self.hasher.lock().finish();
         Ok(digest)
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{CWD, RenameFlags};
 
 use super::{Fault, Put, Root, open_object, sync_directory};
+use crate::failpoint::{DurableStep, durable};
 
 /// Where files wait for their names. The dot keeps it out of listings.
 pub(super) const STAGING: &str = ".ebla-staging";
@@ -31,7 +32,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         // Best effort: what stays is swept as a leftover.
-        let _ = fs::remove_file(&self.path);
+        let _ = durable(DurableStep::Unlink, || fs::remove_file(&self.path));
     }
 }
 
@@ -40,7 +41,7 @@ impl Root {
     pub(super) fn stage(&self) -> io::Result<Staged> {
         let directory = self.path.join(STAGING);
         if !directory.is_dir() {
-            fs::create_dir_all(&directory)?;
+            durable(DurableStep::MakeDirectory, || fs::create_dir_all(&directory))?;
         }
         if self.durable.lock().insert(directory.clone()) {
             // The first write of this process, so the sweep costs one directory read per open repository.
@@ -53,10 +54,10 @@ impl Root {
 
     /// Gives a written file its name, unless the name is taken.
     pub(super) fn publish(&self, staged: Staged, path: &Path) -> Result<Put, Fault> {
-        staged.file.sync_all()?;
+        durable(DurableStep::SyncFile, || staged.file.sync_all())?;
         let directory = path.parent().unwrap_or(&self.path);
         self.make_durable(directory)?;
-        match link(&staged.path, path) {
+        match durable(DurableStep::Link, || link(&staged.path, path)) {
             Ok(()) => {
                 sync_directory(directory)?; // The object exists from here on.
                 Ok(Put::Created)
@@ -80,7 +81,7 @@ impl Root {
         if self.durable.lock().contains(directory) {
             return Ok(());
         }
-        DirBuilder::new().recursive(true).create(directory)?;
+        durable(DurableStep::MakeDirectory, || DirBuilder::new().recursive(true).create(directory))?;
         let above_root = self.path.parent().unwrap_or(&self.path);
         let chain = directory.ancestors().skip(1).take_while(|ancestor| ancestor.starts_with(above_root));
         for ancestor in chain {
