@@ -13,6 +13,7 @@
 //! never deletes in a repository, and never builds a remote key.
 
 mod cut;
+mod lock;
 mod plan;
 mod properties;
 mod publish;
@@ -211,7 +212,7 @@ impl BackupJob {
     async fn on_uploading(mut self, context: &JobContext) -> Result<BackupJob> {
         let repository = context.repository(self.repository_id).await?;
         let plan = UploadPlan::load(context).await?;
-        upload::run(context, &repository, &self.database, &plan).await?;
+        upload::run(context, &repository, &self.database, plan).await?;
         self.upload_finished_at_ms = Some(context.now_ms());
         Ok(self.at(BackupState::SaveMeta))
     }
@@ -220,11 +221,13 @@ impl BackupJob {
     async fn on_save_meta(self, context: &JobContext) -> Result<BackupJob> {
         let repository = context.repository(self.repository_id).await?;
         let cut = Cut::load(context).await?;
-        publish::save_manifest(context, &self, &repository, cut).await?;
+        let plan = UploadPlan::load(context).await?;
+        publish::save_manifest(context, &self, &repository, cut, &plan).await?;
         Ok(self.at(BackupState::UploadInfo))
     }
 
-    /// Puts the tree nodes that the repository lacks, partitions before tables, then the commit object.
+    /// Puts the tree nodes that the repository lacks, partitions before tables, extends the locks of what was there
+    /// before (where there are locks), then puts the commit object.
     /// Retries what may pass. Cannot be cancelled while a put of the commit object is under way. Run again, it finds
     /// its own objects and goes on.
     async fn on_upload_info(mut self, context: &JobContext) -> Result<BackupJob> {
@@ -235,6 +238,7 @@ impl BackupJob {
         }
         let plan = UploadPlan::load(context).await?;
         publish::put_nodes(context, &repository, &plan).await?;
+        lock::extend(context, &repository, &self.database, &plan).await?;
         context.reach(FailPoint::BackupBeforeCommit).await?;
         if !self.publishing {
             self.publishing = true;

@@ -40,7 +40,7 @@ pub use attachment::Attachment;
 pub use error::{RepositoryError, RepositoryResult};
 pub use location::{Location, LocationError};
 pub use policy::{NotAllowed, RepositoryPolicy};
-pub use properties::{PropertiesError, RepositoryProperties, Secret};
+pub use properties::{LockMode, ObjectLock, PropertiesError, RepositoryProperties, Secret};
 pub use store::{Capabilities, Patience, Put, RequestLimits, StoreCounts, StoreError, StoreErrorKind, TransferLimits};
 pub use timestamp::{InvalidTimestamp, SnapshotTimestamp};
 pub use transfer::{ObjectRef, Progress};
@@ -392,6 +392,43 @@ impl Repository {
     pub async fn has_object(&self, object: &ObjectRef) -> RepositoryResult<bool> {
         let key = layout::object(object.kind, &object.digest);
         Ok(self.store.head(&key).await?.is_some_and(|meta| meta.bytes == object.bytes))
+    }
+
+    /// The lock that objects of new snapshots get; `None` where none is asked for.
+    #[must_use]
+    pub fn object_lock(&self) -> Option<ObjectLock> {
+        self.store.object_lock()
+    }
+
+    /// Locks a segment or delete vector that is there as if it were put now; says whether it is there.
+    pub async fn lock_object(&self, object: &ObjectRef) -> RepositoryResult<bool> {
+        self.renew_lock(&layout::object(object.kind, &object.digest)).await
+    }
+
+    /// Locks a node that is there as if it were put now; says whether it is there.
+    pub async fn lock_node(&self, node: &NodeRef) -> RepositoryResult<bool> {
+        self.renew_lock(&layout::tree(&node.digest)).await
+    }
+
+    /// Locks the repository's identity, without which no snapshot can be read, as if it were put now.
+    pub async fn lock_identity(&self) -> RepositoryResult<()> {
+        let key = layout::repository_info();
+        match self.renew_lock(&key).await? {
+            true => Ok(()),
+            false => {
+                let location = self.location.to_string();
+                Err(RepositoryError::NotARepository { location, key: key.to_string() })
+            }
+        }
+    }
+
+    async fn renew_lock(&self, key: &ObjectKey) -> RepositoryResult<bool> {
+        self.check_writable()?;
+        match self.store.renew_lock(key).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Puts a node, unless it is there. One that is there is looked at: a snapshot must not refer to a damaged one.

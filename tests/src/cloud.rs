@@ -47,6 +47,10 @@ pub struct MetadataService(Service);
 #[derive(Debug)]
 pub struct RoleService(Service);
 
+/// A service that sends everybody elsewhere.
+#[derive(Debug)]
+pub struct Redirector(Service);
+
 /// What a role asks of those who want it.
 #[derive(Debug, Clone)]
 pub struct Trust {
@@ -98,6 +102,28 @@ impl RoleService {
     /// How often it was asked.
     pub fn asked(&self) -> usize {
         self.0.calls_of("POST /")
+    }
+}
+
+impl Redirector {
+    /// A service that answers every request with this status and address.
+    pub fn start(status: u16, to: &str) -> Redirector {
+        let to = to.to_string();
+        let answering = move |_: &Head, _: &str| {
+            let body = "<Error><Code>TemporaryRedirect</Code><Message>Please re-send this request.</Message></Error>";
+            Answer(status, "application/xml", vec![("Location", to.clone())], body.to_string())
+        };
+        Redirector(Service::start("redirector", Arc::new(answering)))
+    }
+
+    /// `http://127.0.0.1:port`.
+    pub fn url(&self) -> &str {
+        &self.0.url
+    }
+
+    /// Requests so far.
+    pub fn asked(&self) -> usize {
+        self.0.calls.lock().unwrap().len()
     }
 }
 

@@ -69,7 +69,7 @@ impl S3Endpoint {
 
     /// A client for it.
     pub fn client(&self) -> S3Client {
-        S3Client { endpoint: self.clone() }
+        S3Client { endpoint: self.clone(), session_token: None }
     }
 }
 
@@ -104,6 +104,11 @@ impl Bucket {
         self.endpoint.client().get(&self.name, key).await
     }
 
+    /// What is known of an object without reading it.
+    pub async fn head(&self, key: &str) -> Response {
+        self.endpoint.client().head(&self.name, key).await
+    }
+
     /// Writes an object, over whatever is there.
     pub async fn put(&self, key: &str, body: &[u8]) {
         self.endpoint.client().put(&self.name, key, body).await;
@@ -119,12 +124,37 @@ impl Bucket {
 #[derive(Debug, Clone)]
 pub struct S3Client {
     endpoint: S3Endpoint,
+    session_token: Option<String>,
 }
 
 impl S3Client {
+    /// A client that has a role, from the role service of the same endpoint.
+    pub async fn assume_role(&self, arn: &str) -> S3Client {
+        let form = format!("Action=AssumeRole&Version=2011-06-15&RoleSessionName=ebla-tests&RoleArn={arn}");
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let further = sign::Further { service: Some("sts"), headers: &headers };
+        let answer = self.send_signed("POST", "/", &[], further, form.as_bytes()).await.unwrap();
+        let text = answer.text();
+        let field = |name| element(&text, name).unwrap_or_else(|| panic!("{arn}: {} {text}", answer.status));
+        let endpoint = self.endpoint.with_keys(&field("AccessKeyId"), &field("SecretAccessKey"));
+        S3Client { endpoint, session_token: Some(field("SessionToken")) }
+    }
+
     /// Makes a bucket.
     pub async fn create_bucket(&self, bucket: &str) {
         self.want("PUT", &format!("/{bucket}"), &[], &[]).await;
+    }
+
+    /// Makes a bucket that keeps locks.
+    pub async fn create_locking_bucket(&self, bucket: &str) {
+        let lock = [("x-amz-bucket-object-lock-enabled", "true")];
+        let answer = self.send_with("PUT", &format!("/{bucket}"), &[], &lock, &[]).await.unwrap();
+        assert_eq!(answer.status, 200, "make {bucket}: {}", answer.text());
+    }
+
+    /// What is known of an object without reading it.
+    pub async fn head(&self, bucket: &str, key: &str) -> Response {
+        self.want("HEAD", &path(bucket, key), &[], &[]).await
     }
 
     /// Writes an object.
@@ -170,7 +200,33 @@ impl S3Client {
         query: &[(&str, &str)],
         body: &[u8],
     ) -> std::io::Result<Response> {
-        let signed = sign::sign(&self.endpoint, method, path, query, body, std::time::SystemTime::now());
+        self.send_with(method, path, query, &[], body).await
+    }
+
+    /// The same with further headers, whose names are in lower case.
+    pub async fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<Response> {
+        let mut headers = headers.to_vec();
+        headers.extend(self.session_token.as_deref().map(|token| ("x-amz-security-token", token)));
+        let further = sign::Further { service: None, headers: &headers };
+        self.send_signed(method, path, query, further, body).await
+    }
+
+    async fn send_signed(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        further: sign::Further<'_>,
+        body: &[u8],
+    ) -> std::io::Result<Response> {
+        let signed = sign::sign(&self.endpoint, method, path, query, further, body, std::time::SystemTime::now());
         let mut request = Request::new(method, &signed.target).body(Body::Bytes(body.to_vec()));
         request.headers = signed.headers;
         request.send(self.endpoint.addr()).await

@@ -16,6 +16,7 @@ use crate::client::Client;
 use crate::folder::Folder;
 use crate::http::{Body, Request, Response};
 use crate::process::Process;
+use crate::skip;
 use crate::wait::wait_until;
 
 /// It is up after a fraction of a second on an idle machine, also when it has jobs to resume.
@@ -33,6 +34,8 @@ pub struct ServerBuilder {
     name: String,
     args: Vec<String>,
     env: BTreeMap<String, String>,
+    /// Names and their addresses, in the form of `/etc/hosts`.
+    hosts: Option<String>,
 }
 
 /// A running server.
@@ -67,6 +70,21 @@ impl ServerBuilder {
         self
     }
 
+    /// Lets it take these names for these addresses, before it asks anybody. `None` after a skip.
+    pub fn hosts(self, hosts: &[(&str, &str)]) -> Option<ServerBuilder> {
+        let library = skip::counterpart("nss-wrapper")?;
+        let lines: String = hosts.iter().map(|(name, address)| format!("{address} {name}\n")).collect();
+        let builder = self.env("LD_PRELOAD", &library.display().to_string());
+        Some(ServerBuilder { hosts: Some(lines), ..builder })
+    }
+
+    /// Lets its clock be wrong by this many seconds; time passes as it does elsewhere. `None` after a skip.
+    pub fn clock_ahead(self, seconds: i64) -> Option<ServerBuilder> {
+        let library = skip::counterpart("faketime")?;
+        let shift = self.env("FAKETIME", &format!("{seconds:+}")).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        Some(shift.env("LD_PRELOAD", &library.display().to_string()))
+    }
+
     /// Starts it on an empty data directory.
     pub async fn start(self) -> Server {
         let folder = Folder::new(&self.name);
@@ -95,6 +113,10 @@ impl ServerBuilder {
         // Every folder of a test may hold a repository.
         command.env("EBLA_REPOSITORY_FILE_ROOT", folder.path().parent().unwrap());
         command.env("EBLA_ROOT_PASSWORD", ROOT_PASSWORD).env("RUST_BACKTRACE", "1").envs(&self.env);
+        if let Some(hosts) = &self.hosts {
+            std::fs::write(folder.join("hosts"), hosts).unwrap();
+            command.env("NSS_WRAPPER_HOSTS", folder.join("hosts"));
+        }
         Process::start(&self.name, command, folder.path())
     }
 }
@@ -102,7 +124,7 @@ impl ServerBuilder {
 impl Server {
     /// A server that is to be configured before it starts; `name` names its folder and its log.
     pub fn configure(name: &str) -> ServerBuilder {
-        ServerBuilder { name: name.to_string(), args: Vec::new(), env: BTreeMap::new() }
+        ServerBuilder { name: name.to_string(), args: Vec::new(), env: BTreeMap::new(), hosts: None }
     }
 
     /// A server with nothing special.

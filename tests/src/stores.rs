@@ -140,6 +140,13 @@ impl OtherStore {
         Bucket { endpoint: self.endpoint(), name }
     }
 
+    /// The same, of a bucket that keeps locks.
+    pub async fn locking_bucket(&self, name: &str) -> Bucket {
+        let name = format!("{name}-{:08x}", rand::random::<u32>());
+        self.endpoint().client().create_locking_bucket(&name).await;
+        Bucket { endpoint: self.endpoint(), name }
+    }
+
     /// Makes a directory that it shows as a bucket (rclone).
     pub fn bucket_folder(&self, name: &str) {
         std::fs::create_dir_all(self.folder.join("data").join(name)).unwrap();

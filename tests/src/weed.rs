@@ -27,7 +27,15 @@ const ADMIN: (&str, &str) = ("EBLATESTADMIN0000000", "ebla-test-admin-secret-000
 /// A role that anybody with a key may have, and that may do everything in buckets whose names begin with `role-`.
 pub const ROLE: &str = "arn:aws:iam::000000000000:role/BackupRole";
 
+/// Below it every bucket is a host of its own; whoever asks must know the address of such names.
+pub const DOMAIN: &str = "s3.localhost";
+
 const READER: (&str, &str) = ("EBLATESTREADER000000", "ebla-test-reader-secret-000000000000000");
+
+/// The ARN of a role of [`Weed::start_with_roles`].
+pub fn role_arn(name: &str) -> String {
+    format!("arn:aws:iam::000000000000:role/{name}")
+}
 
 /// A running SeaweedFS.
 #[derive(Debug)]
@@ -55,13 +63,18 @@ impl Weed {
 
     /// A store of one's own, to be killed and restarted.
     pub async fn start() -> Option<Weed> {
+        Weed::start_with_roles(&[]).await
+    }
+
+    /// The same with further roles that anybody with a key may have: names, and the policies that they are bound to.
+    pub async fn start_with_roles(further: &[(&str, serde_json::Value)]) -> Option<Weed> {
         let program = skip::counterpart("seaweedfs")?;
         let mut attempt = 1;
         loop {
             let folder = Folder::new("weed");
             std::fs::create_dir(folder.join("data")).unwrap();
             std::fs::write(folder.join("s3.json"), identities()).unwrap();
-            std::fs::write(folder.join("iam.json"), roles()).unwrap();
+            std::fs::write(folder.join("iam.json"), roles(further)).unwrap();
             let ports = free_ports();
             let process = launch(&program, &folder, &ports);
             let mut weed = Weed { program: program.clone(), ports, process, folder };
@@ -92,6 +105,13 @@ impl Weed {
     pub async fn bucket(&self, name: &str) -> Bucket {
         let name = format!("{name}-{:08x}", rand::random::<u32>());
         self.endpoint().client().create_bucket(&name).await;
+        Bucket { endpoint: self.endpoint(), name }
+    }
+
+    /// The same, of a bucket that keeps locks.
+    pub async fn locking_bucket(&self, name: &str) -> Bucket {
+        let name = format!("{name}-{:08x}", rand::random::<u32>());
+        self.endpoint().client().create_locking_bucket(&name).await;
         Bucket { endpoint: self.endpoint(), name }
     }
 
@@ -147,6 +167,7 @@ fn launch(program: &PathBuf, folder: &Folder, ports: &[u16; 10]) -> Process {
         "-webdav=false",
     ]);
     command.args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false"]);
+    command.arg(format!("-s3.domainName={DOMAIN}"));
     command.arg("-s3.allowDeleteBucketNotEmpty=false");
     // A volume per bucket: without a ceiling of our own the free disk would set one.
     command.args(["-master.volumeSizeLimitMB=128", "-volume.max=1000"]);
@@ -168,7 +189,7 @@ fn identities() -> String {
     serde_json::json!({ "identities": [admin, reader] }).to_string()
 }
 
-fn roles() -> String {
+fn roles(further: &[(&str, serde_json::Value)]) -> String {
     let statement = |fields: serde_json::Value| serde_json::json!({ "Version": "2012-10-17", "Statement": [fields] });
     let policy = statement(serde_json::json!({
         "Effect": "Allow", "Action": ["s3:*"], "Resource": ["arn:aws:s3:::role-*", "arn:aws:s3:::role-*/*"],
@@ -178,15 +199,23 @@ fn roles() -> String {
     }));
     // Signs session tokens, in this process alone.
     let signing_key = "dGVzdC1zaWduaW5nLWtleS0zMi1jaGFyYWN0ZXJzLWxvbmc=";
+    let mut policies = vec![serde_json::json!({ "name": "BackupPolicy", "document": policy })];
+    let mut roles = vec![serde_json::json!({
+        "roleName": "BackupRole", "roleArn": ROLE, "attachedPolicies": ["BackupPolicy"], "trustPolicy": trust,
+    })];
+    for (name, policy) in further {
+        policies.push(serde_json::json!({ "name": name, "document": policy }));
+        roles.push(serde_json::json!({
+            "roleName": name, "roleArn": role_arn(name), "attachedPolicies": [name], "trustPolicy": trust,
+        }));
+    }
     serde_json::json!({
         "sts": {
             "tokenDuration": "1h", "maxSessionLength": "12h", "issuer": "seaweedfs-sts", "signingKey": signing_key,
         },
         "policy": { "defaultEffect": "Deny", "storeType": "memory" },
-        "policies": [{ "name": "BackupPolicy", "document": policy }],
-        "roles": [{
-            "roleName": "BackupRole", "roleArn": ROLE, "attachedPolicies": ["BackupPolicy"], "trustPolicy": trust,
-        }],
+        "policies": policies,
+        "roles": roles,
     })
     .to_string()
 }

@@ -140,6 +140,47 @@ async fn an_instance_profile_renews_itself_during_a_backup() {
     assert_no_secret(&server, &["live-secret-", "live-token-"]);
 }
 
+/// The same with a role, whose keys come from STS for an external id that is asked for each time.
+#[tokio::test]
+async fn a_role_renews_itself_during_a_backup() {
+    let keys = LiveKeys::default();
+    let store = S3sFs::with_keys(&keys);
+    let bucket = store.bucket("renewed").await;
+    let base = keys.mint(LONG_LIFE);
+    let trust = Trust {
+        role_arn: ROLE.to_string(),
+        access_key: base.access_key.clone(),
+        external_id: "an-external-id".to_string(),
+        web_identity: "nobody".to_string(),
+    };
+    let (minted, short) = (keys.clone(), Arc::new(AtomicBool::new(false)));
+    let is_short = Arc::clone(&short);
+    let roles = RoleService::start(trust, move || {
+        minted.mint(if is_short.load(Ordering::SeqCst) { SHORT_LIFE } else { LONG_LIFE })
+    });
+    let server =
+        Server::configure("renewed").env("EBLA_MAX_BACKUP_BANDWIDTH", &SLOW_BYTES_PER_SECOND.to_string()).start().await;
+    let mut client = server.client().await;
+    small_table(&mut client).await;
+    server.load("d", "t", &[("column_separator", ",")], Body::Bytes(noise())).await;
+    let properties = [
+        ("aws.s3.access_key", base.access_key.as_str()),
+        ("aws.s3.secret_key", &base.secret_key),
+        ("aws.s3.iam_role_arn", ROLE),
+        ("aws.s3.external_id", "an-external-id"),
+        ("aws.s3.sts.region", "us-east-1"),
+        ("aws.s3.sts.endpoint", roles.url()),
+    ];
+    client.query(&create(&bucket, &properties)).await;
+    short.store(true, Ordering::SeqCst);
+    let (start, asked) = (Instant::now(), roles.asked());
+    back_up(&mut client).await;
+    assert!(start.elapsed() > 2 * SHORT_LIFE, "the backup was over before its keys: {:?}", start.elapsed());
+    assert!(roles.asked() > asked + 2, "STS was asked {} times more", roles.asked() - asked);
+    assert!(keys.used() > 3, "{} keys were used", keys.used());
+    assert_eq!(keys.uses(&base.access_key), 0, "the base identity's keys only ask for the role");
+}
+
 /// Lines of `number,hex` that no compression makes much smaller.
 fn noise() -> Vec<u8> {
     let mut lines = String::with_capacity(SLOW_BYTES * 2 + 4096);

@@ -183,6 +183,7 @@ fn action(operation: Operation) -> &'static str {
         | Operation::UploadPart
         | Operation::CompleteMultipartUpload => "s3:PutObject",
         Operation::AbortMultipartUpload => "s3:AbortMultipartUpload",
+        Operation::PutObjectRetention => "s3:PutObjectRetention",
         Operation::DeleteObject | Operation::DeleteObjects => "s3:DeleteObject",
         _ => "something else",
     }

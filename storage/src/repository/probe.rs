@@ -2,7 +2,8 @@
 //!
 //! In order: list, read `repository.json` if it is there, then on one object of constant content: create it, read it
 //! back byte for byte, whole and in part, create it again (which must find it), and the same in one part of a
-//! multipart upload; then offer a body with a wrong checksum (which must be refused); last, create `repository.json`
+//! multipart upload; then offer a body with a wrong checksum (which must be refused) and, where locks are asked for, lock an object for an
+//! hour and extend that lock; last, create `repository.json`
 //! if it was not there. A store that loses or changes bytes is refused; what it merely lacks is noted, and made up for
 //! from then on ([`Capabilities`]). Nothing is deleted, so the proof works with the credentials a write-once repository
 //! needs and leaves one small object (two, where checksums are not looked at), which the next proof finds and uses again.
@@ -99,6 +100,7 @@ pub(super) async fn create(
         Some(s3) => s3.refuses_checksum(&layout::probe_checksum(), PROBE_CONTENT, WRONG_CRC32).await?,
         None => true,
     };
+    prove_lock(candidate, &unfit).await?;
     let conditional_put = whole == Put::Exists && parts.is_none_or(|put| put == Put::Exists);
     let capabilities = Capabilities { conditional_put, upload_checksums, multipart: parts.is_some() };
 
@@ -107,6 +109,24 @@ pub(super) async fn create(
         None => create_info(store, context).await?,
     };
     Ok((info, capabilities))
+}
+
+/// Where locks are asked for: they are kept, can be extended, and leave the object as it is.
+async fn prove_lock(candidate: &Candidate, unfit: &(dyn Fn(String) -> RepositoryError + Sync)) -> RepositoryResult<()> {
+    let (Some(s3), Some(lock)) = (&candidate.s3, candidate.store.object_lock()) else {
+        return Ok(());
+    };
+    let wrong = match s3.fails_to_lock(lock.mode, PROBE_CONTENT).await? {
+        Some(wrong) => wrong,
+        None if candidate.store.get(&layout::probe_lock(lock.mode), INFO_BYTES_MAX).await? == PROBE_CONTENT => {
+            return Ok(());
+        }
+        None => "it takes a request for a lock as a new body of the object",
+    };
+    Err(unfit(format!(
+        "{wrong}; use a store and a bucket with Object Lock, allow s3:PutObjectRetention and s3:GetObjectRetention for \
+         these credentials, or leave aws.s3.object_lock_mode and its days out"
+    )))
 }
 
 /// Puts the probe object in one part; `None` where there are no uploads in parts.

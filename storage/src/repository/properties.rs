@@ -12,11 +12,16 @@ mod secret;
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 pub use secret::{MASK, Secret};
 
 use keys::Setting;
 use resolve::Given;
 pub(in crate::repository) use resolve::host_of;
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 86_400_000;
 
 /// Longest value of one property, in bytes: session tokens reach a few KiB.
 const VALUE_BYTES_MAX: usize = 16 * 1024;
@@ -87,7 +92,7 @@ pub enum Encryption {
 }
 
 /// A lock on every object of a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectLock {
     /// Who may lift it.
     pub mode: LockMode,
@@ -95,13 +100,30 @@ pub struct ObjectLock {
     pub days: u32,
 }
 
-/// Who may lift an object lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who may lift an object lock; the stricter is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum LockMode {
     /// Whoever has s3:BypassGovernanceRetention.
     Governance,
     /// Nobody.
     Compliance,
+}
+
+impl ObjectLock {
+    /// How long every object of a snapshot is to be locked when the snapshot comes to be.
+    #[must_use]
+    pub fn wanted_ms(&self) -> i64 {
+        i64::from(self.days) * DAY_MS
+    }
+
+    /// How long an object is locked when it is put or locked anew: an eighth longer than wanted, at least a day. For
+    /// that long, backups that refer to it again need not ask for another lock.
+    #[must_use]
+    pub fn granted_ms(&self) -> i64 {
+        let longer = self.wanted_ms() + (self.wanted_ms() / 8).max(DAY_MS);
+        longer.min(i64::from(resolve::LOCK_DAYS_MAX) * DAY_MS)
+    }
 }
 
 /// Where the identity comes from.

@@ -5,7 +5,8 @@
 //!
 //! [`S3Store`] and [`FileStore`] are the two backends. What both need is added by wrapping, never by asking which
 //! backend it is: [`Metered`] counts; [`SizeChecked`], [`WholePuts`] and [`HeadFirst`] make up for what a store lacks;
-//! [`Limited`] keeps requests and bytes within what the whole process may use. [`layered`] stacks them up.
+//! [`Relocked`] extends the locks of what was there before; [`Limited`] keeps requests and bytes within what the whole
+//! process may use. [`layered`] stacks them up.
 
 mod capabilities;
 mod error;
@@ -14,6 +15,7 @@ mod head_first;
 mod key;
 mod limited;
 mod metered;
+mod relocked;
 mod s3;
 mod size_checked;
 mod whole_puts;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::properties::ObjectLock;
 pub use capabilities::{Capabilities, KnownCapabilities};
 pub use error::{Operation, Place, StoreError, StoreErrorKind, StoreResult};
 pub use file::FileStore;
@@ -31,6 +34,7 @@ pub use head_first::HeadFirst;
 pub use key::{InvalidKey, ObjectKey};
 pub use limited::{Limited, MemoryPermit, TransferLimits};
 pub use metered::{Metered, OperationCounts, StoreCounts, StoreStats};
+pub use relocked::Relocked;
 pub use s3::{Patience, RequestLimits, S3Store};
 pub use size_checked::SizeChecked;
 pub use whole_puts::WholePuts;
@@ -118,6 +122,12 @@ pub trait ObjectStore: fmt::Debug + Send + Sync + 'static {
     /// One page of the objects whose keys begin with `prefix` (empty, or ending in a slash): the first, or the one
     /// that the page before it names.
     async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage>;
+
+    /// The lock that objects get which are put here; `None` where none is asked for.
+    fn object_lock(&self) -> Option<ObjectLock>;
+
+    /// Sees to it that an object is locked as if it were put now. Does nothing where no lock is asked for.
+    async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()>;
 }
 
 /// An object that is being put in parts. Until [`MultipartUpload::complete`] says so it does not exist; dropping it
@@ -157,7 +167,7 @@ pub fn part_range(bytes: u64, index: u64) -> Option<(u64, u64)> {
 }
 
 /// Puts the wrapping layers around a backend, innermost first: requests are counted where they are made, what the
-/// store lacks is made up for, and a permit is waited for before anything else.
+/// store lacks is made up for, what is there already is locked anew, and a permit is waited for before anything else.
 #[must_use]
 pub fn layered(
     backend: Arc<dyn ObjectStore>,
@@ -169,7 +179,8 @@ pub fn layered(
     let checked: Arc<dyn ObjectStore> = Arc::new(SizeChecked::new(metered, Arc::clone(known)));
     let whole: Arc<dyn ObjectStore> = Arc::new(WholePuts::new(checked, Arc::clone(known)));
     let creating: Arc<dyn ObjectStore> = Arc::new(HeadFirst::new(whole, Arc::clone(known)));
-    Arc::new(Limited::new(creating, Arc::clone(limits)))
+    let relocked: Arc<dyn ObjectStore> = Arc::new(Relocked::new(creating));
+    Arc::new(Limited::new(relocked, Arc::clone(limits)))
 }
 
 /// Calls `each` for every object under `prefix`, page by page. A store that goes round in circles, or lists more than

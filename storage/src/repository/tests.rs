@@ -2,6 +2,7 @@
 //! interface, on a directory, on an S3 server in this process and on whatever server the environment names.
 
 mod damage;
+mod unfit;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,6 +117,7 @@ pub(super) async fn put_snapshot(
         finished_at_ms: 1_675_781_154_000,
         ttl: None,
         expires_at_ms: None,
+        locked: None,
         totals: SnapshotManifest::totals_of(&tables, bytes_uploaded).unwrap(),
         tables,
     };

@@ -9,6 +9,15 @@ use super::S3Endpoint;
 /// Bytes in a block of SHA-256, which HMAC pads its key to.
 const BLOCK_BYTES: usize = 64;
 
+/// What is signed beside the request itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Further<'a> {
+    /// Another service than S3.
+    pub(super) service: Option<&'a str>,
+    /// Headers; their names are in lower case.
+    pub(super) headers: &'a [(&'a str, &'a str)],
+}
+
 /// What to send so that the store believes it.
 #[derive(Debug)]
 pub(super) struct Signed {
@@ -24,6 +33,7 @@ pub(super) fn sign(
     method: &str,
     path: &str,
     query: &[(&str, &str)],
+    further: Further<'_>,
     body: &[u8],
     now: SystemTime,
 ) -> Signed {
@@ -38,14 +48,17 @@ pub(super) fn sign(
         query.iter().map(|(k, v)| format!("{}={}", encode(k, false), encode(v, false))).collect();
     query.sort();
     let query = query.join("&");
-    let signed_headers = "host;x-amz-content-sha256;x-amz-date";
-    let canonical = format!(
-        "{method}\n{path}\n{query}\nhost:{host}\nx-amz-content-sha256:{digest}\nx-amz-date:{instant}\n\n{signed_headers}\n{digest}"
-    );
-    let scope = format!("{date}/{}/s3/aws4_request", endpoint.region);
+    let mut headers = vec![("host", host), ("x-amz-content-sha256", &digest), ("x-amz-date", &instant)];
+    headers.extend(further.headers);
+    headers.sort_unstable();
+    let signed_headers = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
+    let listed: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let canonical = format!("{method}\n{path}\n{query}\n{listed}\n{signed_headers}\n{digest}");
+    let service = further.service.unwrap_or("s3");
+    let scope = format!("{date}/{}/{service}/aws4_request", endpoint.region);
     let to_sign = format!("AWS4-HMAC-SHA256\n{instant}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
     let mut key = format!("AWS4{}", endpoint.secret_key).into_bytes();
-    for part in [date.as_str(), &endpoint.region, "s3", "aws4_request"] {
+    for part in [date.as_str(), &endpoint.region, service, "aws4_request"] {
         key = hmac(&key, part.as_bytes());
     }
     let signature = hex(&hmac(&key, to_sign.as_bytes()));
@@ -54,13 +67,8 @@ pub(super) fn sign(
         endpoint.access_key
     );
     let target = if query.is_empty() { path } else { format!("{path}?{query}") };
-    let headers = [
-        ("Host", host),
-        ("x-amz-content-sha256", &digest),
-        ("x-amz-date", &instant),
-        ("Authorization", &authorization),
-    ];
-    Signed { target, headers: headers.map(|(name, value)| (name.to_string(), value.to_string())).to_vec() }
+    headers.push(("authorization", &authorization));
+    Signed { target, headers: headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect() }
 }
 
 fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {

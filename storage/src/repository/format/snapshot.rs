@@ -9,6 +9,7 @@ use super::{
     check_name, inconsistent, seal, sum,
 };
 use crate::repository::layout;
+use crate::repository::properties::LockMode;
 use crate::repository::timestamp::SnapshotTimestamp;
 
 /// `repository.json`: written once, when the repository is created.
@@ -54,10 +55,22 @@ pub struct SnapshotManifest {
     /// When it may be removed; absent is never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at_ms: Option<i64>,
+    /// How everything it names was locked when it came to be; absent where no lock was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked: Option<SnapshotLock>,
     /// Sums over the tables.
     pub totals: SnapshotTotals,
     /// The tables, in the order of their names.
     pub tables: Vec<SnapshotTable>,
+}
+
+/// A lock that everything a snapshot names had at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotLock {
+    /// Who may lift it.
+    pub mode: LockMode,
+    /// When it ends.
+    pub until_ms: i64,
 }
 
 /// Sums over a snapshot.

@@ -93,6 +93,7 @@ fn manifest() -> SnapshotManifest {
         finished_at_ms: 1_675_781_160_000,
         ttl: Some("7 DAY".into()),
         expires_at_ms: Some(1_676_385_960_000),
+        locked: None,
         totals: SnapshotManifest::totals_of(&tables, 1234).unwrap(),
         tables,
     }

@@ -20,7 +20,7 @@ const REGION_OF_CUSTOM_ENDPOINTS: &str = "us-east-1";
 const VIRTUAL_HOST_DOMAINS: &[&str] = &["amazonaws.com", "amazonaws.com.cn", "aliyuncs.com", "myqcloud.com"];
 
 /// Longest lock of an object, in days: the hundred years that S3 allows.
-const LOCK_DAYS_MAX: u32 = 36_500;
+pub(super) const LOCK_DAYS_MAX: u32 = 36_500;
 
 /// The given values, typed, without defaults.
 pub(super) struct Given<'a> {

@@ -58,6 +58,8 @@ pub enum Operation {
     List,
     /// Delete an object.
     Delete,
+    /// Lock an object for longer.
+    Lock,
 }
 
 /// A failed operation. Cheap to move; everything of interest is behind accessors.
@@ -90,7 +92,7 @@ pub struct Place {
 
 impl Operation {
     /// Every operation, each at the place of its discriminant.
-    pub const ALL: [Operation; 11] = [
+    pub const ALL: [Operation; 12] = [
         Operation::Connect,
         Operation::Put,
         Operation::StartMultipart,
@@ -102,6 +104,7 @@ impl Operation {
         Operation::Head,
         Operation::List,
         Operation::Delete,
+        Operation::Lock,
     ];
 
     /// The name metrics use.
@@ -119,6 +122,7 @@ impl Operation {
             Operation::Head => "head",
             Operation::List => "list",
             Operation::Delete => "delete",
+            Operation::Lock => "lock",
         }
     }
 
@@ -133,6 +137,7 @@ impl Operation {
             }
             Operation::AbortMultipart => "s3:AbortMultipartUpload",
             Operation::Delete => "s3:DeleteObject",
+            Operation::Lock => "s3:PutObjectRetention",
         }
     }
 
@@ -149,6 +154,7 @@ impl Operation {
             Operation::Head => "look up",
             Operation::List => "list",
             Operation::Delete => "delete",
+            Operation::Lock => "extend the lock of",
         }
     }
 }

@@ -23,8 +23,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{
-    ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectMeta, ObjectStore, Operation, PageToken, Place, Put,
-    StoreError, StoreErrorKind, StoreResult,
+    ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, Operation, PageToken,
+    Place, Put, StoreError, StoreErrorKind, StoreResult,
 };
 use crate::clock::Random;
 use crate::failpoint::{DurableStep, durable};
@@ -153,6 +153,14 @@ impl ObjectStore for FileStore {
     async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
         let (wanted, after) = (prefix.to_owned(), page.map(|page| page.0.clone()));
         self.run(Operation::List, prefix, move |root| list::page(&root.path, &wanted, after.as_deref())).await
+    }
+
+    fn object_lock(&self) -> Option<ObjectLock> {
+        None
+    }
+
+    async fn renew_lock(&self, _key: &ObjectKey) -> StoreResult<()> {
+        Ok(())
     }
 }
 

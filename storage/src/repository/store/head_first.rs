@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    KnownCapabilities, ListPage, MultipartUpload, ObjectKey, ObjectMeta, ObjectStore, PageToken, Place, Put,
-    StoreResult,
+    KnownCapabilities, ListPage, MultipartUpload, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, PageToken, Place,
+    Put, StoreResult,
 };
 
 /// A store that looks before it puts, when it must.
@@ -66,6 +66,14 @@ impl ObjectStore for HeadFirst {
 
     async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
         self.inner.list(prefix, page).await
+    }
+
+    fn object_lock(&self) -> Option<ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
+        self.inner.renew_lock(key).await
     }
 }
 

@@ -13,7 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::{
-    ListPage, MultipartUpload, ObjectKey, ObjectMeta, ObjectStore, PART_BYTES, PageToken, Place, Put, StoreResult,
+    ListPage, MultipartUpload, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, PART_BYTES, PageToken, Place, Put,
+    StoreResult,
 };
 
 /// Requests in flight when nothing else is configured: enough to fill a fast link, few enough for a small store.
@@ -161,6 +162,15 @@ impl ObjectStore for Limited {
     async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
         let _permit = self.limits.admit(0).await;
         self.inner.list(prefix, page).await
+    }
+
+    fn object_lock(&self) -> Option<ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
+        let _permit = self.limits.admit(0).await;
+        self.inner.renew_lock(key).await
     }
 }
 

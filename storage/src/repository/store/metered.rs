@@ -10,7 +10,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    ListPage, MultipartUpload, ObjectKey, ObjectMeta, ObjectStore, Operation, PageToken, Place, Put, StoreResult,
+    ListPage, MultipartUpload, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, Operation, PageToken, Place, Put,
+    StoreResult,
 };
 use crate::failpoint::{DurableStep, durable_async};
 
@@ -204,6 +205,14 @@ impl ObjectStore for Metered {
 
     async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
         measure(&self.stats, Operation::List, |_| 0, self.inner.list(prefix, page)).await
+    }
+
+    fn object_lock(&self) -> Option<ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
+        measure(&self.stats, Operation::Lock, |()| 0, self.inner.renew_lock(key)).await
     }
 }
 

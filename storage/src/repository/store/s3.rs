@@ -11,6 +11,7 @@
 mod client;
 mod failure;
 mod http;
+mod lock;
 mod multipart;
 
 use std::sync::Arc;
@@ -18,8 +19,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::primitives::{ByteStream, DateTime};
-use aws_sdk_s3::types::{ObjectLockMode, ServerSideEncryption, StorageClass};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ServerSideEncryption, StorageClass};
 use bytes::{Bytes, BytesMut};
 use parking_lot::RwLock;
 
@@ -34,8 +35,9 @@ use crate::clock::Random;
 use crate::repository::RepositoryContext;
 use crate::repository::layout;
 use crate::repository::location::S3Location;
-use crate::repository::properties::{Encryption, LockMode, S3Settings, Secret, WriteOptions};
+use crate::repository::properties::{Encryption, ObjectLock, S3Settings, Secret, WriteOptions};
 use failure::{Failed, Identity, Scrubber};
+use lock::Standing;
 
 /// Value of `If-None-Match` that allows a put only where nothing is.
 const NOTHING: &str = "*";
@@ -46,16 +48,12 @@ const ATTEMPTS_MAX: u32 = 4;
 /// Pause before the second of those tries; it doubles, and a random half of it is left out.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
-
 /// Headers of a request that creates an object.
 struct Asked {
     encryption: Option<ServerSideEncryption>,
     kms_key_id: Option<String>,
     storage_class: Option<StorageClass>,
-    lock_mode: Option<ObjectLockMode>,
-    locked_until: Option<DateTime>,
+    lock: Option<Standing>,
 }
 
 /// How long requests are tried for.
@@ -260,20 +258,11 @@ impl Inner {
         let is_segment = layout::parse_object(key).is_some();
         let storage_class =
             self.writes.storage_class.as_deref().filter(|_| is_segment || is_probe).map(StorageClass::from);
-        // The probe object stays unlocked: it protects nothing, and whoever gives a repository up can then remove it.
-        let lock = self.writes.lock.as_ref().filter(|_| !is_probe);
         Asked {
             encryption,
             kms_key_id,
             storage_class,
-            lock_mode: lock.map(|lock| match lock.mode {
-                LockMode::Governance => ObjectLockMode::Governance,
-                LockMode::Compliance => ObjectLockMode::Compliance,
-            }),
-            locked_until: lock.map(|lock| {
-                let until_ms = self.clock.now_ms() + i64::from(lock.days) * DAY_MS;
-                DateTime::from_millis(until_ms)
-            }),
+            lock: self.writes.lock.and_then(|lock| Standing::of_put(&lock, key, self.clock.now_ms())),
         }
     }
 
@@ -289,8 +278,8 @@ impl Inner {
             .set_server_side_encryption(asked.encryption)
             .set_ssekms_key_id(asked.kms_key_id)
             .set_storage_class(asked.storage_class)
-            .set_object_lock_mode(asked.lock_mode)
-            .set_object_lock_retain_until_date(asked.locked_until)
+            .set_object_lock_mode(asked.lock.map(|lock| lock.put_mode()))
+            .set_object_lock_retain_until_date(asked.lock.map(|lock| lock.until()))
             .body(ByteStream::from(body))
             .customize()
             .config_override(timeouts);
@@ -412,6 +401,14 @@ impl ObjectStore for S3Store {
             )),
             _ => Ok(ListPage { entries, next: None }),
         }
+    }
+
+    fn object_lock(&self) -> Option<ObjectLock> {
+        self.inner().writes.lock
+    }
+
+    async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
+        self.lock(key).await
     }
 }
 

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    KnownCapabilities, ListPage, MultipartUpload, ObjectKey, ObjectMeta, ObjectStore, Operation, PageToken, Place, Put,
-    StoreError, StoreErrorKind, StoreResult,
+    KnownCapabilities, ListPage, MultipartUpload, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, Operation, PageToken,
+    Place, Put, StoreError, StoreErrorKind, StoreResult,
 };
 
 /// A store whose objects are looked up after they were put, when it must be.
@@ -76,6 +76,14 @@ impl ObjectStore for SizeChecked {
 
     async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
         self.inner.list(prefix, page).await
+    }
+
+    fn object_lock(&self) -> Option<ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
+        self.inner.renew_lock(key).await
     }
 }
 

@@ -10,8 +10,8 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
 use super::{
-    KnownCapabilities, ListPage, MultipartUpload, ObjectKey, ObjectMeta, ObjectStore, Operation, PageToken, Place, Put,
-    StoreError, StoreErrorKind, StoreResult,
+    KnownCapabilities, ListPage, MultipartUpload, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, Operation, PageToken,
+    Place, Put, StoreError, StoreErrorKind, StoreResult,
 };
 
 /// A store whose objects are put whole, when they must be.
@@ -61,6 +61,14 @@ impl ObjectStore for WholePuts {
 
     async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
         self.inner.list(prefix, page).await
+    }
+
+    fn object_lock(&self) -> Option<ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
+        self.inner.renew_lock(key).await
     }
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::super::properties::ObjectLock;
 use super::super::store::{ListPage, MultipartUpload, ObjectMeta, PageToken, Place, StoreResult};
 use super::*;
 
@@ -143,6 +144,14 @@ impl ObjectStore for Spoiling {
 
     async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
         self.inner.list(prefix, page).await
+    }
+
+    fn object_lock(&self) -> Option<ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
+        self.inner.renew_lock(key).await
     }
 }
 

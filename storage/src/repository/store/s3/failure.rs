@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::super::{Operation, StoreError, StoreErrorKind};
 use super::Inner;
+use super::lock::LOCKLESS_ADVICE;
 use crate::repository::properties::{MASK, S3Credentials, S3Settings, Secret};
 
 /// Header in which S3 names the region a bucket is really in.
@@ -30,6 +31,10 @@ pub(super) struct Failed {
 impl Failed {
     pub(super) fn for_good(error: StoreError) -> Self {
         Self { error, again: false }
+    }
+
+    pub(super) fn with_advice(self, advice: &str) -> Self {
+        Self { error: self.error.with_advice(advice), ..self }
     }
 
     pub(super) fn worth_another_try(error: StoreError) -> Self {
@@ -214,7 +219,7 @@ fn from_answer(inner: &Inner, operation: Operation, error: &dyn ProvideErrorMeta
         (message, _) => message.to_owned(),
     };
     let advice = match message.to_lowercase().contains("object lock") {
-        true => Some("make the bucket with Object Lock, or leave aws.s3.object_lock_mode and its days out".to_owned()),
+        true => Some(LOCKLESS_ADVICE.to_owned()),
         false => advice,
     };
     Verdict { kind, message, advice, status: Some(status), code: (!code.is_empty()).then(|| code.to_owned()), again }
@@ -303,7 +308,7 @@ fn classify(
         ("InternalError" | "ServiceUnavailable", _) | (_, 200..=299 | 500..) => (Unavailable, None, false),
         ("InvalidStorageClass", _) => advice(Invalid, "correct aws.s3.storage_class: this store does not know it"),
         ("ObjectLockConfigurationNotFoundError" | "InvalidBucketObjectLockConfiguration", _) => {
-            advice(Invalid, "make the bucket with Object Lock, or leave aws.s3.object_lock_mode and its days out")
+            advice(Invalid, LOCKLESS_ADVICE)
         }
         _ => (Invalid, None, false),
     }

@@ -44,8 +44,8 @@ impl S3Upload {
             .set_server_side_encryption(asked.encryption)
             .set_ssekms_key_id(asked.kms_key_id)
             .set_storage_class(asked.storage_class)
-            .set_object_lock_mode(asked.lock_mode)
-            .set_object_lock_retain_until_date(asked.locked_until)
+            .set_object_lock_mode(asked.lock.map(|lock| lock.put_mode()))
+            .set_object_lock_retain_until_date(asked.lock.map(|lock| lock.until()))
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .send()
             .await

@@ -1,0 +1,188 @@
+//! Locks what was there before a put as long as what the put would have made.
+//!
+//! A put that finds its object creates nothing, so the lock that it asked for is not set; a snapshot that is going to
+//! refer to the object still needs it. Where no locks are asked for, every call is passed on.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{
+    ListPage, MultipartUpload, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, PageToken, Place, Put, StoreResult,
+};
+use crate::repository::layout;
+
+/// A store in which a put leaves a locked object behind, whoever has made it.
+#[derive(Debug)]
+pub struct Relocked {
+    inner: Arc<dyn ObjectStore>,
+}
+
+impl Relocked {
+    /// Wraps a store that perhaps locks objects.
+    #[must_use]
+    pub fn new(inner: Arc<dyn ObjectStore>) -> Self {
+        Self { inner }
+    }
+}
+
+/// Locks the object anew when it was not the put that made it.
+async fn relock(store: &dyn ObjectStore, key: &ObjectKey, put: Put) -> StoreResult<Put> {
+    if put == Put::Exists && store.object_lock().is_some() && layout::is_of_snapshots(key.as_str()) {
+        store.renew_lock(key).await?;
+    }
+    Ok(put)
+}
+
+#[async_trait]
+impl ObjectStore for Relocked {
+    fn place(&self) -> Place {
+        self.inner.place()
+    }
+
+    async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
+        let put = self.inner.put_create(key, body).await?;
+        relock(&*self.inner, key, put).await
+    }
+
+    async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
+        let upload = self.inner.start_multipart(key, bytes).await?;
+        Ok(Box::new(RelockedUpload { upload, store: Arc::clone(&self.inner), key: key.clone() }))
+    }
+
+    async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
+        self.inner.get(key, bytes_max).await
+    }
+
+    async fn get_range(&self, key: &ObjectKey, offset: u64, bytes: u64) -> StoreResult<Bytes> {
+        self.inner.get_range(key, offset, bytes).await
+    }
+
+    async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
+        self.inner.head(key).await
+    }
+
+    async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
+        self.inner.list(prefix, page).await
+    }
+
+    fn object_lock(&self) -> Option<ObjectLock> {
+        self.inner.object_lock()
+    }
+
+    async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
+        self.inner.renew_lock(key).await
+    }
+}
+
+#[derive(Debug)]
+struct RelockedUpload {
+    upload: Box<dyn MultipartUpload>,
+    store: Arc<dyn ObjectStore>,
+    key: ObjectKey,
+}
+
+#[async_trait]
+impl MultipartUpload for RelockedUpload {
+    async fn put_part(&self, index: u64, body: Bytes) -> StoreResult<()> {
+        self.upload.put_part(index, body).await
+    }
+
+    async fn complete(self: Box<Self>) -> StoreResult<Put> {
+        let put = self.upload.complete().await?;
+        relock(&*self.store, &self.key, put).await
+    }
+
+    async fn abort(self: Box<Self>) {
+        self.upload.abort().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::clock::SystemRandom;
+    use crate::repository::Location;
+    use crate::repository::properties::LockMode;
+    use crate::repository::store::FileStore;
+
+    /// A store that writes down which locks are renewed.
+    #[derive(Debug)]
+    struct Locking {
+        inner: FileStore,
+        lock: Option<ObjectLock>,
+        renewed: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl ObjectStore for Locking {
+        fn place(&self) -> Place {
+            self.inner.place()
+        }
+
+        async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
+            self.inner.put_create(key, body).await
+        }
+
+        async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
+            self.inner.start_multipart(key, bytes).await
+        }
+
+        async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
+            self.inner.get(key, bytes_max).await
+        }
+
+        async fn get_range(&self, key: &ObjectKey, offset: u64, bytes: u64) -> StoreResult<Bytes> {
+            self.inner.get_range(key, offset, bytes).await
+        }
+
+        async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
+            self.inner.head(key).await
+        }
+
+        async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
+            self.inner.list(prefix, page).await
+        }
+
+        fn object_lock(&self) -> Option<ObjectLock> {
+            self.lock
+        }
+
+        async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
+            self.renewed.lock().push(key.to_string());
+            Ok(())
+        }
+    }
+
+    /// What is there already is locked anew, whole or in parts, and only where locks are asked for and only what
+    /// belongs to snapshots.
+    #[tokio::test]
+    async fn what_exists_is_locked_anew() {
+        for (lock, expected) in [(Some(ObjectLock { mode: LockMode::Governance, days: 1 }), 2), (None, 0)] {
+            let directory = tempfile::tempdir().unwrap();
+            let Location::File(file) = Location::try_from(directory.path().join("r")).unwrap() else {
+                panic!("a directory is a directory");
+            };
+            let inner = FileStore::new(&file, Arc::new(SystemRandom));
+            let bare = Arc::new(Locking { inner, lock, renewed: Mutex::default() });
+            let store = Relocked::new(Arc::clone(&bare) as Arc<dyn ObjectStore>);
+            let body = Bytes::from_static(b"x");
+            for key in [layout::repository_info(), layout::probe()] {
+                assert_eq!(store.put_create(&key, body.clone()).await.unwrap(), Put::Created);
+                assert_eq!(*bare.renewed.lock(), Vec::<String>::new(), "a put locks what it makes");
+            }
+            for key in [layout::repository_info(), layout::probe()] {
+                assert_eq!(store.put_create(&key, body.clone()).await.unwrap(), Put::Exists);
+                let upload = store.start_multipart(&key, 1).await.unwrap();
+                upload.put_part(0, body.clone()).await.unwrap();
+                assert_eq!(upload.complete().await.unwrap(), Put::Exists);
+            }
+            let renewed = bare.renewed.lock();
+            assert_eq!(renewed.len(), expected, "{renewed:?}");
+            assert!(renewed.iter().all(|key| *key == layout::repository_info().to_string()), "{renewed:?}");
+        }
+    }
+}
