@@ -60,7 +60,7 @@ fn count_for_metrics(server: &Server) {
     metrics::gauge!("ebla_connections").set(server.processes.len() as f64);
     match server.storage.catalog().read(|read| read.running_jobs()) {
         Ok(running) => {
-            for kind in [JobKind::Backup, JobKind::Restore] {
+            for kind in [JobKind::Backup, JobKind::Restore, JobKind::Verify] {
                 let count = running.iter().filter(|job| job.kind == kind).count();
                 metrics::gauge!("ebla_unfinished_jobs", "kind" => kind.to_string().to_lowercase()).set(count as f64);
             }

@@ -25,6 +25,7 @@ mod show_table;
 mod snapshot;
 mod table;
 mod tables;
+mod verify;
 
 use arrow::datatypes::SchemaRef;
 use ebla_protocol::sql::ast::Statement;
@@ -91,15 +92,15 @@ pub async fn execute(session: &mut Session, statement: Statement) -> Result<Outc
         Statement::CancelBackup(target) => backup::cancel(session, target).await,
         Statement::Restore(statement) => restore::submit(session, statement).await,
         Statement::CancelRestore(target) => restore::cancel(session, target).await,
+        Statement::VerifyRepository(statement) => verify::repository(session, statement).await,
+        Statement::VerifySnapshot(statement) => verify::snapshot(session, statement).await,
+        Statement::CancelVerify(repository) => verify::cancel(session, &repository).await,
 
         Statement::NotYet(not_yet) => Err(Error::not_yet(not_yet.name)),
         Statement::CreateView(_)
         | Statement::DropView(_)
         | Statement::Update(_)
         | Statement::ExecuteAs(_)
-        | Statement::VerifyRepository(_)
-        | Statement::VerifySnapshot(_)
-        | Statement::CancelVerify(_)
         | Statement::DropSnapshot(_) => Err(Error::not_yet(statement.kind())),
     }
 }
@@ -156,6 +157,7 @@ async fn execute_show(session: &mut Session, show: Show) -> Result<Outcome> {
         }
         Show::Snapshot(show) => snapshot::show(session, show).await,
         Show::Repositories => repository::show(session),
+        Show::Verify { repository, filter } => verify::show(session, repository.as_deref(), filter.as_ref()).await,
         Show::Load { database, tail } => insert::show_load(session, database.as_deref(), &tail).await,
 
         Show::Plugins => show_server::nothing(session, &["Name", "Status", "Type", "Library", "License"], None).await,
@@ -267,11 +269,9 @@ async fn execute_show(session: &mut Session, show: Show) -> Result<Outcome> {
         Show::MasterStatus | Show::BinaryLogs | Show::ReplicaStatus => {
             show_server::nothing(session, &["File", "Position", "Binlog_Do_DB", "Binlog_Ignore_DB"], None).await
         }
-        Show::CreateView(_)
-        | Show::CreateMaterializedView(_)
-        | Show::CreateUser(_)
-        | Show::Proc(_)
-        | Show::Verify { .. } => Err(Error::not_yet(show.kind())),
+        Show::CreateView(_) | Show::CreateMaterializedView(_) | Show::CreateUser(_) | Show::Proc(_) => {
+            Err(Error::not_yet(show.kind()))
+        }
     }
 }
 

@@ -199,7 +199,8 @@ impl BackupJob {
     async fn on_upload_snapshot(mut self, context: &JobContext) -> Result<BackupJob> {
         let repository = context.repository(self.repository_id).await?;
         let cut = Cut::load(context).await?;
-        let plan = UploadPlan::make(context, &repository, &cut, &self.database, &self.parents).await?;
+        let plan =
+            UploadPlan::make(context, &repository, self.repository_id, &cut, &self.database, &self.parents).await?;
         plan.save(context).await?;
         self.totals.objects_uploaded = plan.objects.len() as u64;
         self.totals.bytes_uploaded = plan.bytes();
@@ -239,6 +240,7 @@ impl BackupJob {
         let plan = UploadPlan::load(context).await?;
         publish::put_nodes(context, &repository, &plan).await?;
         lock::extend(context, &repository, &self.database, &plan).await?;
+        plan.forget_damage(context, self.repository_id).await?;
         context.reach(FailPoint::BackupBeforeCommit).await?;
         if !self.publishing {
             self.publishing = true;

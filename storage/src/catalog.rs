@@ -10,6 +10,7 @@
 
 mod account;
 mod database;
+mod finding;
 mod garbage;
 mod job;
 mod load;
@@ -34,6 +35,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 
 pub use account::{Grantee, PrivilegeRow, RoleRow, UserRow};
 pub use database::DatabaseRow;
+pub use finding::{FindingRow, Problem};
 pub use garbage::{FileKind, GarbageRow};
 pub use job::{JobKind, JobRow, NewJob};
 pub use load::{LoadKind, LoadRow, LoadState};

@@ -107,6 +107,8 @@ fail_points! {
     RestoreBeforeCommit,
     /// RESTORE: everything is visible.
     RestoreAfterCommit,
+    /// VERIFY: what was found in a batch of objects is stored.
+    VerifyBatchStored,
 }
 
 /// Takes a durable step.

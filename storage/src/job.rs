@@ -1,4 +1,4 @@
-//! Jobs: BACKUP and RESTORE as durable work.
+//! Jobs: BACKUP, RESTORE and VERIFY as durable work.
 //!
 //! A job is a row in the catalog. What the user asked for is its spec; what was decided is in the row's payload and,
 //! when it is large, in files beside it ([`JobFiles`]); one call of `step` is one attempt at its current state. A step
@@ -6,7 +6,7 @@
 //! begins. So after a crash the job is found at the step that did not end, and every step is written to be run again.
 //!
 //! The order of events: submit checks everything that can be refused at once and inserts the row (the catalog allows
-//! one running job a database) → the runner drives steps, each raced against CANCEL, the timeout and the server's end
+//! one running job a database, and one that verifies a repository) → the runner drives steps, each raced against CANCEL, the timeout and the server's end
 //! ([`Gate`]) → the last step commits, exactly once and all at once → the row stays as history.
 //!
 //! What ends a job early (a cancel, the timeout, an error that no further attempt can mend) leads to `abandon`, which
@@ -37,7 +37,7 @@ pub use files::JobFiles;
 pub use gate::{Committing, Gate, StopReason};
 pub use progress::{FileProgress, Progress, ProgressCounts, human_bytes, human_seconds};
 pub use retry::RetryPolicy;
-pub use row::{BACKEND_ID, BackupRow, RestoreRow};
+pub use row::{BACKEND_ID, BackupRow, RestoreRow, VerifyRow};
 pub use runner::{JobConfig, JobRunner};
 pub use status::{JobStatus, StatusCode};
 
@@ -48,6 +48,7 @@ use crate::catalog::{JobKind, JobRow, WriteTransaction};
 use crate::error::{Error, Result};
 use crate::ids::JobId;
 use crate::restore::RestoreJob;
+use crate::verify::VerifyJob;
 
 /// The form of a payload that this version writes.
 const PAYLOAD_VERSION: u32 = 1;
@@ -58,11 +59,12 @@ pub const DEFAULT_TIMEOUT_MS: i64 = 86_400_000;
 /// The shortest timeout that can be asked for.
 pub const TIMEOUT_MS_MIN: i64 = 600_000;
 
-/// A job of either kind.
+/// A job of whichever kind.
 #[derive(Debug, Clone)]
 pub(crate) enum Job {
     Backup(BackupJob),
     Restore(RestoreJob),
+    Verify(VerifyJob),
 }
 
 /// A payload as it is stored.
@@ -78,6 +80,7 @@ impl Job {
         Ok(match row.kind {
             JobKind::Backup => Job::Backup(decode_payload(&row.payload)?),
             JobKind::Restore => Job::Restore(decode_payload(&row.payload)?),
+            JobKind::Verify => Job::Verify(decode_payload(&row.payload)?),
         })
     }
 
@@ -86,6 +89,7 @@ impl Job {
         match self {
             Job::Backup(job) => job.state.as_str(),
             Job::Restore(job) => job.state.as_str(),
+            Job::Verify(job) => job.state.as_str(),
         }
     }
 
@@ -94,6 +98,7 @@ impl Job {
         match self {
             Job::Backup(job) => job.state.is_done(),
             Job::Restore(job) => job.state.is_done(),
+            Job::Verify(job) => job.state.is_done(),
         }
     }
 
@@ -103,6 +108,7 @@ impl Job {
         match self.clone() {
             Job::Backup(job) => async move { Ok(Job::Backup(job.step(context).await?)) }.boxed(),
             Job::Restore(job) => async move { Ok(Job::Restore(job.step(context).await?)) }.boxed(),
+            Job::Verify(job) => async move { Ok(Job::Verify(job.step(context).await?)) }.boxed(),
         }
     }
 
@@ -111,6 +117,7 @@ impl Job {
         match self.clone() {
             Job::Backup(job) => async move { Ok(Job::Backup(job.abandon(context, why).await?)) }.boxed(),
             Job::Restore(job) => async move { Ok(Job::Restore(job.abandon(context, why).await?)) }.boxed(),
+            Job::Verify(job) => async move { Ok(Job::Verify(job.abandon(context, why).await?)) }.boxed(),
         }
     }
 
@@ -119,6 +126,7 @@ impl Job {
         match self {
             Job::Backup(job) => job.store(write, id),
             Job::Restore(job) => job.store(write, id),
+            Job::Verify(job) => job.store(write, id),
         }
     }
 }

@@ -29,6 +29,7 @@ pub mod table_snapshot;
 pub mod tablet;
 #[cfg(test)]
 mod testing;
+pub mod verify;
 
 pub use error::{Error, Result};
 pub use storage::{Storage, StorageConfig};

@@ -17,6 +17,7 @@
 mod attachment;
 mod error;
 pub mod format;
+mod inspect;
 pub mod layout;
 pub mod location;
 mod policy;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use attachment::Attachment;
 pub use error::{RepositoryError, RepositoryResult};
+pub use inspect::{Copy, Inspection};
 pub use location::{Location, LocationError};
 pub use policy::{NotAllowed, RepositoryPolicy};
 pub use properties::{LockMode, ObjectLock, PropertiesError, RepositoryProperties, Secret};
@@ -335,12 +337,24 @@ impl Repository {
         }
     }
 
+    /// Reads a node under its own name; when it is not whole there, its mended copy.
     async fn read_node<N: Node>(&self, node: &NodeRef) -> RepositoryResult<N> {
         let key = layout::tree(&node.digest);
+        let error = match self.read_node_at(&key, node).await {
+            Err(error) if is_damage(&error) => error,
+            read => return read,
+        };
+        match self.read_node_at(&layout::mended(&key), node).await {
+            Err(also) if is_damage(&also) => Err(error),
+            read => read,
+        }
+    }
+
+    async fn read_node_at<N: Node>(&self, key: &ObjectKey, node: &NodeRef) -> RepositoryResult<N> {
         let mut attempt = 1;
         loop {
             let _memory = self.limits.hold_memory(node.bytes.min(NODE_STORED_BYTES_MAX)).await;
-            let stored = self.store.get(&key, node.bytes.min(NODE_STORED_BYTES_MAX)).await?;
+            let stored = self.store.get(key, node.bytes.min(NODE_STORED_BYTES_MAX)).await?;
             match format::decode_node(node, &stored) {
                 Ok(decoded) => {
                     self.recent.keep(node.digest, &stored);
@@ -372,7 +386,8 @@ impl Repository {
     }
 
     /// Fetches a segment or delete vector into a local file, which is checked and synced. The caller syncs the
-    /// directory when it gives the file its final name.
+    /// directory when it gives the file its final name. When it is not whole under its own name, its mended copy is
+    /// fetched.
     ///
     /// Boxed for the same reason as [`Self::put_object`].
     pub fn get_object<'a>(
@@ -384,7 +399,17 @@ impl Repository {
     ) -> BoxFuture<'a, RepositoryResult<()>> {
         Box::pin(async move {
             let key = layout::object(object.kind, &object.digest);
-            transfer::download(&*self.store, &self.limits, &key, object, path, progress, cancel).await
+            let download = async |key: &ObjectKey| {
+                transfer::download(&*self.store, &self.limits, key, object, path, progress, cancel).await
+            };
+            let error = match download(&key).await {
+                Err(error @ RepositoryError::CorruptObject { .. }) => error,
+                done => return done,
+            };
+            match download(&layout::mended(&key)).await {
+                Err(RepositoryError::CorruptObject { .. }) => Err(error),
+                done => done,
+            }
         })
     }
 
@@ -422,6 +447,19 @@ impl Repository {
         }
     }
 
+    /// Locks every mended copy that is there as if it were put now: readers may depend on any. As a rule there is none.
+    pub async fn lock_mended(&self) -> RepositoryResult<()> {
+        let mut copies = Vec::new();
+        store::for_each_listed(&*self.store, layout::MENDED, OBJECTS_MAX, |entry| {
+            copies.extend(layout::parse_mended(&entry.key).and_then(|own| ObjectKey::new(own).ok()));
+        })
+        .await?;
+        for own in &copies {
+            self.renew_lock(&layout::mended(own)).await?;
+        }
+        Ok(())
+    }
+
     async fn renew_lock(&self, key: &ObjectKey) -> RepositoryResult<bool> {
         self.check_writable()?;
         match self.store.renew_lock(key).await {
@@ -431,17 +469,19 @@ impl Repository {
         }
     }
 
-    /// Puts a node, unless it is there. One that is there is looked at: a snapshot must not refer to a damaged one.
+    /// Puts a node, unless it is there. One that is there is looked at: a snapshot must not refer to a damaged one, so
+    /// beside that a whole copy is put.
     pub async fn put_node(&self, encoded: &EncodedNode) -> RepositoryResult<Put> {
         self.check_writable()?;
         let key = layout::tree(&encoded.node.digest);
-        let put = self.store.put_create(&key, encoded.stored.clone()).await?;
+        let mut put = self.store.put_create(&key, encoded.stored.clone()).await?;
         if put == Put::Exists && !self.holds(&key, &encoded.stored).await? {
-            return Err(RepositoryError::CorruptObject {
-                key: key.to_string(),
-                detail: "its bytes are not those that its name says: remove it, and the next backup puts it again"
-                    .to_owned(),
-            });
+            let copy = layout::mended(&key);
+            tracing::warn!(%key, %copy, "a node of the repository is damaged, a whole copy is put beside it");
+            put = self.store.put_create(&copy, encoded.stored.clone()).await?;
+            if put == Put::Exists && !self.holds(&copy, &encoded.stored).await? {
+                return Err(inspect::damaged_twice(&key, &copy));
+            }
         }
         self.recent.keep(encoded.node.digest, &encoded.stored);
         Ok(put)
@@ -478,6 +518,15 @@ impl Repository {
             Access::ReadWrite => Ok(()),
             Access::ReadOnly => Err(RepositoryError::ReadOnly { location: self.location.to_string() }),
         }
+    }
+}
+
+/// Whether an error says that something is not there, or is not what its name says.
+fn is_damage(error: &RepositoryError) -> bool {
+    match error {
+        RepositoryError::Store(error) => matches!(error.kind(), StoreErrorKind::NotFound | StoreErrorKind::Corrupt),
+        RepositoryError::Format { source, .. } => matches!(source, format::FormatError::WrongDigest { .. }),
+        _ => false,
     }
 }
 

@@ -14,7 +14,7 @@
 //! were replaced stay on disk a while for undo. What comes from the repository is somebody else's: it is checked for
 //! its meaning before anything is built of it, and again as bytes before anything is visible.
 
-mod check;
+pub(crate) mod check;
 mod commit;
 mod fetch;
 mod hidden;
@@ -34,7 +34,8 @@ pub use plan::{
     PartitionPlan, RestorePlan, Source, SourcePartition, SourceTable, TablePlan, Target, TargetPartition, TargetTable,
 };
 pub use properties::RestoreProperties;
-pub(crate) use submit::decide;
+pub(crate) use submit::{decide, find_snapshot};
+pub(crate) use verify::{deletes_fit, segment_fits};
 
 use crate::catalog::WriteTransaction;
 use crate::error::{Error, Result};

@@ -15,7 +15,7 @@ mod zone_map;
 pub use delete_vector::DeleteVector;
 pub use format::{SegmentFormat, parse_compression};
 pub use reader::{SegmentBatch, SegmentReader, project};
-pub use sort::{SortKey, SortedStream, batch_bytes, merge, sort};
+pub use sort::{OrderCheck, SortKey, SortedStream, batch_bytes, merge, sort};
 pub use writer::{WrittenSegment, write_run, write_segments};
 pub use zone_map::ZoneMapBuilder;
 

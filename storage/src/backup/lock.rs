@@ -113,6 +113,7 @@ impl Locks<'_> {
     async fn taken_over(&self, plan: &UploadPlan) -> Result<()> {
         let (context, repository) = (self.context, self.repository);
         context.retry("lock repository", || async { Ok(repository.lock_identity().await?) }).await?;
+        context.retry("lock mended copies", || async { Ok(repository.lock_mended().await?) }).await?;
         let cut = Cut::load(context).await?;
         let put: HashSet<(FileKind, Digest)> =
             plan.objects.iter().chain(&plan.present).map(|object| (object.kind, object.digest)).collect();

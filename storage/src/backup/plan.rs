@@ -7,8 +7,11 @@
 //! Where no parent can tell (the first backup, a table that the parent left out, a job that was interrupted), listing
 //! the objects once is cheaper than offering each of them, as soon as there are more than a few. An object that is
 //! offered although it is there costs a request and is left alone; so a wrong guess is never wrong data.
+//!
+//! A store that has lost or damaged something is believed until a VERIFY finds it out. What that has found is not taken
+//! for present, whatever any parent says: a backup that needs it puts it again, so that no later snapshot refers to it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -18,10 +21,10 @@ use super::cut::{Cut, CutPartition, CutTable, load_node};
 use crate::catalog::FileKind;
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::ids::TabletId;
+use crate::ids::{RepositoryId, TabletId};
 use crate::job::JobContext;
 use crate::repository::format::{NodeRef, PartitionEntry, PartitionNode, SnapshotLock, SnapshotManifest, TableNode};
-use crate::repository::{ObjectLock, ObjectRef, Repository, RepositoryError, RepositoryResult, StoreErrorKind};
+use crate::repository::{ObjectLock, ObjectRef, Repository, RepositoryError, RepositoryResult, StoreErrorKind, layout};
 
 /// The file that holds the plan.
 const PLAN: &str = "upload.json";
@@ -51,6 +54,9 @@ pub(super) struct UploadPlan {
     /// The lock that everything the parent names has at least.
     #[serde(default)]
     pub(super) parent_lock: Option<SnapshotLock>,
+    /// Keys of what was found damaged in the repository and is put again.
+    #[serde(default)]
+    pub(super) mends: Vec<String>,
 }
 
 /// A file to upload.
@@ -66,6 +72,9 @@ pub(super) struct WantedObject {
     pub(super) tablet: TabletId,
     /// The table of that tablet, for people.
     pub(super) table: String,
+    /// Whether the repository's own is known to be missing or damaged.
+    #[serde(default)]
+    pub(super) mend: bool,
 }
 
 /// What is known of a repository's contents.
@@ -80,6 +89,7 @@ impl UploadPlan {
     pub(super) async fn make(
         context: &JobContext,
         repository: &Repository,
+        repository_id: RepositoryId,
         cut: &Cut,
         database: &str,
         parents: &[ParentCandidate],
@@ -130,6 +140,7 @@ impl UploadPlan {
                 plan.objects.extend(wanted.into_iter().filter(|object| seen.insert((object.kind, object.digest))));
             }
         }
+        plan.add_damaged(context, repository_id, cut).await?;
         plan.partition_nodes.sort_unstable_by_key(|node| node.digest);
         plan.partition_nodes.dedup();
         plan.table_nodes.sort_unstable_by_key(|node| node.digest);
@@ -141,6 +152,61 @@ impl UploadPlan {
         Ok(plan)
     }
 
+    /// Adds what the cut needs of what a VERIFY found missing or damaged. As a rule there is nothing of the kind, and then
+    /// no node of the cut is read for it.
+    async fn add_damaged(&mut self, context: &JobContext, repository: RepositoryId, cut: &Cut) -> Result<()> {
+        let damage = context.read(move |read| read.damage(repository)).await?;
+        if damage.is_empty() {
+            return Ok(());
+        }
+        let objects: HashSet<(FileKind, Digest)> =
+            damage.iter().filter_map(|finding| layout::parse_object(&finding.object_key)).collect();
+        let nodes: HashSet<Digest> =
+            damage.iter().filter_map(|finding| layout::parse_tree(&finding.object_key)).collect();
+        let mut mends = BTreeSet::new();
+        let mut known: HashMap<(FileKind, Digest), usize> =
+            self.objects.iter().enumerate().map(|(place, object)| ((object.kind, object.digest), place)).collect();
+        for table in &cut.tables {
+            if nodes.contains(&table.entry.node.digest) {
+                self.table_nodes.push(table.entry.node);
+                mends.insert(layout::tree(&table.entry.node.digest).to_string());
+            }
+            for partition in &table.partitions {
+                if nodes.contains(&partition.node.digest) {
+                    self.partition_nodes.push(partition.node);
+                    mends.insert(layout::tree(&partition.node.digest).to_string());
+                }
+                for mut wanted in objects_of(context, table, partition).await? {
+                    let name = (wanted.kind, wanted.digest);
+                    if !objects.contains(&name) {
+                        continue;
+                    }
+                    mends.insert(layout::object(wanted.kind, &wanted.digest).to_string());
+                    match known.get(&name) {
+                        Some(place) => self.objects[*place].mend = true,
+                        None => {
+                            wanted.mend = true;
+                            known.insert(name, self.objects.len());
+                            self.objects.push(wanted);
+                        }
+                    }
+                }
+            }
+        }
+        tracing::info!(found = damage.len(), needed = mends.len(), "objects were found damaged in the repository");
+        self.mends = mends.into_iter().collect();
+        Ok(())
+    }
+
+    /// Remembers that what was found damaged has been put again.
+    pub(super) async fn forget_damage(&self, context: &JobContext, repository: RepositoryId) -> Result<()> {
+        if self.mends.is_empty() {
+            return Ok(());
+        }
+        let mends = self.mends.clone();
+        context.write("UPLOAD_INFO", move |write, _| write.mend_findings(repository, &mends)).await
+    }
+
     /// Lists the objects of the repository once, when that is worth it, and leaves out those that are there.
     pub(super) async fn leave_out_present(&mut self, context: &JobContext, repository: &Repository) -> Result<()> {
         if self.objects.len() < LIST_WORTH_FILES_MIN {
@@ -149,7 +215,9 @@ impl UploadPlan {
         let present = context.retry("list objects", || async { Ok(repository.list_objects().await?) }).await?;
         let before = self.objects.len();
         // One of the wrong size is offered again, and the repository says what is wrong with it.
-        let is_present = |object: &mut WantedObject| present.get(&(object.kind, object.digest)) == Some(&object.bytes);
+        let is_present = |object: &mut WantedObject| {
+            !object.mend && present.get(&(object.kind, object.digest)) == Some(&object.bytes)
+        };
         self.present.extend(self.objects.extract_if(.., is_present));
         tracing::info!(wanted = before, present = before - self.objects.len(), "listed the repository's objects");
         Ok(())
@@ -297,6 +365,7 @@ async fn wanted_objects(
                 bytes,
                 tablet: id,
                 table: table.entry.name.clone(),
+                mend: false,
             }));
         }
     }

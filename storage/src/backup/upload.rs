@@ -1,12 +1,15 @@
 //! Bringing the files of a plan into the repository, several at a time.
 
+use std::path::Path;
+
 use futures::{FutureExt, TryStreamExt, stream};
+use tokio_util::sync::CancellationToken;
 
 use super::plan::{UploadPlan, WantedObject};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::job::{FailPoint, FileProgress, JobContext};
-use crate::repository::{Repository, RepositoryError};
+use crate::repository::{Put, Repository, RepositoryError, RepositoryResult};
 
 /// How often a file may be read wrong that is right when it is looked at: a machine that does so more often must not
 /// write backups.
@@ -49,8 +52,7 @@ pub(super) async fn upload(
     database: &str,
     wanted: &WantedObject,
 ) -> Result<()> {
-    let WantedObject { kind, digest, bytes, tablet, ref table } = *wanted;
-    let object = wanted.object();
+    let WantedObject { kind, digest, bytes, tablet, ref table, .. } = *wanted;
     let mut misreads = 0;
     loop {
         let files = context.storage.files().clone();
@@ -61,7 +63,7 @@ pub(super) async fn upload(
         let uploaded = context
             .retry(format!("upload {digest}.{kind} of table {database}.{table}"), || async {
                 let progress = FileProgress::new(&context.progress);
-                repository.put_object(&object, &path, &progress, context.gate.token()).await?;
+                put(repository, wanted, &path, &progress, context.gate.token()).await?;
                 progress.arrived();
                 Ok(())
             })
@@ -87,6 +89,27 @@ pub(super) async fn upload(
         let files = context.storage.files().clone();
         // Set aside, the file is not found again: the loop ends when no replica is left.
         context.blocking(move || files.report_corrupt(tablet, &path, &error.to_string())).await?;
+    }
+}
+
+/// Puts a file; one whose object is known, or turns out, to be damaged, in a way that a reader gets the right bytes.
+async fn put(
+    repository: &Repository,
+    wanted: &WantedObject,
+    path: &Path,
+    progress: &FileProgress<'_>,
+    cancel: &CancellationToken,
+) -> RepositoryResult<Put> {
+    let object = wanted.object();
+    if wanted.mend {
+        return repository.mend_object(&object, path, progress, cancel).await;
+    }
+    match repository.put_object(&object, path, progress, cancel).await {
+        Err(RepositoryError::CorruptObject { key, detail }) => {
+            tracing::warn!(key, detail, "an object of the repository is damaged");
+            repository.mend_object(&object, path, progress, cancel).await
+        }
+        put => put,
     }
 }
 

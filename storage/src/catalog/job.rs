@@ -1,4 +1,4 @@
-//! Jobs: durable work, one running per database.
+//! Jobs: durable work, one running per database, or one of a kind per repository.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,9 +17,11 @@ pub enum JobKind {
     Backup,
     /// Brings one back.
     Restore,
+    /// Looks whether a repository, or one snapshot in it, is whole.
+    Verify,
 }
 
-text_enum!(JobKind, Backup = "BACKUP", Restore = "RESTORE");
+text_enum!(JobKind, Backup = "BACKUP", Restore = "RESTORE", Verify = "VERIFY");
 
 /// One job as the catalog keeps it. What a job means is its module's business.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,9 +30,9 @@ pub struct JobRow {
     pub id: JobId,
     /// What it does.
     pub kind: JobKind,
-    /// The database whose slot it takes, by name: a restore may have to make it first.
+    /// The database whose slot it takes, by name: a restore may have to make it first. Empty for a job of a repository.
     pub database: String,
-    /// The snapshot's label.
+    /// The snapshot's label; empty for a job about more than one.
     pub label: String,
     /// The repository it reads or writes.
     pub repository_id: RepositoryId,
@@ -53,9 +55,9 @@ pub struct JobRow {
 pub struct NewJob {
     /// What it does.
     pub kind: JobKind,
-    /// The database whose slot it takes.
+    /// The database whose slot it takes; empty for a job of a repository.
     pub database: String,
-    /// The snapshot's label.
+    /// The snapshot's label; empty for a job about more than one.
     pub label: String,
     /// The repository it reads or writes.
     pub repository_id: RepositoryId,
@@ -114,16 +116,17 @@ impl ReadTransaction<'_> {
         rows.map(|row| row?).collect()
     }
 
-    /// The last job of a database, of either kind.
+    /// The last job of a database, of whichever kind.
     pub fn last_job(&self, database: &str) -> Result<Option<JobRow>> {
         let sql = format!("SELECT {COLUMNS} FROM jobs WHERE database = ?1 ORDER BY id DESC LIMIT 1");
         self.prepare_cached(&sql)?.query_row([database], from_row).optional()?.transpose()
     }
 
-    /// The last job of each database, of either kind, in the order of the databases' names.
+    /// The last job of each database, of whichever kind, in the order of the databases' names.
     pub fn last_jobs(&self) -> Result<Vec<JobRow>> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM jobs WHERE id IN (SELECT max(id) FROM jobs GROUP BY database) ORDER BY database"
+            "SELECT {COLUMNS} FROM jobs WHERE id IN (SELECT max(id) FROM jobs WHERE database <> '' GROUP BY database)
+             ORDER BY database"
         );
         let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map([], from_row)?;
@@ -147,7 +150,7 @@ impl ReadTransaction<'_> {
 }
 
 impl WriteTransaction<'_> {
-    /// Submits a job. Errors when the database's slot is taken.
+    /// Submits a job. Errors when the database's slot is taken, or the repository's for jobs of this kind.
     pub fn create_job(&self, new: &NewJob) -> Result<JobId> {
         let id = JobId(self.next_id()?);
         let inserted = self
@@ -169,7 +172,11 @@ impl WriteTransaction<'_> {
         match inserted {
             Ok(_) => Ok(id),
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
-                Err(Error::Conflict("Can only run one backup or restore job of a database at same time".to_owned()))
+                let slot = match new.database.as_str() {
+                    "" => "one job of this kind of a repository",
+                    _ => "one backup or restore job of a database",
+                };
+                Err(Error::Conflict(format!("Can only run {slot} at same time")))
             }
             Err(error) => Err(error.into()),
         }
@@ -192,11 +199,14 @@ impl WriteTransaction<'_> {
         Ok(changed > 0)
     }
 
-    /// Forgets jobs that ended at or before `before_ms`, but for the last `keep` jobs of each database.
+    /// Forgets jobs that ended at or before `before_ms`, but for the last `keep` jobs of each database, and of each kind of
+    /// each repository.
     pub fn forget_jobs(&self, before_ms: i64, keep: u32) -> Result<usize> {
         let deleted = self.execute(
             "DELETE FROM jobs WHERE finished_at_ms <= ?1 AND (
-                 SELECT count(*) FROM jobs AS later WHERE later.database = jobs.database AND later.id > jobs.id) >= ?2",
+                 SELECT count(*) FROM jobs AS later WHERE later.database = jobs.database AND later.id > jobs.id
+                 AND (jobs.database <> '' OR (later.repository_id = jobs.repository_id AND later.kind = jobs.kind))
+             ) >= ?2",
             (before_ms, keep),
         )?;
         Ok(deleted)

@@ -8,8 +8,12 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::error::Result;
 
-static MIGRATIONS: LazyLock<Migrations<'static>> =
-    LazyLock::new(|| Migrations::new(vec![M::up(include_str!("migrations/0001_ground.sql"))]));
+static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
+    Migrations::new(vec![
+        M::up(include_str!("migrations/0001_ground.sql")),
+        M::up(include_str!("migrations/0002_verify.sql")),
+    ])
+});
 
 /// Brings the schema to the newest version; refuses a catalog that is newer than this program.
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {

@@ -137,6 +137,21 @@ impl ReadTransaction<'_> {
         let rows = statement.query_map([digest], |row| row.get(0))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
+
+    /// Tablets that hold a file. Delete vectors are looked for one by one: ask for few.
+    pub fn tablets_with_file(&self, kind: FileKind, digest: &Digest) -> Result<Vec<TabletId>> {
+        match kind {
+            FileKind::Segment => self.tablets_with_digest(digest),
+            FileKind::DeleteVector => {
+                let mut statement = self.prepare_cached(
+                    "SELECT DISTINCT rowsets.tablet_id FROM segments JOIN rowsets ON rowsets.id = segments.rowset_id
+                     WHERE segments.deletes_digest = ?1",
+                )?;
+                let rows = statement.query_map([digest], |row| row.get(0))?;
+                Ok(rows.collect::<rusqlite::Result<_>>()?)
+            }
+        }
+    }
 }
 
 impl WriteTransaction<'_> {

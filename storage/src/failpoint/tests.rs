@@ -18,6 +18,7 @@ use crate::backup::BackupState;
 use crate::job::bed::Bed;
 use crate::restore::RestoreState;
 use crate::testing::staged;
+use crate::verify::VerifyState;
 use scenario::{Scenario, State};
 
 /// Tells a child what to play, where, and at which moment to die.
@@ -222,6 +223,7 @@ scenarios! {
     a_restore_under_another_name: RestoreAs,
     a_restore_that_is_resumed: ResumeRestore,
     a_restore_that_is_cancelled: CancelRestore,
+    a_verification: Verify,
 }
 
 /// Goal: no place is forgotten. Method: play every scenario whole; together they must come to all there are.
@@ -238,7 +240,8 @@ async fn every_place_is_come_to() {
     let mut wanted: Vec<String> = FailPoint::all().iter().map(|point| format!("{point:?}")).collect();
     let backup = BackupState::ALL.iter().map(|state| (state.as_str(), state.is_done()));
     let restore = RestoreState::ALL.iter().map(|state| (state.as_str(), state.is_done()));
-    let running = backup.chain(restore).filter(|(_, is_done)| !is_done);
+    let verify = VerifyState::ALL.iter().map(|state| (state.as_str(), state.is_done()));
+    let running = backup.chain(restore).chain(verify).filter(|(_, is_done)| !is_done);
     wanted.extend(running.map(|(state, _)| format!("{:?}", FailPoint::StepBegins(state))));
     let missing: Vec<&String> = wanted.iter().filter(|point| !come_to.contains(*point)).collect();
     assert!(missing.is_empty(), "no scenario comes to {missing:?}");
@@ -250,5 +253,5 @@ fn the_turns_that_are_played_begin_and_end_each_place() {
         ["A#1", "A#2", "B#1", "A#3", "A#4"].iter().filter_map(|text| Moment::parse(text)).collect();
     let chosen: Vec<String> = chosen(&moments).into_iter().map(Moment::to_string).collect();
     assert_eq!(chosen, ["A#1", "B#1", "A#4"]);
-    assert_eq!(FailPoint::all().len(), 2 * DurableStep::ALL.len() + 8);
+    assert_eq!(FailPoint::all().len(), 2 * DurableStep::ALL.len() + 9);
 }

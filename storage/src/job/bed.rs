@@ -19,7 +19,9 @@ use crate::catalog::{DeleteVectorMeta, FileKind, JobRow, NewPartition, SegmentMe
 use crate::clock::{Clock, SystemClock, SystemRandom};
 use crate::error::{Error, Result};
 use crate::ids::{JobId, TabletId};
-use crate::job::{BackupRow, FailPoint, FailPoints, JobConfig, JobRunner, RestoreRow, RetryPolicy};
+use crate::job::{
+    BackupRow, FailPoint, FailPoints, JobConfig, JobContext, JobFiles, JobRunner, RestoreRow, RetryPolicy,
+};
 use crate::repositories::{Repositories, RepositoriesConfig, RepositorySpec};
 use crate::repository::{Access, Repository, RepositoryProperties};
 use crate::restore::{RestoreObjects, RestoreProperties, RestoreSelection, RestoreSpec};
@@ -194,6 +196,25 @@ impl Bed {
     pub(crate) async fn close(self) -> PathBuf {
         self.runner.shutdown().await;
         self.data_dir
+    }
+
+    /// What a step of a job that is nobody's works with.
+    pub(crate) fn context(&self) -> JobContext {
+        let id = JobId(0);
+        JobContext {
+            id,
+            created_at_ms: self.storage.clock().now_ms(),
+            timeout_ms: crate::job::DEFAULT_TIMEOUT_MS,
+            storage: Arc::clone(&self.storage),
+            config: Arc::default(),
+            files: JobFiles::new(&self.data_dir, id),
+            progress: Arc::default(),
+            gate: Arc::default(),
+            resumed: false,
+            repositories: Arc::clone(&self.repositories),
+            troubles: Arc::default(),
+            unsettled: Arc::default(),
+        }
     }
 
     /// The repository as jobs use it, with the counts of their requests.

@@ -1,8 +1,9 @@
-//! Jobs as SHOW BACKUP, SHOW RESTORE and the history views print them: every column typed, in the order of the columns.
+//! Jobs as SHOW BACKUP, SHOW RESTORE, SHOW VERIFY and the history views print them: every column typed, in the order of the columns.
 
 use crate::backup::BackupTotals;
 use crate::ids::JobId;
 use crate::job::{JobStatus, ProgressCounts};
+use crate::verify::VerifyCounts;
 
 /// What UnfinishedTasks names as the node that works: there is one, and ids from the catalog begin above it.
 pub const BACKEND_ID: i64 = 10_000;
@@ -95,4 +96,37 @@ pub struct RestoreRow {
     pub bytes_downloaded: u64,
     /// Bytes that were here already and were linked.
     pub bytes_linked: u64,
+}
+
+/// One VERIFY job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyRow {
+    /// JobId.
+    pub job_id: JobId,
+    /// Repository: its name.
+    pub repository: String,
+    /// Snapshot: the label; none when it is about the whole repository.
+    pub label: Option<String>,
+    /// Timestamp of that snapshot.
+    pub timestamp: Option<String>,
+    /// Depth.
+    pub depth: String,
+    /// State.
+    pub state: String,
+    /// Progress, empty when nothing is under way.
+    pub progress: String,
+    /// What it has seen. Objects and bytes of a running job are as of its last batch.
+    pub counts: VerifyCounts,
+    /// FirstError: the first thing that was found wrong.
+    pub first_error: Option<String>,
+    /// CreateTime.
+    pub created_at_ms: i64,
+    /// FinishedTime.
+    pub finished_at_ms: Option<i64>,
+    /// TaskErrMsg: what is being tried again right now; empty when nothing is.
+    pub task_errors: String,
+    /// Status.
+    pub status: JobStatus,
+    /// Timeout, in seconds.
+    pub timeout_s: i64,
 }

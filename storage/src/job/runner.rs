@@ -26,6 +26,7 @@ use crate::ids::JobId;
 use crate::repositories::Repositories;
 use crate::restore::{self, RestoreSpec};
 use crate::storage::{Storage, blocking};
+use crate::verify::{self, VerifySpec};
 
 /// How long a submission waits for another one to be done with its checks, which ask the repository.
 const SUBMIT_WAIT: Duration = Duration::from_secs(10);
@@ -36,8 +37,12 @@ const CANCEL_WAIT: Duration = Duration::from_secs(2);
 /// Limits and policies of jobs.
 #[derive(Debug, Clone)]
 pub struct JobConfig {
-    /// Jobs that run at the same time; more wait in PENDING. Each may keep the disk busy by itself.
+    /// Backups and restores that run at the same time; more wait in PENDING. Each may keep the disk busy by itself.
     pub concurrent_jobs_max: usize,
+    /// Verifications that run at the same time, beside those; more wait in PENDING.
+    pub concurrent_verifies_max: usize,
+    /// Objects after which a verification stores how far it has come.
+    pub verify_batch_objects_max: usize,
     /// Files that one job uploads at the same time. Small files need several in flight to hide the store's latency;
     /// memory is bounded by the repositories' budget, not by this.
     pub upload_concurrency_max: usize,
@@ -66,6 +71,8 @@ pub(super) struct Shared {
     /// One submission at a time: a label is looked for in the repository and among running jobs.
     submissions: tokio::sync::Mutex<()>,
     slots: Semaphore,
+    /// Verifications have slots of their own: they take long, and no backup is to wait for one.
+    verify_slots: Semaphore,
     running: Mutex<HashMap<JobId, Arc<Running>>>,
     tasks: TaskTracker,
 }
@@ -82,6 +89,9 @@ impl Default for JobConfig {
     fn default() -> Self {
         JobConfig {
             concurrent_jobs_max: 4,
+            // They wait for the network most of the time, and nobody waits for them.
+            concurrent_verifies_max: 2,
+            verify_batch_objects_max: 512,
             // As many requests as the repositories' budget lets through.
             upload_concurrency_max: 16,
             download_concurrency_max: 16,
@@ -101,6 +111,7 @@ impl JobRunner {
         JobFiles::sweep(&storage.config().data_dir, &ids)?;
         let shared = Arc::new(Shared {
             slots: Semaphore::new(config.concurrent_jobs_max.max(1)),
+            verify_slots: Semaphore::new(config.concurrent_verifies_max.max(1)),
             storage,
             repositories,
             config: Arc::new(config),
@@ -141,19 +152,44 @@ impl JobRunner {
         self.submit(new).await
     }
 
-    /// Asks the running job of a database to stop, and waits a moment to see it end.
+    /// Submits a verification. Only what is named and not there, and another one of the repository, is refused here; the
+    /// rest is told by SHOW VERIFY.
+    pub async fn submit_verify(&self, spec: VerifySpec) -> Result<JobId> {
+        self.shared.refuse_when_ending()?;
+        let _turn = self.submission_turn().await?;
+        let new = verify::decide(&self.shared.storage, &self.shared.repositories, spec).await?;
+        self.submit(new).await
+    }
+
+    /// Asks the running backup or restore of a database to stop, and waits a moment to see it end.
     pub async fn cancel(&self, kind: JobKind, database: &str) -> Result<()> {
         let (catalog, name) = (Arc::clone(self.shared.storage.catalog()), database.to_owned());
         let last = blocking(move || catalog.read(|read| read.last_job(&name))).await?;
-        let Some(row) = last.filter(|row| row.kind == kind) else {
-            return Err(Error::Conflict(
-                match kind {
-                    JobKind::Backup => "No backup job is currently running",
-                    JobKind::Restore => "No restore is currently running",
-                }
-                .to_owned(),
-            ));
+        let none_running = match kind {
+            JobKind::Backup => "No backup job is currently running",
+            JobKind::Restore | JobKind::Verify => "No restore is currently running",
         };
+        let row = last.filter(|row| row.kind == kind).ok_or_else(|| Error::Conflict(none_running.to_owned()))?;
+        self.cancel_job(row).await
+    }
+
+    /// Asks the verification that runs on a repository to stop, and waits a moment to see it end.
+    pub async fn cancel_verify(&self, repository: &str) -> Result<()> {
+        let (catalog, name) = (Arc::clone(self.shared.storage.catalog()), repository.to_owned());
+        let running = blocking(move || {
+            catalog.read(|read| {
+                let row = read.find_repository(&name)?;
+                let row = row.ok_or_else(|| Error::invalid(format!("Repository [{name}] does not exist")))?;
+                let is_meant = |job: &JobRow| job.kind == JobKind::Verify && job.repository_id == row.id;
+                Ok(read.running_jobs()?.into_iter().find(is_meant))
+            })
+        });
+        let none = || Error::Conflict(format!("No verify job of repository {repository} is currently running"));
+        self.cancel_job(running.await?.ok_or_else(none)?).await
+    }
+
+    async fn cancel_job(&self, row: JobRow) -> Result<()> {
+        let kind = row.kind;
         let too_late = |state: &str, why: &str| {
             Error::Conflict(format!(
                 "Failed to cancel job: Job with label {} can not be cancelled. state: {state}{why}",
@@ -167,6 +203,8 @@ impl JobRunner {
             let state = match kind {
                 JobKind::Backup => "UPLOAD_INFO: the snapshot is being published",
                 JobKind::Restore => "COMMITTING: the data is being made visible",
+                // It has no commit that could not be stopped.
+                JobKind::Verify => row.state.as_str(),
             };
             return Err(too_late(state, ""));
         }
@@ -208,7 +246,9 @@ impl JobRunner {
 
     async fn submission_turn(&self) -> Result<tokio::sync::MutexGuard<'_, ()>> {
         tokio::time::timeout(SUBMIT_WAIT, self.shared.submissions.lock()).await.map_err(|_| {
-            Error::Conflict("Another backup or restore job is being submitted. Please wait and try again".to_owned())
+            Error::Conflict(
+                "Another backup, restore or verify job is being submitted. Please wait and try again".to_owned(),
+            )
         })
     }
 

@@ -73,6 +73,7 @@ async fn submit(bed: &Bed, kind: JobKind) -> JobId {
     match kind {
         JobKind::Backup => bed.runner.submit_backup(backup_spec("x", BackupObjects::All)).await.unwrap(),
         JobKind::Restore => bed.runner.submit_restore(restore_spec("x", RestoreObjects::All)).await.unwrap(),
+        JobKind::Verify => unreachable!("verify has tests of its own"),
     }
 }
 
@@ -81,6 +82,7 @@ async fn assert_done(bed: &Bed, dir: &Path, kind: JobKind) {
     bed.assert_nothing_left();
     match kind {
         JobKind::Restore => assert_eq!(sorted(bed.rows("t")), sorted(before())),
+        JobKind::Verify => unreachable!("verify has tests of its own"),
         JobKind::Backup => {
             let other = Bed::open(&dir.join("other"), &dir.join("repository"), 1).await;
             assert_eq!(other.restore("x").await.state, "FINISHED");
@@ -98,6 +100,7 @@ fn points(kind: JobKind) -> [FailPoint; 10] {
     match kind {
         JobKind::Backup => BACKUP_POINTS,
         JobKind::Restore => RESTORE_POINTS,
+        JobKind::Verify => unreachable!("verify has tests of its own"),
     }
 }
 
@@ -105,6 +108,7 @@ async fn bed_of(kind: JobKind, dir: &Path) -> Bed {
     match kind {
         JobKind::Backup => backup_bed(dir).await,
         JobKind::Restore => restore_bed(dir).await,
+        JobKind::Verify => unreachable!("verify has tests of its own"),
     }
 }
 
@@ -171,10 +175,12 @@ async fn cancels_everywhere(kind: JobKind) {
         let status = match kind {
             JobKind::Backup => bed.backup_row(id).status.to_string(),
             JobKind::Restore => bed.restore_row(id).status.to_string(),
+            JobKind::Verify => unreachable!("verify has tests of its own"),
         };
         let words = match kind {
             JobKind::Backup => "[COMMON_ERROR, msg: user cancelled]".to_owned(),
             JobKind::Restore => "[COMMON_ERROR, msg: user cancelled, current state: ".to_owned(),
+            JobKind::Verify => unreachable!("verify has tests of its own"),
         };
         assert!(status.starts_with(&words), "{status}");
         bed.assert_nothing_left();

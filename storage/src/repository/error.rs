@@ -140,6 +140,12 @@ impl RepositoryError {
         matches!(self, RepositoryError::Store(error) if error.is_retryable())
     }
 
+    /// Whether it says that an object has not the bytes it should have.
+    #[must_use]
+    pub fn is_corrupt_object(&self) -> bool {
+        matches!(self, RepositoryError::CorruptObject { .. }) || self.store_kind() == Some(StoreErrorKind::Corrupt)
+    }
+
     /// What the store said, when it is the store's error.
     #[must_use]
     pub fn store_kind(&self) -> Option<StoreErrorKind> {

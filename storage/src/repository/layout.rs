@@ -9,7 +9,10 @@
 //! ebla/objects/<dd>/<digest>.dv               delete vectors
 //! ebla/trees/<dd>/<digest>.json.zst           table and partition nodes
 //! ebla/snapshots/<label>/<timestamp>.json     commit objects
+//! ebla/mended/objects/…, ebla/mended/trees/…  the same names again, for what came to damage under its own
 //! ```
+//!
+//! `ebla/writers/` and `ebla/garbage/` are those of the announcements of writers and of the marks of collectors.
 //!
 //! A label is whatever text the user likes. In a key it is percent-encoded: ASCII letters, digits, `-`, `_` and `.`
 //! stand for themselves, every other byte of its UTF-8 is `%` and two upper-case hex digits; a label of dots only has
@@ -33,6 +36,12 @@ pub const TREES: &str = "ebla/trees/";
 
 /// All commit objects.
 pub const SNAPSHOTS: &str = "ebla/snapshots/";
+
+/// Whole copies of what came to damage under its own name.
+pub const MENDED: &str = "ebla/mended/";
+
+/// Prefixes of a repository whose keys are not taken apart here: announcements of writers, marks of collectors.
+pub const OTHER_PREFIXES: [&str; 2] = ["ebla/writers/", "ebla/garbage/"];
 
 /// Longest label in its encoded form: what a file name may have.
 pub const ENCODED_LABEL_BYTES_MAX: usize = 255;
@@ -82,12 +91,13 @@ pub fn probe_lock(mode: LockMode) -> ObjectKey {
     }))
 }
 
-/// Whether an object of this key is part of snapshots, and is locked with them: segments, delete vectors, nodes, commit
-/// objects, and the identity without which none of them can be read.
+/// Whether an object of this key is part of snapshots, and is locked with them: segments, delete vectors, nodes, their
+/// mended copies, commit objects, and the identity without which none of them can be read.
 pub fn is_of_snapshots(key: &str) -> bool {
     parse_object(key).is_some()
         || parse_tree(key).is_some()
         || parse_snapshot(key).is_some()
+        || parse_mended(key).is_some()
         || key == repository_info().as_str()
 }
 
@@ -99,6 +109,17 @@ pub fn object(kind: FileKind, digest: &Digest) -> ObjectKey {
 /// A table or partition node.
 pub fn tree(digest: &Digest) -> ObjectKey {
     built(ObjectKey::new(format!("{TREES}{}/{digest}{TREE_SUFFIX}", digest.shard())))
+}
+
+/// The whole copy of an object or a node that came to damage.
+pub fn mended(key: &ObjectKey) -> ObjectKey {
+    built(ObjectKey::new(format!("{MENDED}{}", key.as_str().strip_prefix(ROOT).unwrap_or(key.as_str()))))
+}
+
+/// The key of what a mended copy stands for; `None` for a key that is none.
+pub fn parse_mended(key: &str) -> Option<String> {
+    let own = format!("{ROOT}{}", key.strip_prefix(MENDED)?);
+    (parse_object(&own).is_some() || parse_tree(&own).is_some()).then_some(own)
 }
 
 /// The commit object of a snapshot.
@@ -197,6 +218,13 @@ mod tests {
         let key = object(FileKind::DeleteVector, &digest);
         assert_eq!(parse_object(key.as_str()), Some((FileKind::DeleteVector, digest)));
         assert_eq!(parse_tree(tree(&digest).as_str()), Some(digest));
+        let copy = mended(&key);
+        assert_eq!(copy.as_str(), format!("ebla/mended/objects/{}/{hex}.dv", &hex[..2]));
+        assert_eq!(parse_mended(copy.as_str()).as_deref(), Some(key.as_str()));
+        for foreign in [key.as_str(), "ebla/mended/probe", "ebla/mended/objects/00/x.dv", "ebla/mended/mended/trees/x"]
+        {
+            assert_eq!(parse_mended(foreign), None, "{foreign}");
+        }
         let timestamp: SnapshotTimestamp = "2023-02-07-14-45-53-143".parse().unwrap();
         let key = snapshot("a/b ü", &timestamp).unwrap();
         assert_eq!(key.as_str(), "ebla/snapshots/a%2Fb%20%C3%BC/2023-02-07-14-45-53-143.json");
@@ -211,6 +239,7 @@ mod tests {
             object(FileKind::Segment, &digest),
             object(FileKind::DeleteVector, &digest),
             tree(&digest),
+            mended(&tree(&digest)),
             snapshot("s", &timestamp).unwrap(),
             repository_info(),
         ] {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
-pub(super) use download::download;
+pub(super) use download::{Destination, download, read_through};
 pub(super) use upload::upload;
 
 use super::error::{RepositoryError, RepositoryResult};

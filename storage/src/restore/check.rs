@@ -25,7 +25,7 @@ const TABLETS_MAX: u64 = 1_000_000;
 const TABLE_NAME_BYTES_MAX: usize = 4 * 1024;
 
 /// Errors when a table cannot be what its node says.
-pub(super) fn table(name: &str, node: &TableNode) -> Result<(), FormatError> {
+pub(crate) fn table(name: &str, node: &TableNode) -> Result<(), FormatError> {
     ensure(name.len() <= TABLE_NAME_BYTES_MAX, || "a table's name is too long".to_owned())?;
     ensure(node.indexes.len() == 1, || {
         format!("table '{name}' has materialized indexes, which this version cannot restore: use a newer one")
@@ -58,7 +58,7 @@ pub(super) fn table(name: &str, node: &TableNode) -> Result<(), FormatError> {
 }
 
 /// Errors when a partition's files cannot be those of its table.
-pub(super) fn partition(definition: &TableDefinition, node: &PartitionNode) -> Result<(), FormatError> {
+pub(crate) fn partition(definition: &TableDefinition, node: &PartitionNode) -> Result<(), FormatError> {
     for segment in node.segments() {
         ensure(segment.rows > 0 && segment.rows <= u64::from(u32::MAX), || {
             format!("segment {} has {} rows", segment.digest, segment.rows)

@@ -20,7 +20,7 @@ use crate::storage::{Storage, blocking};
 /// Checks a restore and makes the job. Reads the commit object, and the nodes of tables whose partitions are named.
 pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, spec: RestoreSpec) -> Result<NewJob> {
     let (row, repository) = repositories.find(&spec.repository).await?;
-    let timestamp = find_timestamp(&repository, &spec).await?;
+    let timestamp = find_snapshot(&repository, &spec.label, spec.properties.backup_timestamp.as_deref()).await?;
     let manifest = read_manifest(&repository, &spec.label, &timestamp).await?;
     if let Some(source) = spec.source_database.as_ref().filter(|source| **source != manifest.database) {
         return Err(Error::invalid(format!("target database: {source} is not existed in snapshot")));
@@ -115,24 +115,26 @@ fn look_at_table(
     Ok(Some((row.id, TargetTable { id: row.id, definition: Arc::unwrap_or_clone(row.definition), partitions })))
 }
 
-/// The snapshot that is meant: the one of the timestamp, or the only one of the label.
-async fn find_timestamp(repository: &Repository, spec: &RestoreSpec) -> Result<SnapshotTimestamp> {
-    let text = spec.properties.backup_timestamp.as_deref();
-    if let Some(timestamp) = text.and_then(|text| text.parse().ok()) {
+/// The timestamp of the snapshot that is meant: the one that was typed, or the only one of the label.
+pub(crate) async fn find_snapshot(
+    repository: &Repository,
+    label: &str,
+    typed: Option<&str>,
+) -> Result<SnapshotTimestamp> {
+    if let Some(timestamp) = typed.and_then(|text| text.parse().ok()) {
         return Ok(timestamp);
     }
-    let listing = repository.list_snapshots_of(&spec.label).await?.snapshots;
+    let listing = repository.list_snapshots_of(label).await?.snapshots;
     let mut meant = listing
         .into_iter()
-        .filter(|snapshot| snapshot.label == spec.label && text.is_none_or(|text| snapshot.timestamp.matches(text)))
+        .filter(|snapshot| snapshot.label == label && typed.is_none_or(|text| snapshot.timestamp.matches(text)))
         .map(|snapshot| snapshot.timestamp);
     match (meant.next(), meant.next()) {
         (Some(timestamp), None) => Ok(timestamp),
-        (None, _) => Err(failed_to_get_info(&spec.label, "it does not exist in the repository")),
+        (None, _) => Err(failed_to_get_info(label, "it does not exist in the repository")),
         (Some(first), Some(second)) => Err(Error::invalid(format!(
-            "Missing backup_timestamp property: snapshot '{}' has several, {first} and {second} among them; choose \
-             one that SHOW SNAPSHOT prints",
-            spec.label
+            "Missing backup_timestamp property: snapshot '{label}' has several, {first} and {second} among them; choose \
+             one that SHOW SNAPSHOT prints"
         ))),
     }
 }

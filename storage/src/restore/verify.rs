@@ -77,7 +77,12 @@ fn check_segment(
 }
 
 /// Whether a segment has the rows it should have, in columns of the table's types.
-fn segment_fits(path: &Path, rows: u64, schema: &SchemaRef, definition: &TableDefinition) -> Result<(), String> {
+pub(crate) fn segment_fits(
+    path: &Path,
+    rows: u64,
+    schema: &SchemaRef,
+    definition: &TableDefinition,
+) -> Result<(), String> {
     let file = fs::File::open(path).map_err(|error| format!("it cannot be opened: {error}"))?;
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
         .map_err(|error| format!("it is no Parquet file: {error}"))?;
@@ -113,7 +118,8 @@ fn segment_fits(path: &Path, rows: u64, schema: &SchemaRef, definition: &TableDe
     Ok(())
 }
 
-fn deletes_fit(bytes: &[u8], rows: u64, deletes: &DeletesEntry) -> Result<(), String> {
+/// Whether a delete vector is the one a snapshot names and fits a segment of so many rows.
+pub(crate) fn deletes_fit(bytes: &[u8], rows: u64, deletes: &DeletesEntry) -> Result<(), String> {
     if Digest::of(bytes) != deletes.digest {
         return Err("its bytes do not match their digest".to_owned());
     }

@@ -11,7 +11,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use arrow_array::{Array, RecordBatch};
-use arrow_row::{RowConverter, Rows, SortField};
+use arrow_row::{OwnedRow, RowConverter, Rows, SortField};
 use arrow_schema::SortOptions;
 use arrow_select::interleave::interleave_record_batch;
 
@@ -64,6 +64,35 @@ impl SortKey {
     fn rows(&self, converter: &RowConverter, batch: &RecordBatch) -> Result<Rows> {
         let columns: Vec<_> = self.positions.iter().map(|position| Arc::clone(batch.column(*position))).collect();
         Ok(converter.convert_columns(&columns)?)
+    }
+}
+
+/// Sees batch after batch whether rows are in the order of a sort key.
+#[derive(Debug)]
+pub struct OrderCheck {
+    key: SortKey,
+    converter: RowConverter,
+    last: Option<OwnedRow>,
+}
+
+impl OrderCheck {
+    /// Begins before the first row.
+    pub fn new(key: SortKey) -> Result<OrderCheck> {
+        let converter = key.converter()?;
+        Ok(OrderCheck { key, converter, last: None })
+    }
+
+    /// Whether the rows of this batch, after those before it, are in order.
+    pub fn goes_on(&mut self, batch: &RecordBatch) -> Result<bool> {
+        if self.key.positions.is_empty() || batch.num_rows() == 0 {
+            return Ok(true);
+        }
+        let rows = self.key.rows(&self.converter, batch)?;
+        let first = rows.row(0);
+        let sorted = self.last.as_ref().is_none_or(|last| last.row() <= first)
+            && (1..rows.num_rows()).all(|row| rows.row(row - 1) <= rows.row(row));
+        self.last = Some(rows.row(rows.num_rows() - 1).owned());
+        Ok(sorted)
     }
 }
 

@@ -26,6 +26,7 @@ use crate::repository::{Access, ObjectRef};
 use crate::restore::RestoreObjects;
 use crate::storage::StorageConfig;
 use crate::testing::create_table_as;
+use crate::verify::{Depth, VerifyProperties, VerifySpec};
 
 /// When scenarios begin, and when the trash of then has expired.
 const BEGIN_MS: i64 = 1_700_000_000_000;
@@ -65,6 +66,8 @@ listed! {
         RestoreAs,
         ResumeRestore,
         CancelRestore,
+        /// As deep as it goes, so that objects are decoded beside the tablets.
+        Verify,
     }
 }
 
@@ -145,6 +148,7 @@ impl Scenario {
             Scenario::RestoreAs => &[Commit, Link, Rename, SyncDirectory, RemoveDirectory],
             Scenario::ResumeRestore => &[Commit, RemoveDirectory],
             Scenario::CancelRestore => &[Commit, Rename, SyncDirectory, RemoveDirectory],
+            Scenario::Verify => &[Commit, RemoveDirectory],
         }
     }
 
@@ -200,7 +204,11 @@ impl Scenario {
         match self {
             Scenario::FirstStart | Scenario::CreateRepository | Scenario::UploadLargeFile => {}
             Scenario::AddPartitions => bed.create_table("t", &[0, 100, 200], 1),
-            Scenario::Backup | Scenario::ResumeBackup | Scenario::CancelBackup | Scenario::RestoreAs => {
+            Scenario::Backup
+            | Scenario::ResumeBackup
+            | Scenario::CancelBackup
+            | Scenario::RestoreAs
+            | Scenario::Verify => {
                 bed.create_table("t", &[0, 100, 200, 300], 1);
                 bed.load("t", &rows(0..300));
                 bed.delete("t", &[7, 8]);
@@ -233,7 +241,7 @@ impl Scenario {
                 }
             }
             Scenario::Repair => segment_paths(bed, 0).iter().for_each(|path| damage(path)),
-            Scenario::RestoreAs => assert_eq!(bed.backup("x").await.state, "FINISHED"),
+            Scenario::RestoreAs | Scenario::Verify => assert_eq!(bed.backup("x").await.state, "FINISHED"),
             Scenario::ResumeBackup => stay_at(bed, self, FailPoint::BackupFileUploaded).await,
             Scenario::ResumeRestore => stay_at(bed, self, FailPoint::RestoreFileFetched).await,
             _ => {}
@@ -275,6 +283,7 @@ impl Scenario {
             }
             Scenario::CancelBackup => cancel_at(bed, self, FailPoint::BackupBeforeCommit).await,
             Scenario::CancelRestore => cancel_at(bed, self, FailPoint::RestoreBeforeCommit).await,
+            Scenario::Verify => verify(bed).await,
         }
     }
 
@@ -296,7 +305,9 @@ impl Scenario {
             Scenario::Truncate => is(Some(Vec::new())),
             Scenario::DropTable => t.is_none(),
             Scenario::Collect => is(Some(rows(9..40))) && state.rows("u").is_none(),
-            Scenario::Backup | Scenario::ResumeBackup => is(both(0..7, 9..300)) && state.has_snapshot(),
+            Scenario::Backup | Scenario::ResumeBackup | Scenario::Verify => {
+                is(both(0..7, 9..300)) && state.has_snapshot()
+            }
             Scenario::CancelBackup => is(both(0..7, 9..300)),
             Scenario::Restore | Scenario::ResumeRestore => is(Some(rows(0..300))),
             Scenario::RestoreAs => is(both(0..7, 9..300)) && state.rows("t2") == t,
@@ -346,6 +357,17 @@ impl Scenario {
             Scenario::RestoreAs => bed.runner.submit_restore(restore_spec("x", table_as("t", "t2"))).await,
             _ => bed.runner.submit_restore(restore_spec("x", RestoreObjects::All)).await,
         }
+    }
+}
+
+/// Verifies the repository; nothing is wrong with it, whatever became of verifications before.
+async fn verify(bed: &Bed) {
+    let properties = VerifyProperties { depth: Depth::Rows, ..VerifyProperties::default() };
+    let spec = VerifySpec { repository: REPOSITORY.to_owned(), snapshot: None, properties };
+    let id = bed.runner.submit_verify(spec).await.unwrap();
+    assert_eq!(bed.ended(id).await.state, "FINISHED");
+    for row in bed.runner.verify_rows(None).unwrap() {
+        assert_eq!((row.state.as_str(), row.counts.errors), ("FINISHED", 0), "{row:?}");
     }
 }
 

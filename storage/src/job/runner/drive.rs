@@ -48,11 +48,15 @@ impl Shared {
             Ok(job) => job,
             Err(error) => return self.end_unreadable(row, context, error).await,
         };
+        let slots = match row.kind {
+            JobKind::Backup | JobKind::Restore => &self.slots,
+            JobKind::Verify => &self.verify_slots,
+        };
         // Dropped with the job's end. A job that is stopped while it waits never gets one and is abandoned below.
         let _slot = tokio::select! {
             biased;
             () = context.gate.closed() => None,
-            slot = self.slots.acquire() => slot.ok(),
+            slot = slots.acquire() => slot.ok(),
         };
         while !job.is_done() {
             let why = match attempt(&job, context).await {
@@ -113,7 +117,7 @@ impl Shared {
         }
     }
 
-    /// Ends a job whose row does not read: nobody could ever resume it, and it would hold its database's slot.
+    /// Ends a job whose row does not read: nobody could ever resume it, and it would hold its slot for ever.
     async fn end_unreadable(&self, row: &JobRow, context: &JobContext, error: Error) {
         tracing::error!(%error, "cannot read the job; it is cancelled");
         let status = JobStatus::new(StatusCode::Unsupported, error.to_string());

@@ -1,13 +1,14 @@
-//! What SHOW BACKUP, SHOW RESTORE and the history views see: the stored row, and beside it what a running job counts
+//! What SHOW BACKUP, SHOW RESTORE, SHOW VERIFY and the history views see: the stored row, and beside it what a running job counts
 //! in memory.
 
 use super::{JobRunner, Shared};
 use crate::backup::BackupJob;
-use crate::catalog::{JobKind, JobRow};
+use crate::catalog::{FindingRow, JobKind, JobRow};
 use crate::error::Result;
 use crate::ids::JobId;
-use crate::job::{BACKEND_ID, BackupRow, JobStatus, ProgressCounts, RestoreRow, StatusCode, decode_payload};
+use crate::job::{BACKEND_ID, BackupRow, JobStatus, ProgressCounts, RestoreRow, StatusCode, VerifyRow, decode_payload};
 use crate::restore::RestoreJob;
+use crate::verify::VerifyJob;
 
 /// What only the process knows of a job; empty for one that has ended.
 #[derive(Debug, Default)]
@@ -37,6 +38,22 @@ impl JobRunner {
     /// Every restore that is remembered, oldest first.
     pub fn restore_history(&self) -> Result<Vec<RestoreRow>> {
         Ok(self.all_jobs(JobKind::Restore)?.into_iter().map(|row| self.shared.restore_row(row)).collect())
+    }
+
+    /// SHOW VERIFY: every verification that is remembered, of every repository or of the one of this name, oldest first.
+    pub fn verify_rows(&self, repository: Option<&str>) -> Result<Vec<VerifyRow>> {
+        let rows = self.all_jobs(JobKind::Verify)?.into_iter().map(|row| self.shared.verify_row(row));
+        Ok(rows.filter(|row| repository.is_none_or(|name| row.repository == name)).collect())
+    }
+
+    /// What verifications have found, job by job, with the name of each one's repository.
+    pub fn verify_findings(&self) -> Result<Vec<(String, FindingRow)>> {
+        let mut found = Vec::new();
+        for row in self.verify_rows(None)? {
+            let findings = self.shared.storage.catalog().read(|read| read.findings(row.job_id))?;
+            found.extend(findings.into_iter().map(|finding| (row.repository.clone(), finding)));
+        }
+        Ok(found)
     }
 
     fn last_jobs(&self, kind: JobKind, database: Option<&str>) -> Result<Vec<JobRow>> {
@@ -127,6 +144,32 @@ impl Shared {
             counts: live.counts,
             bytes_downloaded: job.as_ref().map_or(0, |job| job.bytes_downloaded),
             bytes_linked: job.map_or(0, |job| job.bytes_linked),
+        }
+    }
+
+    fn verify_row(&self, row: JobRow) -> VerifyRow {
+        let job: Result<VerifyJob> = decode_payload(&row.payload);
+        let live = if row.finished_at_ms.is_some() { Live::default() } else { self.live(row.id) };
+        let (job, status) = match job {
+            Ok(job) => (Some(job.clone()), job.status),
+            Err(error) => (None, JobStatus::new(StatusCode::Unsupported, error.to_string())),
+        };
+        let snapshot = job.as_ref().and_then(|job| job.snapshot.as_ref());
+        VerifyRow {
+            job_id: row.id,
+            repository: job.as_ref().map_or(String::new(), |job| job.repository.clone()),
+            label: snapshot.map(|snapshot| snapshot.label.clone()),
+            timestamp: snapshot.map(|snapshot| snapshot.timestamp.to_string()),
+            depth: job.as_ref().map_or(String::new(), |job| job.depth.to_string()),
+            state: row.state,
+            progress: live.progress,
+            counts: job.as_ref().map(|job| job.counts).unwrap_or_default(),
+            first_error: job.and_then(|job| job.first_error),
+            created_at_ms: row.created_at_ms,
+            finished_at_ms: row.finished_at_ms,
+            task_errors: live.task_errors,
+            status,
+            timeout_s: row.timeout_ms / 1_000,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From an object to a local file.
+//! From an object to a local file, or to nothing but its digest.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -30,25 +30,53 @@ pub(in super::super) async fn download(
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> RepositoryResult<()> {
+    let found = read_through(store, limits, key, object, Destination::Durable(path), progress, cancel).await;
+    let damaged = match found {
+        Ok(digest) if digest == object.digest => return Ok(()),
+        Ok(digest) => {
+            let detail = format!("its digest is {digest} instead of {}", object.digest);
+            RepositoryError::CorruptObject { key: key.to_string(), detail }
+        }
+        Err(error) => missing_is_damage(key, error),
+    };
+    remove(path).await;
+    Err(damaged)
+}
+
+/// Where the bytes of an object go while they are hashed.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) enum Destination<'a> {
+    /// Nowhere.
+    Nowhere,
+    /// Into a file that is soon forgotten.
+    Scratch(&'a Path),
+    /// Into a file that is to stay: it is synced.
+    Durable(&'a Path),
+}
+
+/// Reads an object from its beginning to its end and says what its digest is. A wrong one is only said after the object
+/// came wrong several times. An object that is not there, or too short, is the store's error; one that is too long is
+/// not noticed when it comes in parts.
+pub(in super::super) async fn read_through(
+    store: &dyn ObjectStore,
+    limits: &TransferLimits,
+    key: &ObjectKey,
+    object: &ObjectRef,
+    to: Destination<'_>,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> RepositoryResult<Digest> {
     let mut attempt = 1;
     loop {
-        let fetched = unless_cancelled(cancel, fetch(store, limits, key, object, path, progress)).await;
-        let damaged = match fetched {
-            Ok(digest) if digest == object.digest => return Ok(()),
-            Ok(digest) => {
-                progress.moved_in_vain(object.bytes);
-                format!("its digest is {digest} instead of {}", object.digest)
-            }
-            Err(error) => {
-                remove(path).await;
-                return Err(error);
-            }
-        };
-        if attempt == ATTEMPTS_MAX {
-            remove(path).await;
-            return Err(RepositoryError::CorruptObject { key: key.to_string(), detail: damaged });
+        let digest = unless_cancelled(cancel, fetch(store, limits, key, object, to, progress)).await?;
+        if digest == object.digest {
+            return Ok(digest);
         }
-        tracing::warn!(%key, attempt, detail = damaged, "object arrived damaged, fetching it again");
+        progress.moved_in_vain(object.bytes);
+        if attempt == ATTEMPTS_MAX {
+            return Ok(digest);
+        }
+        tracing::warn!(%key, attempt, %digest, "object arrived damaged, fetching it again");
         attempt += 1;
     }
 }
@@ -59,13 +87,13 @@ async fn fetch(
     limits: &TransferLimits,
     key: &ObjectKey,
     object: &ObjectRef,
-    path: &Path,
+    to: Destination<'_>,
     progress: &dyn Progress,
 ) -> RepositoryResult<Digest> {
-    let target = Target::create(path).await?;
+    let target = Target::create(to).await?;
     if object.bytes <= PART_BYTES {
         let _memory = limits.hold_memory(object.bytes).await;
-        let body = missing_is_damage(key, store.get(key, object.bytes).await)?;
+        let body = store.get(key, object.bytes).await?;
         if body.len() as u64 != object.bytes {
             let detail = format!("it has {} bytes instead of {}", body.len(), object.bytes);
             return Err(RepositoryError::CorruptObject { key: key.to_string(), detail });
@@ -79,7 +107,7 @@ async fn fetch(
         indexes
             .map(|(offset, bytes)| async move {
                 let memory = limits.hold_memory(bytes).await;
-                let body = missing_is_damage(key, store.get_range(key, offset, bytes).await)?;
+                let body = store.get_range(key, offset, bytes).await?;
                 Ok::<_, RepositoryError>((body, memory))
             })
             .buffered(PARTS_IN_FLIGHT_MAX)
@@ -98,46 +126,59 @@ async fn fetch(
 }
 
 /// A snapshot that refers to an object that is not there, or is too short or too long, is damaged.
-fn missing_is_damage(key: &ObjectKey, got: Result<Bytes, super::super::store::StoreError>) -> RepositoryResult<Bytes> {
-    got.map_err(|error| match error.kind() {
-        StoreErrorKind::NotFound | StoreErrorKind::Corrupt => {
+fn missing_is_damage(key: &ObjectKey, error: RepositoryError) -> RepositoryError {
+    match error.store_kind() {
+        Some(StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {
             RepositoryError::CorruptObject { key: key.to_string(), detail: error.to_string() }
         }
-        _ => error.into(),
-    })
+        _ => error,
+    }
 }
 
-/// A local file that is written from its beginning to its end and hashed on the way.
+/// What the bytes of an object are hashed by, and written into, from their beginning to their end.
 struct Target<'a> {
-    path: &'a Path,
-    file: Arc<File>,
+    to: Destination<'a>,
+    file: Option<Arc<File>>,
     hasher: Arc<Mutex<DigestHasher>>,
 }
 
 impl<'a> Target<'a> {
-    async fn create(path: &'a Path) -> RepositoryResult<Self> {
-        let created = path.to_owned();
-        let file = on_file("create", path, move || {
-            OpenOptions::new().write(true).create(true).truncate(true).open(created).map(Arc::new)
-        })
-        .await?;
-        Ok(Self { path, file, hasher: Arc::default() })
+    async fn create(to: Destination<'a>) -> RepositoryResult<Self> {
+        let file = match to.path() {
+            None => None,
+            Some(path) => {
+                let created = path.to_owned();
+                let open = move || OpenOptions::new().write(true).create(true).truncate(true).open(created);
+                Some(Arc::new(on_file("create", path, open).await?))
+            }
+        };
+        Ok(Self { to, file, hasher: Arc::default() })
     }
 
     async fn append(&self, body: Bytes) -> RepositoryResult<()> {
-        let (file, hasher) = (Arc::clone(&self.file), Arc::clone(&self.hasher));
-        on_file("write", self.path, move || {
+        let (file, hasher) = (self.file.clone(), Arc::clone(&self.hasher));
+        on_file("write", self.to.path().unwrap_or(Path::new("")), move || {
             hasher.lock().update(&body);
-            (&*file).write_all(&body)
+            file.map_or(Ok(()), |file| (&*file).write_all(&body))
         })
         .await
     }
 
     async fn finish(self) -> RepositoryResult<Digest> {
-        let file = self.file;
-        on_file("sync", self.path, move || durable(DurableStep::SyncFile, || file.sync_all())).await?;
+        if let (Destination::Durable(path), Some(file)) = (self.to, self.file) {
+            on_file("sync", path, move || durable(DurableStep::SyncFile, || file.sync_all())).await?;
+        }
         let (digest, _) = self.hasher.lock().finish();
         Ok(digest)
+    }
+}
+
+impl<'a> Destination<'a> {
+    fn path(self) -> Option<&'a Path> {
+        match self {
+            Destination::Nowhere => None,
+            Destination::Scratch(path) | Destination::Durable(path) => Some(path),
+        }
     }
 }
 

@@ -1,0 +1,56 @@
+//! What a VERIFY is checked for before it becomes a job.
+
+use std::sync::Arc;
+
+use super::{VerifiedSnapshot, VerifyCounts, VerifyJob, VerifySpec, VerifyState};
+use crate::catalog::{JobKind, NewJob};
+use crate::error::{Error, Result};
+use crate::job::{JobStatus, encode_payload};
+use crate::repositories::Repositories;
+use crate::restore::find_snapshot;
+use crate::storage::{Storage, blocking};
+
+/// Checks a verification and makes the job. A snapshot is looked for with one listing, or none when its timestamp is
+/// given whole.
+pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, spec: VerifySpec) -> Result<NewJob> {
+    let (row, repository) = repositories.find(&spec.repository).await?;
+    let (catalog, id) = (Arc::clone(storage.catalog()), row.id);
+    let running = blocking(move || catalog.read(|read| read.running_jobs())).await?;
+    if let Some(job) = running.iter().find(|job| job.kind == JobKind::Verify && job.repository_id == id) {
+        return Err(Error::Conflict(format!(
+            "Can only run one verify job of a repository at same time. Running: job {}, state {}; SHOW VERIFY ON {} \
+             shows it, CANCEL VERIFY ON {} ends it",
+            job.id, job.state, spec.repository, spec.repository
+        )));
+    }
+    let snapshot = match spec.snapshot {
+        None => None,
+        Some(wanted) => {
+            let text = wanted.timestamp.or(spec.properties.backup_timestamp);
+            let timestamp = find_snapshot(&repository, &wanted.label, text.as_deref()).await?;
+            Some(VerifiedSnapshot { label: wanted.label, timestamp })
+        }
+    };
+    let job = VerifyJob {
+        state: VerifyState::Pending,
+        repository_id: row.id,
+        repository: spec.repository,
+        snapshot,
+        depth: spec.properties.depth,
+        checked_to: None,
+        counts: VerifyCounts::default(),
+        first_error: None,
+        status: JobStatus::OK,
+    };
+    Ok(NewJob {
+        kind: JobKind::Verify,
+        // It takes no database's slot: backups and restores go on beside it.
+        database: String::new(),
+        label: job.snapshot.as_ref().map_or_else(String::new, |snapshot| snapshot.label.clone()),
+        repository_id: job.repository_id,
+        state: job.state.as_str().to_owned(),
+        payload: encode_payload(&job)?,
+        timeout_ms: spec.properties.timeout_ms,
+        created_at_ms: storage.clock().now_ms(),
+    })
+}
