@@ -35,6 +35,9 @@ use crate::storage::{Storage, StorageConfig};
 use crate::tablet::{PartitionRouter, bucket_of};
 use crate::testing::{column, table_of};
 
+/// How long a machine under load may take for what is done in a moment. Waits end as soon as it is.
+const PATIENCE: Duration = Duration::from_secs(180);
+
 /// A row of the tables here.
 pub(crate) type Row = (i64, String);
 
@@ -110,7 +113,7 @@ impl TestFailPoints {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), again).await.expect("the place is reached again");
+        tokio::time::timeout(PATIENCE, again).await.expect("the place is reached again");
     }
 
     /// Waits until a job has come to a place.
@@ -124,7 +127,7 @@ impl TestFailPoints {
                 news.await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("the place is reached");
+        tokio::time::timeout(PATIENCE, waiting).await.expect("the place is reached");
     }
 }
 
@@ -424,7 +427,7 @@ impl Bed {
     }
 
     pub(crate) async fn ended(&self, id: JobId) -> JobRow {
-        let waited = tokio::time::timeout(Duration::from_secs(60), self.runner.wait(id));
+        let waited = tokio::time::timeout(PATIENCE, self.runner.wait(id));
         waited.await.expect("the job ends in time").unwrap().expect("the job is known")
     }
 

@@ -1,6 +1,5 @@
 //! The engine around a query: cancelling, memory, parameters, lone expressions.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -9,6 +8,9 @@ use futures::StreamExt as _;
 
 use super::support::{ENGINE, Fixture, batch, block_on, parse_expr, parse_query};
 use crate::query::{QueryConfig, QueryEngine, QueryError, Value};
+
+/// How long a machine under load may take for what is done in a moment; what must not be waited for takes far longer.
+const SOON: Duration = Duration::from_secs(120);
 
 fn numbers(f: &Fixture, rows: i64) {
     let values: Vec<String> = (0..rows).map(|n| n.to_string()).collect();
@@ -23,14 +25,14 @@ fn sleep_waits_and_stops_when_dropped() {
     let start = Instant::now();
     assert_eq!(f.value("SELECT SLEEP(0.2)"), "1");
     assert!(start.elapsed() >= Duration::from_millis(200));
-    let planned = ENGINE.plan(&parse_query("SELECT sleep(60)"), &f.context).unwrap();
+    let planned = ENGINE.plan(&parse_query("SELECT sleep(3600)"), &f.context).unwrap();
     let start = Instant::now();
     block_on(async {
         let mut stream = ENGINE.execute(planned).await.unwrap();
         let waited = tokio::time::timeout(Duration::from_millis(100), stream.next()).await;
         assert!(waited.is_err(), "it sleeps");
     });
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(start.elapsed() < SOON);
 }
 
 #[test]
@@ -50,7 +52,7 @@ fn a_dropped_join_stops() {
         // Were the threads still busy with it, this would wait.
         let start = Instant::now();
         assert_eq!(f.value("SELECT count(n + 0) FROM numbers"), "400000");
-        assert!(start.elapsed() < Duration::from_secs(5), "{condition}: {:?}", start.elapsed());
+        assert!(start.elapsed() < SOON, "{condition}: {:?}", start.elapsed());
     }
 }
 
@@ -162,12 +164,17 @@ fn planning_is_cheap() {
     let f = Fixture::new();
     numbers(&f, 1);
     let query = parse_query("SELECT n, count(*) FROM numbers WHERE n > 5 GROUP BY n ORDER BY n LIMIT 10");
-    let start = Instant::now();
+    let before = cpu_time();
     for _ in 0..20 {
         ENGINE.plan(&query, &f.context).unwrap();
     }
-    let each = start.elapsed() / 20;
+    let each = (cpu_time() - before) / 20;
     // Generous for a debug build; a registry rebuilt for each statement would show.
     assert!(each < Duration::from_millis(50), "{each:?}");
-    let _ = Arc::clone(&f.catalog);
+}
+
+/// The processor time this thread has had: what others do meanwhile on the machine does not count.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
 }
