@@ -25,6 +25,8 @@ pub async fn submit(session: &Session, statement: Backup) -> Result<Outcome> {
     if statement.catalogs.is_some() {
         return Err(Error::not_yet("BACKUP of external catalogs"));
     }
+    // Before anything is looked up, so that nobody learns from a refusal which repositories and databases there are.
+    session.access()?.require("REPOSITORY", Object::System)?;
     let scope = Scope::of(&statement.scope)?;
     let mut spec = BackupSpec {
         database: session.database_or_current(statement.database.as_deref())?,

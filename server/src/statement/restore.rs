@@ -22,6 +22,8 @@ pub async fn submit(session: &Session, statement: Restore) -> Result<Outcome> {
     if statement.catalogs.is_some() {
         return Err(Error::not_yet("RESTORE of external catalogs"));
     }
+    // Before anything is looked up, as for BACKUP.
+    session.access()?.require("REPOSITORY", Object::System)?;
     let scope = Scope::of(&statement.scope)?;
     let objects = objects(&scope);
     check_repository(session, &statement.repository)?;
