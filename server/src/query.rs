@@ -19,6 +19,7 @@ mod expression;
 mod functions;
 mod interrupt;
 mod operators;
+mod recursion;
 mod rewrite;
 mod scan;
 pub mod source;
@@ -31,7 +32,7 @@ mod tests;
 
 pub use context::{StatementContext, TimeZone, VariableScope, Variables};
 pub use engine::{Description, PlannedQuery, QueryConfig, QueryEngine};
-pub use error::QueryError;
+pub use error::{QueryError, of_type};
 pub use explain::ExplainMode;
 pub use expression::{CompiledExpr, convert_array};
 pub use stream::QueryStream;

@@ -39,7 +39,9 @@ macro_rules! scripts {
     };
 }
 
-scripts!(accounts clients databases explain insert partitions prepared query session show stream_load tables);
+scripts!(
+    accounts arithmetic clients databases explain insert partitions prepared query recursion refusals session show stream_load tables
+);
 
 /// A database with a table of a thousand rows.
 async fn filled(server: &Server) -> Client {

@@ -20,6 +20,7 @@ use arrow::util::display::FormatOptions;
 use ebla_storage::schema::DataType;
 
 use super::LoadError;
+use crate::query::of_type;
 
 /// A converted column.
 #[derive(Debug)]
@@ -119,7 +120,7 @@ fn by_kernel(source: &ArrayRef, target: &DataType) -> Result<Converted, LoadErro
 }
 
 fn impossible(source: &ArrayRef, target: &DataType) -> LoadError {
-    LoadError::invalid(format!("values of type {} cannot become {target}", source.data_type()))
+    LoadError::invalid(format!("values of type {} cannot become {target}", of_type(source.data_type())))
 }
 
 /// The texts of a column of strings.

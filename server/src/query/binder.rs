@@ -101,7 +101,7 @@ impl ContextProvider for Binder<'_> {
         name: &str,
         _args: Vec<datafusion::logical_expr::Expr>,
     ) -> Result<Arc<dyn TableSource>> {
-        Err(QueryError::Unsupported(format!("Table function {name} is not supported")).wrap())
+        Err(QueryError::no_table_function(name).wrap())
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {

@@ -275,7 +275,7 @@ fn meet(scalar: &ScalarValue, target: &DataType) -> Option<ScalarValue> {
             if scale != 0 {
                 return None;
             }
-            ScalarValue::Decimal256(Some(digits), 76, 0).cast_to(integer).ok().filter(|scalar| !scalar.is_null())
+            cast_scalar(&ScalarValue::Decimal256(Some(digits), 76, 0), integer).filter(|scalar| !scalar.is_null())
         }
         decimal if convert::is_decimal(decimal) && convert::is_string(&from) => {
             let (digits, scale) = number::plain_decimal(scalar.try_as_str()??)?;

@@ -58,6 +58,8 @@ pub(crate) fn is_native(from: &DataType, to: &DataType) -> bool {
             is_string(to) || matches!(to, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
         }
         (DataType::Binary | DataType::LargeBinary | DataType::BinaryView, _) => true,
+        // The engine takes a wide decimal between 2^64 and 2^127 for what its low half says.
+        (DataType::Decimal256(..), to) if to.is_integer() => false,
         (from, to) if is_number(from) && is_number(to) => !from.is_floating() || !to.is_integer(),
         (from, DataType::Boolean) => is_number(from),
         (DataType::Boolean, to) => is_number(to),
@@ -90,7 +92,11 @@ pub(crate) fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowErr
         to if to.is_integer() && is_string(from) => {
             // Through a wide decimal, so that "9223372036854775807" and LARGEINT-sized texts stay exact.
             let wide: ArrayRef = Arc::new(number::decimals_of(&to_strings(array)?, 0)?);
-            cast_with_options(&wide, to, &LENIENT)
+            cast(&wide, to)
+        }
+        to if to.is_integer() && matches!(from, DataType::Decimal256(..)) => {
+            let whole: ArrayRef = Arc::new(number::whole_of(array.as_primitive())?);
+            cast_with_options(&whole, to, &LENIENT)
         }
         DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) if is_string(from) => {
             let wide: ArrayRef = Arc::new(number::decimals_of(&to_strings(array)?, *scale)?);

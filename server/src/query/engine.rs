@@ -37,6 +37,7 @@ use super::error::QueryError;
 use super::functions;
 use super::interrupt::{self, Interrupt};
 use super::operators::MySqlOperators;
+use super::recursion;
 use super::rewrite::{self, FunctionNames, Grouping};
 use super::scan::Reports;
 use super::stream::{QueryStream, output_type};
@@ -56,6 +57,26 @@ const MERGE_SHARE: usize = 16;
 const SORT_IN_PLACE_BYTES_MAX: usize = 3 << 30;
 /// Files smaller than this are not split between threads.
 const SPLIT_BYTES_MIN: usize = 4 * 1024 * 1024;
+
+/// Functions of the engine that are not of the dialect: they show its inner types, or make arrays of any length out of
+/// two numbers, whose memory nobody counts.
+const HIDDEN_FUNCTIONS: [&str; 15] = [
+    "arrow_cast",
+    "arrow_field",
+    "arrow_metadata",
+    "arrow_try_cast",
+    "arrow_typeof",
+    "array_repeat",
+    "array_resize",
+    "generate_series",
+    "get_field",
+    "list_repeat",
+    "list_resize",
+    "range",
+    "union_extract",
+    "union_tag",
+    "with_metadata",
+];
 
 /// What the engine may use.
 #[derive(Debug, Clone)]
@@ -86,6 +107,8 @@ pub struct PlannedQuery {
     pub(super) reports: Reports,
     columns: SchemaRef,
     tables: Vec<(String, String)>,
+    /// How often a recursive query may read its own rows again.
+    pub(super) recursion_max: u64,
 }
 
 impl PlannedQuery {
@@ -150,6 +173,7 @@ impl QueryEngine {
             .chain(state.higher_order_functions().keys())
             .cloned()
             .chain(["unnest", "map", "make_map"].map(str::to_owned))
+            .filter(|name| !HIDDEN_FUNCTIONS.contains(&name.as_str()))
             .collect();
         let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(MySqlOperators::new())];
         planners.extend(SessionStateDefaults::default_expr_planners());
@@ -186,6 +210,7 @@ impl QueryEngine {
         let mut logical = SqlToRel::new(&binder).sql_statement_to_plan(statement)?;
         // Analysed at once: types are final only now, and what cannot be typed shall fail here.
         logical = self.state.analyzer().execute_and_check(logical, self.state.config_options(), |_, _| {})?;
+        logical = recursion::keep_columns(logical)?;
         if let Some(limit) = context.select_limit.filter(|_| unlimited) {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             logical = LogicalPlanBuilder::from(logical).limit(0, Some(limit))?.build()?;
@@ -200,7 +225,13 @@ impl QueryEngine {
                     .with_metadata(field.metadata().clone())
             })
             .collect();
-        Ok(PlannedQuery { columns: Arc::new(Schema::new(columns)), tables: binder.tables(), logical, reports })
+        Ok(PlannedQuery {
+            columns: Arc::new(Schema::new(columns)),
+            tables: binder.tables(),
+            logical,
+            reports,
+            recursion_max: recursion::rounds_max(context),
+        })
     }
 
     /// Plans a query whose parameters are given.
@@ -227,11 +258,11 @@ impl QueryEngine {
     /// Starts a query. Errors of optimising and pruning come at once, those of reading through the stream.
     pub async fn execute(&self, planned: PlannedQuery) -> Result<QueryStream, QueryError> {
         let state = Arc::clone(&self.state);
-        let PlannedQuery { logical, columns, .. } = planned;
+        let PlannedQuery { logical, columns, recursion_max, .. } = planned;
         let interrupt = Interrupt::default();
         let watching = interrupt.clone();
         let task = self.runtime()?.spawn(async move {
-            let plan = physical_plan(&state, &logical).await?;
+            let plan = physical_plan(&state, &logical, recursion_max).await?;
             let plan = interrupt::watch(plan, &watching)?;
             let stream = datafusion::physical_plan::execute_stream(plan, state.task_ctx())?;
             Ok::<_, QueryError>(stream)
@@ -277,9 +308,11 @@ impl Drop for QueryEngine {
 pub(super) async fn physical_plan(
     state: &SessionState,
     logical: &LogicalPlan,
+    recursion_max: u64,
 ) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
     let optimized = state.optimizer().optimize(logical.clone(), state, |_, _| {})?;
-    Ok(state.query_planner().create_physical_plan(&optimized, state).await?)
+    let plan = state.query_planner().create_physical_plan(&optimized, state).await?;
+    Ok(recursion::limit(plan, recursion_max)?)
 }
 
 /// A task that ends with the one who waits for it.
@@ -289,8 +322,7 @@ impl<T> AbortOnDrop<T> {
     pub(super) async fn join(mut self) -> Result<T, QueryError> {
         match (&mut self.0).await {
             Ok(result) => result,
-            Err(error) if error.is_cancelled() => Err(QueryError::Cancelled),
-            Err(error) => Err(QueryError::Internal(format!("query task failed: {error}"))),
+            Err(error) => Err(QueryError::from_join(&error)),
         }
     }
 }

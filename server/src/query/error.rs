@@ -1,7 +1,11 @@
 //! What can go wrong with a query, in the few kinds that a caller acts upon.
 //!
 //! Everything the engine below reports is mapped here, once: by variant where the engine has one, by message only
-//! where it has none. Texts speak of tables, columns and memory, never of the engine's inner parts.
+//! where it has none. Texts speak of tables, columns and memory, never of the engine's inner parts ([`words`]).
+
+mod words;
+
+pub use words::of_type;
 
 use std::sync::Arc;
 
@@ -42,6 +46,22 @@ pub enum QueryError {
     /// The statement makes no sense as it is written.
     #[error("{0}")]
     Semantic(String),
+    /// A result that its type cannot hold.
+    #[error("{0}")]
+    OutOfRange(String),
+    /// An aggregate stands where rows are not grouped.
+    #[error(
+        "Invalid use of group function: it may stand in a select list, in HAVING and in ORDER BY, and not in another one"
+    )]
+    MisplacedAggregate,
+    /// A recursive CTE does not come to its end.
+    #[error(
+        "Recursive query aborted after {0} iterations. Try increasing @@cte_max_recursion_depth to a larger value."
+    )]
+    RecursionTooDeep(u64),
+    /// A name that is too long.
+    #[error("Identifier name '{0}' is too long")]
+    NameTooLong(String),
     /// A column of a grouped SELECT is neither grouped nor aggregated.
     #[error("'{0}' must be an aggregate expression or appear in GROUP BY clause")]
     NotGrouped(String),
@@ -63,6 +83,39 @@ pub enum QueryError {
 }
 
 impl QueryError {
+    /// A BIGINT that would need more than 64 bits; `what` is the operation, with its values where they are known.
+    pub(crate) fn bigint_out_of_range(what: &str) -> Self {
+        Self::OutOfRange(format!("BIGINT value is out of range in '{what}'; CAST an argument to LARGEINT or DECIMAL"))
+    }
+
+    /// A decimal that would need more digits than its type has.
+    pub(crate) fn decimal_out_of_range(what: &str, digits: u8) -> Self {
+        Self::OutOfRange(format!(
+            "DECIMAL value is out of range in '{what}': it has more than {digits} digits; CAST an argument to DOUBLE"
+        ))
+    }
+
+    /// A function in FROM; `unnest` has another place where it is known.
+    pub(crate) fn no_table_function(name: &str) -> Self {
+        Self::Unsupported(match name.to_ascii_lowercase().as_str() {
+            "unnest" => {
+                "Table function unnest is not supported in FROM: write SELECT unnest(column) FROM table".to_owned()
+            }
+            name => format!(
+                "Table function {name} is not supported: FROM takes tables, views of information_schema and subqueries"
+            ),
+        })
+    }
+
+    /// A task of the engine that did not come to its end.
+    pub(super) fn from_join(error: &tokio::task::JoinError) -> Self {
+        if error.is_cancelled() {
+            return Self::Cancelled;
+        }
+        tracing::error!(%error, "a task of the query engine failed");
+        Self::Internal("a part of the query engine failed; see the log".to_owned())
+    }
+
     /// Carries this error through the engine's own error type; [`From`] takes it out again unchanged.
     pub(crate) fn wrap(self) -> DataFusionError {
         DataFusionError::External(Box::new(self))
@@ -92,14 +145,13 @@ impl From<DataFusionError> for QueryError {
             },
             DataFusionError::IoError(error) => from_io(&error),
             DataFusionError::SQL(error, _) => Self::Semantic(error.to_string()),
-            DataFusionError::NotImplemented(text) => Self::Unsupported(format!("Not supported: {}", clean(&text))),
+            DataFusionError::NotImplemented(text) => from_not_implemented(&text),
             DataFusionError::Plan(text) => from_plan(&text),
-            DataFusionError::Configuration(text) => Self::Internal(clean(&text)),
+            DataFusionError::Configuration(text) => Self::Internal(words::of_the_field(&clean(&text))),
             DataFusionError::Execution(text) => from_execution(&text),
-            DataFusionError::ExecutionJoin(error) if error.is_cancelled() => Self::Cancelled,
-            DataFusionError::ExecutionJoin(error) => Self::Internal(format!("query task failed: {error}")),
+            DataFusionError::ExecutionJoin(error) => Self::from_join(&error),
             DataFusionError::Internal(text) => from_internal(&text),
-            other => Self::Internal(clean(&other.to_string())),
+            other => Self::Internal(words::of_the_field(&clean(&other.to_string()))),
         }
     }
 }
@@ -115,7 +167,10 @@ fn from_external(inner: Box<dyn std::error::Error + Send + Sync>) -> QueryError 
         Ok(error) => *error,
         Err(inner) => match inner.downcast::<DataFusionError>() {
             Ok(error) => QueryError::from(*error),
-            Err(other) => QueryError::Internal(other.to_string()),
+            Err(inner) => match inner.downcast::<ArrowError>() {
+                Ok(error) => from_arrow(*error),
+                Err(other) => from_execution(&other.to_string()),
+            },
         },
     }
 }
@@ -125,7 +180,7 @@ fn from_shared(error: &Arc<DataFusionError>) -> QueryError {
     match error.find_root() {
         DataFusionError::External(inner) => match inner.downcast_ref::<QueryError>() {
             Some(error) => error.clone(),
-            None => QueryError::Internal(inner.to_string()),
+            None => from_execution(&inner.to_string()),
         },
         DataFusionError::ResourcesExhausted(text) => QueryError::OutOfMemory(clean_memory(text)),
         DataFusionError::ParquetError(error) => QueryError::Corrupt(error.to_string()),
@@ -133,7 +188,8 @@ fn from_shared(error: &Arc<DataFusionError>) -> QueryError {
         DataFusionError::Execution(text) => from_execution(text),
         DataFusionError::Plan(text) => from_plan(text),
         DataFusionError::IoError(error) => from_io(error),
-        other => QueryError::Internal(clean(&other.to_string())),
+        DataFusionError::NotImplemented(text) => from_not_implemented(text),
+        other => QueryError::Internal(words::of_the_field(&clean(&other.to_string()))),
     }
 }
 
@@ -182,10 +238,12 @@ fn from_arrow(error: ArrowError) -> QueryError {
 fn arrow_text(error: &ArrowError) -> QueryError {
     match error {
         ArrowError::DivideByZero => QueryError::Semantic("Division by 0".to_owned()),
-        ArrowError::ArithmeticOverflow(text) => QueryError::Semantic(format!("Value is out of range: {text}")),
+        ArrowError::ArithmeticOverflow(_) => {
+            QueryError::OutOfRange("A value is out of range: CAST an argument to DOUBLE".to_owned())
+        }
         ArrowError::ParquetError(text) => QueryError::Corrupt(text.clone()),
         ArrowError::MemoryError(text) => QueryError::OutOfMemory(text.clone()),
-        ArrowError::NotYetImplemented(text) => QueryError::Unsupported(format!("Not supported: {text}")),
+        ArrowError::NotYetImplemented(text) => from_not_implemented(text),
         other => from_execution(&other.to_string()),
     }
 }
@@ -206,14 +264,18 @@ fn from_plan(text: &str) -> QueryError {
         return QueryError::UnknownFunction(name.to_owned());
     }
     if text.contains("require unique expression names") {
-        let name = text.split('"').nth(1).unwrap_or("?");
+        let expr = text.split('"').nth(1).unwrap_or("?");
+        let name = expr.rsplit_once(" AS ").map_or(expr, |(_, name)| name);
         return QueryError::Semantic(format!("Duplicate column name '{name}'"));
     }
     if text.contains("must appear in the GROUP BY clause") {
         let column = text.split('"').nth(1).unwrap_or("?");
         return QueryError::NotGrouped(column.to_owned());
     }
-    QueryError::Semantic(text)
+    if let Some(error) = from_call(&text) {
+        return error;
+    }
+    from_phrase(&text)
 }
 
 fn from_execution(text: &str) -> QueryError {
@@ -221,7 +283,7 @@ fn from_execution(text: &str) -> QueryError {
     if text.contains("Resources exhausted") || text.contains("Failed to allocate") {
         return QueryError::OutOfMemory(clean_memory(&text));
     }
-    QueryError::Semantic(text)
+    from_phrase(&text)
 }
 
 fn from_internal(text: &str) -> QueryError {
@@ -229,7 +291,104 @@ fn from_internal(text: &str) -> QueryError {
     if text.contains("No functions registered") {
         return QueryError::Unsupported("unknown function".to_owned());
     }
-    QueryError::Internal(text)
+    if text.contains("not implemented") {
+        return from_not_implemented(&text);
+    }
+    // What the engine takes for its own fault may be a wrong argument.
+    if let Some(error) = from_call(&text) {
+        return error;
+    }
+    match from_phrase(&text) {
+        QueryError::Semantic(text) => QueryError::Internal(text),
+        known => known,
+    }
+}
+
+/// What the engine has no operator or no cast for.
+fn from_not_implemented(text: &str) -> QueryError {
+    let text = clean(text);
+    match from_phrase(&text) {
+        QueryError::Semantic(text) => QueryError::Unsupported(format!("Not supported: {text}")),
+        known => known,
+    }
+}
+
+/// A call whose arguments no form of the function takes.
+fn from_call(text: &str) -> Option<QueryError> {
+    // Functions of ours say themselves what is wrong; the engine puts its own sentence around that.
+    if let Some((_, rest)) = text.split_once("user-defined coercion failed with: ")
+        && let Some(own) = rest.strip_prefix("External error: ")
+    {
+        let own = own.split(". No function matches").next().unwrap_or(own);
+        return Some(QueryError::Semantic(own.to_owned()));
+    }
+    if let Some((_, rest)) = text.split_once("No function matches the given name and argument types '") {
+        let signature = rest.split_once("'.").map_or(rest, |(signature, _)| signature);
+        return Some(QueryError::Semantic(format!(
+            "No matching function with signature: {}; CAST the arguments to types that it takes",
+            words::of_the_field(signature)
+        )));
+    }
+    let name = text.strip_prefix("Function '").and_then(|rest| rest.split('\'').next())?;
+    let refused = ["failed to match any signature", "user-defined coercion failed"];
+    refused.iter().any(|phrase| text.contains(phrase)).then(|| {
+        QueryError::Semantic(format!(
+            "No matching function with signature: {name} of arguments of these types and number"
+        ))
+    })
+}
+
+/// What the engine says in words of its own, in those of the field. Everything it says comes through here; what still
+/// speaks of its inner parts is kept for the log.
+fn from_phrase(text: &str) -> QueryError {
+    let subquery = ["ScalarSubquery", "InSubquery", "Exists(", "Correlated", "correlated", "OuterReferenceColumn"];
+    if text.contains("does not support logical expression") || text.contains("outer_ref") {
+        if subquery.iter().any(|word| text.contains(word)) || text.contains("outer_ref") {
+            return QueryError::Unsupported(
+                "A subquery of this form is not supported here: write it as a join, or put its value in by hand"
+                    .to_owned(),
+            );
+        }
+        if text.contains("WindowFunction") {
+            return QueryError::Unsupported(
+                "A window function may stand only in a select list, in ORDER BY and in QUALIFY: use a subquery"
+                    .to_owned(),
+            );
+        }
+        if text.contains("AggregateFunction") {
+            return QueryError::MisplacedAggregate;
+        }
+    }
+    if text.contains("Aggregate functions are not allowed in the WHERE clause") {
+        return QueryError::MisplacedAggregate;
+    }
+    if let Some((_, reason)) = text.split_once("regex parse error:") {
+        let reason = reason.lines().find_map(|line| line.trim().strip_prefix("error: ")).unwrap_or("it cannot be read");
+        return QueryError::Semantic(format!("Invalid regular expression: {reason}"));
+    }
+    if let Some((_, pattern)) = text.split_once("Regular expression did not compile: ") {
+        return QueryError::Semantic(format!("Invalid regular expression: {pattern}"));
+    }
+    if text.contains("Too many columns! The subquery should only return one column") {
+        return QueryError::Semantic("Operand should contain 1 column(s): the subquery returns more".to_owned());
+    }
+    if text.contains("only support Literal types") {
+        return QueryError::Unsupported("The offset and the default of LEAD and LAG must be literals".to_owned());
+    }
+    if text.contains("Row format support not yet implemented") {
+        return QueryError::Unsupported(
+            "Values of type MAP cannot be grouped, compared, sorted or made distinct: use their keys and values"
+                .to_owned(),
+        );
+    }
+    let said = words::of_the_field(text);
+    if words::speaks_of_the_engine(&said) {
+        tracing::warn!(text, "the engine refused a query in words of its own");
+        return QueryError::Unsupported(
+            "Not supported: the query in this form; write it in simpler parts, for instance with subqueries".to_owned(),
+        );
+    }
+    QueryError::Semantic(said)
 }
 
 /// Takes the engine's own phrases off a message.

@@ -29,10 +29,11 @@ impl QueryEngine {
     pub async fn explain(&self, planned: &PlannedQuery, mode: ExplainMode) -> Result<Vec<String>, QueryError> {
         let state = Arc::clone(self.state());
         let logical = planned.logical.clone();
+        let recursion_max = planned.recursion_max;
         let reports = Arc::clone(&planned.reports);
         reports.lock().clear();
         let task = self.runtime()?.spawn(async move {
-            let plan = physical_plan(&state, &logical).await?;
+            let plan = physical_plan(&state, &logical, recursion_max).await?;
             if mode == ExplainMode::Analyze {
                 let mut stream = datafusion::physical_plan::execute_stream(Arc::clone(&plan), state.task_ctx())?;
                 while let Some(batch) = stream.next().await {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array as _, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
+use datafusion::logical_expr::Expr as LogicalExpr;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
@@ -68,6 +70,7 @@ impl QueryEngine {
         let df_schema = Arc::new(DFSchema::try_from(Arc::clone(&input))?);
         let binder = self.binder(context, &Reports::default());
         let expr = SqlToRel::new(&binder).sql_to_expr(expr, &df_schema, &mut PlannerContext::new())?;
+        check_lone(&expr)?;
         let expr = coerce::coerce(expr, &df_schema)?.data;
         let simplifier = ExprSimplifier::new(
             SimplifyContext::builder()
@@ -91,6 +94,31 @@ impl QueryEngine {
         Value::from_scalar(&scalar)
             .ok_or_else(|| QueryError::Semantic("A single value is wanted, not an ARRAY, MAP or STRUCT".to_owned()))
     }
+}
+
+/// Refuses what needs more than the row it stands in.
+fn check_lone(expr: &LogicalExpr) -> Result<(), QueryError> {
+    let mut refused = None;
+    expr.apply(|inner| {
+        refused = match inner {
+            LogicalExpr::ScalarSubquery(_)
+            | LogicalExpr::InSubquery(_)
+            | LogicalExpr::Exists(_)
+            | LogicalExpr::SetComparison(_) => Some(QueryError::Unsupported(
+                "A subquery is not supported here: run it first and write its result in its place \
+                 (INSERT takes whole rows from a SELECT)"
+                    .to_owned(),
+            )),
+            LogicalExpr::AggregateFunction(_) => Some(QueryError::MisplacedAggregate),
+            LogicalExpr::WindowFunction(call) => Some(QueryError::Semantic(format!(
+                "You cannot use the window function '{}' in this context: it needs the rows of a SELECT",
+                call.fun.name()
+            ))),
+            _ => None,
+        };
+        Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    refused.map_or(Ok(()), Err)
 }
 
 /// An array in the type of a column it shall be stored in, as INSERT converts it: what does not convert is NULL. The

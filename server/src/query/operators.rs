@@ -1,6 +1,7 @@
 //! Operators as MySQL means them, decided while planning, when the types of both sides are known.
 //!
-//! Arithmetic on integers is BIGINT, `/` on integers DOUBLE, on decimals DECIMAL; a division by zero is NULL. Texts,
+//! Arithmetic on integers is BIGINT, `/` on integers DOUBLE, on decimals DECIMAL; a division by zero is NULL, a result
+//! out of its type's range an error. Texts,
 //! dates and booleans count as the numbers they read as. AND, OR, NOT and XOR take any value for its truth. Comparisons
 //! are `coerce`'s.
 //!
@@ -17,8 +18,9 @@ use sqlparser::ast::BinaryOperator;
 
 use super::coerce;
 use super::convert;
-use super::error::QueryError;
+use super::error::{QueryError, of_type};
 use super::functions;
+use super::functions::arithmetic::checked::{Operation, checked};
 
 /// Operator of the rewriter: the truth of the left side; the right side is ignored.
 pub(crate) const TRUTH: &str = "ebla_truth";
@@ -26,6 +28,9 @@ pub(crate) const TRUTH: &str = "ebla_truth";
 /// Plans binary operators.
 #[derive(Debug)]
 pub(crate) struct MySqlOperators {
+    add: Arc<ScalarUDF>,
+    subtract: Arc<ScalarUDF>,
+    multiply: Arc<ScalarUDF>,
     divide: Arc<ScalarUDF>,
     integer_divide: Arc<ScalarUDF>,
     modulo: Arc<ScalarUDF>,
@@ -39,6 +44,9 @@ pub(crate) struct MySqlOperators {
 impl MySqlOperators {
     pub(crate) fn new() -> Self {
         Self {
+            add: checked(Operation::Add),
+            subtract: checked(Operation::Subtract),
+            multiply: checked(Operation::Multiply),
             divide: functions::arithmetic::divide(),
             integer_divide: functions::arithmetic::integer_divide(),
             modulo: functions::arithmetic::modulo(),
@@ -55,9 +63,9 @@ impl ExprPlanner for MySqlOperators {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, left, right } = expr;
         let planned = match &op {
-            BinaryOperator::Plus => self.arithmetic(Operator::Plus, left, right, schema)?,
-            BinaryOperator::Minus => self.arithmetic(Operator::Minus, left, right, schema)?,
-            BinaryOperator::Multiply => self.arithmetic(Operator::Multiply, left, right, schema)?,
+            BinaryOperator::Plus => self.arithmetic(Operator::Plus, &self.add, left, right, schema)?,
+            BinaryOperator::Minus => self.arithmetic(Operator::Minus, &self.subtract, left, right, schema)?,
+            BinaryOperator::Multiply => self.arithmetic(Operator::Multiply, &self.multiply, left, right, schema)?,
             BinaryOperator::Divide => self.call_on_numbers(&self.divide, left, right, schema)?,
             BinaryOperator::Modulo => self.call_on_numbers(&self.modulo, left, right, schema)?,
             BinaryOperator::MyIntegerDivide | BinaryOperator::DuckIntegerDivide => {
@@ -90,8 +98,15 @@ impl ExprPlanner for MySqlOperators {
 }
 
 impl MySqlOperators {
-    /// `+`, `-`, `*`.
-    fn arithmetic(&self, op: Operator, left: Expr, right: Expr, schema: &DFSchema) -> Result<Expr> {
+    /// `+`, `-`, `*`: the operator on doubles, the checked function on exact numbers.
+    fn arithmetic(
+        &self,
+        op: Operator,
+        checked: &Arc<ScalarUDF>,
+        left: Expr,
+        right: Expr,
+        schema: &DFSchema,
+    ) -> Result<Expr> {
         let (left, left_type) = self.number(left, schema)?;
         let (right, right_type) = self.number(right, schema)?;
         if left_type.is_null() || right_type.is_null() {
@@ -100,9 +115,12 @@ impl MySqlOperators {
             let data_type = if other.is_null() { DataType::Int64 } else { other };
             return Ok(Expr::Literal(ScalarValue::try_from(&data_type)?, None));
         }
+        if left_type.is_floating() || right_type.is_floating() {
+            return Ok(binary(op, left, right));
+        }
         let left = tighten(left, &right_type);
         let right = tighten(right, &left_type);
-        Ok(binary(op, left, right))
+        Ok(checked.call(vec![left, right]))
     }
 
     /// A function of two numbers.
@@ -132,6 +150,8 @@ impl MySqlOperators {
             DataType::Int64 | DataType::Float64 | DataType::Null => return Ok((expr, data_type)),
             decimal if convert::is_decimal(decimal) => return Ok((expr, data_type)),
             DataType::Boolean => DataType::Int64,
+            // Literals beyond BIGINT; 20 digits hold them all.
+            DataType::UInt64 => DataType::Decimal128(20, 0),
             integer if integer.is_integer() => DataType::Int64,
             float if float.is_floating() => DataType::Float64,
             text if convert::is_string(text) => {
@@ -143,9 +163,8 @@ impl MySqlOperators {
                 return Ok((self.to_number.call(vec![text]), DataType::Float64));
             }
             other => {
-                return Err(
-                    QueryError::Semantic(format!("Arithmetic on a value of type {other} is not possible")).wrap()
-                );
+                let text = format!("Arithmetic on a value of type {} is not possible", of_type(other));
+                return Err(QueryError::Semantic(text).wrap());
             }
         };
         let expr = match &expr {
@@ -188,7 +207,8 @@ pub(crate) fn truth(expr: Expr, schema: &DFSchema) -> Result<Expr> {
         text if convert::is_string(text) => functions::cast::function(&DataType::Boolean).call(vec![expr]),
         date if convert::is_temporal(date) => functions::cast::function(&DataType::Boolean).call(vec![expr]),
         other => {
-            return Err(QueryError::Semantic(format!("A value of type {other} is neither true nor false")).wrap());
+            let text = format!("A value of type {} is neither true nor false", of_type(other));
+            return Err(QueryError::Semantic(text).wrap());
         }
     })
 }

@@ -13,6 +13,7 @@ mod expr;
 mod grouping;
 mod headers;
 mod names;
+mod recursive;
 mod select;
 
 use std::collections::HashSet;
@@ -24,6 +25,7 @@ use sqlparser::ast::{
 
 pub(crate) use headers::Headers;
 pub(crate) use names::split_partitions;
+pub(crate) use recursive::PLAIN;
 
 use super::context::StatementContext;
 use super::error::QueryError;
@@ -137,6 +139,7 @@ impl VisitorMut for Rewriter<'_> {
     type Break = QueryError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        recursive::spell_out(query);
         names::lower_cte_columns(query, self.headers);
         select::query_clauses(query);
         ControlFlow::Continue(())
@@ -145,6 +148,12 @@ impl VisitorMut for Rewriter<'_> {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<QueryError> {
         headers::name_nested(select, self.headers);
         for item in &mut select.projection {
+            if let SelectItem::ExprWithAlias { alias, .. } = item
+                && alias.value.chars().count() > headers::HEADER_LETTERS_MAX
+            {
+                let beginning: String = alias.value.chars().take(100).collect();
+                return ControlFlow::Break(QueryError::NameTooLong(beginning));
+            }
             if let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) = item {
                 self.relations.wildcard(name);
             }

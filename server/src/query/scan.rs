@@ -138,7 +138,7 @@ impl SegmentTable {
                 None => (min, max),
             });
         }
-        if let Some((min, max)) = bounds {
+        if let Some((min, max)) = bounds.filter(|(min, max)| !is_whole_range(min, max)) {
             statistics.min_value = Precision::Inexact(min);
             statistics.max_value = Precision::Inexact(max);
         }
@@ -330,6 +330,11 @@ fn zone_bounds(zone: &Zone, data_type: &datafusion::arrow::datatypes::DataType) 
     let min = zone.min.as_ref()?.to_scalar(data_type)?;
     let max = zone.max.as_ref()?.to_scalar(data_type)?;
     (!min.is_null() && !max.is_null()).then_some((min, max))
+}
+
+/// Bounds that span every BIGINT say nothing, and the engine cannot count the values between them.
+fn is_whole_range(min: &ScalarValue, max: &ScalarValue) -> bool {
+    matches!((min, max), (ScalarValue::Int64(Some(i64::MIN)), ScalarValue::Int64(Some(i64::MAX))))
 }
 
 fn to_usize(value: u64) -> usize {

@@ -40,6 +40,8 @@ const VARIABLES: &[Variable] = &[
     ("collation_connection", Kind::Text, "utf8mb4_0900_bin"),
     ("collation_database", Kind::Text, "utf8mb4_0900_bin"),
     ("collation_server", Kind::Text, "utf8mb4_0900_bin"),
+    // How often a recursive query may read its own rows again.
+    ("cte_max_recursion_depth", Kind::Number, "1000"),
     ("default_storage_engine", Kind::Text, "OLAP"),
     ("default_week_format", Kind::Number, "0"),
     ("div_precision_increment", Kind::Number, "4"),

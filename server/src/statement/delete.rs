@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ebla_protocol::sql::ast::dml::Delete;
 use ebla_protocol::wire::{Completion, Outcome};
 use ebla_storage::delete::{DeleteSpec, RowPredicate};
-use sqlparser::ast::{Expr, Ident, visit_expressions};
+use sqlparser::ast::{Expr, Ident, visit_expressions, visit_expressions_mut};
 
 use super::{query, resolve_own_table};
 use crate::auth::privilege::Object;
@@ -19,11 +19,13 @@ pub async fn execute(session: &Session, statement: Delete) -> Result<Outcome> {
     let storage = Arc::clone(&session.server.storage);
     let table = storage.catalog().read(|read| read.table(read.database(&database)?.id, &name))?;
     let schema = table.definition.to_arrow();
-    let columns = named_columns(&statement.selection, &schema);
+    let mut selection = statement.selection;
+    drop_qualifiers(&mut selection, &database, &name);
+    let columns = named_columns(&selection, &schema);
     // Only the columns of the condition are read.
     let projected = schema.project(&columns).map_err(|error| Error::Internal(error.to_string()))?;
     let context = query::context(session)?;
-    let (engine, selection) = (Arc::clone(&session.server.engine), statement.selection);
+    let engine = Arc::clone(&session.server.engine);
     let compiled = {
         let projected = projected.clone();
         tokio::task::spawn_blocking(move || engine.compile_expr(&selection, &projected, &context))
@@ -47,6 +49,25 @@ pub async fn execute(session: &Session, statement: Delete) -> Result<Outcome> {
         info: format!("{{'label':'{}', 'status':'VISIBLE', 'txnId':'{}'}}", receipt.label, receipt.transaction_id),
         ..Completion::default()
     }))
+}
+
+/// `t.c` and `db.t.c` to `c`: there is but one table.
+fn drop_qualifiers(selection: &mut Expr, database: &str, table: &str) {
+    let _ = visit_expressions_mut(selection, |expr| {
+        if let Expr::CompoundIdentifier(parts) = expr {
+            let names: Vec<&str> = parts.iter().map(|part| part.value.as_str()).collect();
+            let qualifiers = match names.as_slice() {
+                [first, second, _, ..] if *first == database && *second == table => 2,
+                [first, _, ..] if *first == table => 1,
+                _ => 0,
+            };
+            parts.drain(..qualifiers);
+            if let [column] = parts.as_slice() {
+                *expr = Expr::Identifier(column.clone());
+            }
+        }
+        std::ops::ControlFlow::<()>::Continue(())
+    });
 }
 
 /// Positions of the table's columns that an expression names; the first column when it names none, since a condition

@@ -6,12 +6,15 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use ebla_protocol::sql;
 use ebla_protocol::sql::ast::Statement;
+use ebla_protocol::sql::ast::dml::Delete;
 use ebla_protocol::sql::ast::query::{Explain, ExplainLevel};
 use ebla_protocol::wire::{Outcome, Rows};
 use futures::StreamExt;
 use sqlparser::ast::{self, Expr, OrderByExpr, Query, Value as AstValue};
 
+use super::resolve_own_table;
 use super::rows::single_column;
+use super::show_create::identifier;
 use super::tables::SessionTables;
 use crate::error::{Error, Result};
 use crate::query::source::{Relation, VirtualTable};
@@ -49,8 +52,18 @@ pub async fn output_schema(session: &Session, query: &Query) -> Result<SchemaRef
 
 /// EXPLAIN.
 pub async fn explain(session: &Session, statement: Explain) -> Result<Outcome> {
+    let mut heading = None;
     let query = match *statement.statement {
         Statement::Query(query) => *query,
+        Statement::CreateTableAs(create) => *create.query,
+        Statement::Delete(_) if statement.level == ExplainLevel::Analyze => {
+            return Err(Error::refused("EXPLAIN ANALYZE runs its statement: of DELETE only EXPLAIN shows the plan"));
+        }
+        Statement::Delete(delete) => {
+            let (database, table) = resolve_own_table(session, &delete.table)?;
+            heading = Some(format!("DELETE FROM {database}.{table}"));
+            rows_of(&database, &table, *delete)?
+        }
         Statement::Insert(insert) => match insert.source {
             ebla_protocol::sql::ast::dml::InsertSource::Query(query) => *query,
             ebla_protocol::sql::ast::dml::InsertSource::Values(_) => {
@@ -65,7 +78,30 @@ pub async fn explain(session: &Session, statement: Explain) -> Result<Outcome> {
         ExplainLevel::Analyze => ExplainMode::Analyze,
     };
     let planned = plan(session, query).await?;
-    single_column("Explain String", session.server.engine.explain(&planned, mode).await?)
+    let plan = session.server.engine.explain(&planned, mode).await?;
+    single_column("Explain String", heading.into_iter().chain(plan).collect())
+}
+
+/// The query for the rows that a DELETE is about.
+fn rows_of(database: &str, table: &str, delete: Delete) -> Result<Query> {
+    let text = format!("SELECT 1 FROM {}.{} WHERE true", identifier(database), identifier(table));
+    let mut query = parsed_query(&text)?;
+    if let ast::SetExpr::Select(select) = query.body.as_mut() {
+        select.selection = Some(delete.selection);
+        if let Some(ast::TableFactor::Table { partitions, .. }) = select.from.first_mut().map(|from| &mut from.relation)
+        {
+            *partitions = delete.partitions.into_iter().map(|name| ast::Ident::with_quote('`', name)).collect();
+        }
+    }
+    Ok(query)
+}
+
+/// A query whose text is ours.
+fn parsed_query(text: &str) -> Result<Query> {
+    match sql::parse(text)?.pop() {
+        Some(Statement::Query(query)) => Ok(*query),
+        _ => Err(Error::Internal("a plain SELECT did not parse".to_owned())),
+    }
 }
 
 /// The value of an expression without columns.
@@ -122,11 +158,7 @@ pub async fn over_batch(
                 .then(|| Relation::Virtual(VirtualTable::new(batch.schema(), move || Ok(batch.clone())))))
         }
     }
-    // The text is ours, so it is always one query.
-    let mut statements = sql::parse(&format!("SELECT * FROM {ROWS_TABLE}"))?;
-    let Some(Statement::Query(mut query)) = statements.pop() else {
-        return Err(Error::Internal("a plain SELECT did not parse".to_owned()));
-    };
+    let mut query = parsed_query(&format!("SELECT * FROM {ROWS_TABLE}"))?;
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
         select.selection = selection;
     }
@@ -150,7 +182,10 @@ async fn plan(session: &Session, query: Query) -> Result<PlannedQuery> {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, QueryError> + Send + 'static) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done?),
-        Err(error) => Err(Error::Internal(format!("query planning failed: {error}"))),
+        Err(error) => {
+            tracing::error!(%error, "planning a query failed");
+            Err(Error::Internal("planning the query failed; see the log".to_owned()))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr as _;
 
-use datafusion::arrow::array::{Decimal256Array, StringArray};
+use datafusion::arrow::array::{Decimal128Array, Decimal256Array, StringArray};
 use datafusion::arrow::datatypes::i256;
 use datafusion::arrow::error::ArrowError;
 
@@ -31,6 +31,14 @@ pub(crate) fn double_to_int(value: f64) -> Option<i64> {
 pub(crate) fn decimals_of(strings: &StringArray, scale: i8) -> Result<Decimal256Array, ArrowError> {
     let values: Decimal256Array = strings.iter().map(|text| text.and_then(|text| parse_decimal(text, scale))).collect();
     values.with_precision_and_scale(WIDE_PRECISION, scale)
+}
+
+/// The digits before the point; NULL for what has more of them than 128 bits hold.
+pub(crate) fn whole_of(wide: &Decimal256Array) -> Result<Decimal128Array, ArrowError> {
+    let unit = i256::from_i128(10).checked_pow(u32::try_from(wide.scale()).unwrap_or(0)).unwrap_or(i256::ONE);
+    let whole: Decimal128Array =
+        wide.iter().map(|value| value.and_then(|value| value.checked_div(unit)).and_then(i256::to_i128)).collect();
+    whole.with_precision_and_scale(38, 0)
 }
 
 /// Reads `-12.345e6` into digits at a scale.

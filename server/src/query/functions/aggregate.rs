@@ -1,4 +1,7 @@
-//! Aggregates that take what MySQL lets them take: SUM and AVG of booleans and texts.
+//! Aggregates that take what MySQL lets them take: SUM and AVG of booleans and texts. Those of exact numbers are exact or
+//! an error ([`exact`]); those of DOUBLE are the engine's.
+
+mod exact;
 
 use std::sync::Arc;
 
@@ -14,6 +17,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
+use self::exact::{Exact, Finish};
 use crate::query::convert;
 
 pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
@@ -32,6 +36,15 @@ fn lenient(inner: &Arc<AggregateUDF>) -> Arc<AggregateUDF> {
 struct Lenient {
     inner: Arc<AggregateUDF>,
     signature: Signature,
+}
+
+impl Lenient {
+    /// The rules for adding up exact numbers of this type; `None` to leave it to the engine.
+    fn exact(&self, input: Option<&FieldRef>, output: &DataType) -> Option<Exact> {
+        let input = input?.data_type();
+        let finish = if self.inner.name() == "avg" { Finish::Average } else { Finish::Sum };
+        Exact::covers(finish, input).then(|| Exact { finish, input: input.clone(), output: output.clone() })
+    }
 }
 
 impl AggregateUDFImpl for Lenient {
@@ -80,23 +93,38 @@ impl AggregateUDFImpl for Lenient {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.inner.accumulator(args)
+        match self.exact(args.expr_fields.first(), args.return_type()) {
+            Some(exact) => Ok(exact.accumulator(args.is_distinct)),
+            None => self.inner.accumulator(args),
+        }
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        self.inner.state_fields(args)
+        match self.exact(args.input_fields.first(), args.return_type()) {
+            Some(exact) => Ok(exact.state_fields(args.name, args.is_distinct)),
+            None => self.inner.state_fields(args),
+        }
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        self.inner.groups_accumulator_supported(args)
+        match self.exact(args.expr_fields.first(), args.return_type()) {
+            Some(_) => !args.is_distinct,
+            None => self.inner.groups_accumulator_supported(args),
+        }
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        self.inner.create_groups_accumulator(args)
+        match self.exact(args.expr_fields.first(), args.return_type()) {
+            Some(exact) => Ok(exact.groups()),
+            None => self.inner.create_groups_accumulator(args),
+        }
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        self.inner.create_sliding_accumulator(args)
+        match self.exact(args.expr_fields.first(), args.return_type()) {
+            Some(exact) if !args.is_distinct => Ok(exact.accumulator(false)),
+            _ => self.inner.create_sliding_accumulator(args),
+        }
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {

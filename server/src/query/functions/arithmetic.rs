@@ -1,4 +1,7 @@
-//! `/`, `%` and DIV: a division by zero is NULL, decimals stay decimals.
+//! Arithmetic. `+`, `-` and `*` are [`checked`]; of `/`, `%` and DIV a division by zero is NULL, and decimals stay
+//! decimals. A result that its type cannot hold is an error.
+
+pub(crate) mod checked;
 
 use std::sync::Arc;
 
@@ -10,9 +13,11 @@ use datafusion::logical_expr::ScalarUDF;
 
 use super::support::{Args, Returns, Scalar};
 use crate::query::convert;
+use crate::query::error::QueryError;
+use crate::query::types::LARGEINT;
 
 /// The most digits of a 128-bit decimal.
-const DECIMAL128_DIGITS: u8 = 38;
+pub(super) const DECIMAL128_DIGITS: u8 = 38;
 
 pub(super) fn functions() -> Vec<Scalar> {
     vec![divide_entry(), integer_divide_entry(), modulo_entry(), positive_modulo_entry()]
@@ -47,21 +52,52 @@ fn divide_entry() -> Scalar {
 }
 
 fn integer_divide_entry() -> Scalar {
-    Scalar::int("int_divide", 2, 2, |args| {
-        if exact(&args.data_type(0)) && exact(&args.data_type(1)) {
-            if args.data_type(0).is_integer() && args.data_type(1).is_integer() {
-                let (left, right) = (args.ints(0)?, args.ints(1)?);
-                return Ok(args.build::<Int64Type>(|row| left.get(row)?.checked_div(right.get(row)?)));
-            }
-            let quotient = decimal_rows(args, |left, right| left.checked_div(right))?;
-            return Ok(args.build::<Int64Type>(|row| i64::try_from(quotient[row]?.to_i128()?).ok()));
+    Scalar::new("int_divide", 2, 2, Returns::Of(whole_quotient_type), |args| {
+        if !exact(&args.data_type(0)) || !exact(&args.data_type(1)) {
+            let (left, right) = (args.doubles(0)?, args.doubles(1)?);
+            return args.try_build::<Int64Type>(|row| {
+                let (Some(left), Some(right)) = (left.get(row), right.get(row).filter(|right| *right != 0.0)) else {
+                    return Ok(None);
+                };
+                convert::number::double_to_int(left / right)
+                    .map(Some)
+                    .ok_or_else(|| QueryError::bigint_out_of_range(&format!("{left} DIV {right}")))
+            });
         }
-        let (left, right) = (args.doubles(0)?, args.doubles(1)?);
-        Ok(args.build::<Int64Type>(|row| {
-            let (left, right) = (left.get(row)?, right.get(row)?);
-            if right == 0.0 { None } else { convert::number::double_to_int(left / right) }
-        }))
+        if args.data_type(0).is_integer() && args.data_type(1).is_integer() {
+            let (left, right) = (args.ints(0)?, args.ints(1)?);
+            return args.try_build::<Int64Type>(|row| {
+                let (Some(left), Some(right)) = (left.get(row), right.get(row).filter(|right| *right != 0)) else {
+                    return Ok(None);
+                };
+                left.checked_div(right)
+                    .map(Some)
+                    .ok_or_else(|| QueryError::bigint_out_of_range(&format!("{left} DIV {right}")))
+            });
+        }
+        let quotients = decimal_rows(args, |left, right| left.checked_div(right))?;
+        if *args.return_type() == LARGEINT {
+            let quotients: Decimal256Array = quotients.into_iter().collect();
+            return Ok(Arc::new(quotients.with_data_type(LARGEINT)));
+        }
+        args.try_build::<Int64Type>(|row| {
+            let Some(quotient) = quotients[row] else {
+                return Ok(None);
+            };
+            let narrow = quotient.to_i128().and_then(|quotient| i64::try_from(quotient).ok());
+            narrow.map(Some).ok_or_else(|| QueryError::bigint_out_of_range("DIV"))
+        })
     })
+}
+
+/// LARGEINT as soon as one side is, else BIGINT.
+fn whole_quotient_type(types: &[DataType]) -> DataType {
+    if types.iter().all(exact) && types.iter().any(is_largeint) { LARGEINT } else { DataType::Int64 }
+}
+
+/// Whether the type is LARGEINT, or what arithmetic on it gives.
+fn is_largeint(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Decimal256(_, 0))
 }
 
 fn modulo_entry() -> Scalar {
@@ -87,12 +123,14 @@ fn remainder(args: &Args<'_>, positive: bool) -> Result<ArrayRef> {
         }
         DataType::Decimal128(precision, scale) => {
             let (precision, scale) = (*precision, *scale);
-            let rows = decimal_rows(args, |left, right| {
-                let rest = left.checked_rem(right)?;
-                Some(if positive && rest < i256::ZERO { rest.wrapping_add(right.wrapping_abs()) } else { rest })
-            })?;
+            let rows = decimal_rows(args, |left, right| rest_of(left, right, positive))?;
             let values: Decimal128Array = rows.iter().map(|value| value.and_then(i256::to_i128)).collect();
             Ok(Arc::new(values.with_precision_and_scale(precision, scale)?))
+        }
+        DataType::Decimal256(precision, scale) => {
+            let rows = decimal_rows(args, |left, right| rest_of(left, right, positive))?;
+            let values: Decimal256Array = rows.into_iter().collect();
+            Ok(Arc::new(values.with_precision_and_scale(*precision, *scale)?))
         }
         _ => {
             let (left, right) = (args.doubles(0)?, args.doubles(1)?);
@@ -108,13 +146,18 @@ fn remainder(args: &Args<'_>, positive: bool) -> Result<ArrayRef> {
     }
 }
 
+fn rest_of(left: i256, right: i256, positive: bool) -> Option<i256> {
+    let rest = left.checked_rem(right)?;
+    Some(if positive && rest < i256::ZERO { rest.wrapping_add(right.wrapping_abs()) } else { rest })
+}
+
 /// Whether the type is exact: an integer or a decimal.
 fn exact(data_type: &DataType) -> bool {
     data_type.is_integer() || convert::is_decimal(data_type)
 }
 
 /// Digits after the point; integers have none.
-fn scale_of(data_type: &DataType) -> i8 {
+pub(super) fn scale_of(data_type: &DataType) -> i8 {
     match data_type {
         DataType::Decimal32(_, scale)
         | DataType::Decimal64(_, scale)
@@ -131,8 +174,7 @@ fn quotient_type(types: &[DataType]) -> DataType {
         return DataType::Float64;
     };
     let decimal = convert::is_decimal(left) || convert::is_decimal(right);
-    let largeint = |data_type: &DataType| matches!(data_type, DataType::Decimal256(_, 0));
-    if !decimal || !exact(left) || !exact(right) || largeint(left) || largeint(right) {
+    if !decimal || !exact(left) || !exact(right) || is_largeint(left) || is_largeint(right) {
         return DataType::Float64;
     }
     let scale = scale_of(left);
@@ -151,6 +193,9 @@ fn remainder_type(types: &[DataType]) -> DataType {
     let null_or = |data_type: &DataType, test: fn(&DataType) -> bool| data_type.is_null() || test(data_type);
     if null_or(left, DataType::is_integer) && null_or(right, DataType::is_integer) {
         DataType::Int64
+    } else if exact(left) && exact(right) && types.iter().any(|side| matches!(side, DataType::Decimal256(..))) {
+        // A rest has no more digits than its divisor.
+        DataType::Decimal256(76, scale_of(left).max(scale_of(right)))
     } else if exact(left) && exact(right) {
         DataType::Decimal128(DECIMAL128_DIGITS, scale_of(left).max(scale_of(right)))
     } else {
@@ -178,23 +223,27 @@ fn decimal_quotient(args: &Args<'_>, scale: i8) -> Result<ArrayRef> {
     let (left, right) = (wide(args, 0, left_scale)?, wide(args, 1, right_scale)?);
     let shift = u32::try_from(i32::from(scale) + i32::from(right_scale) - i32::from(left_scale)).unwrap_or(0);
     let factor = i256::from_i128(10).checked_pow(shift);
+    let out_of_range = || QueryError::decimal_out_of_range("/", DECIMAL128_DIGITS);
+    let quotient_of = |left: i256, right: i256| {
+        let dividend = left.checked_mul(factor?)?;
+        let (quotient, rest) = (dividend.checked_div(right)?, dividend.checked_rem(right)?);
+        let twice = rest.wrapping_abs().checked_mul(i256::from_i128(2))?;
+        let rounded = if twice >= right.wrapping_abs() {
+            let away = if (dividend < i256::ZERO) == (right < i256::ZERO) { i256::ONE } else { i256::MINUS_ONE };
+            quotient.checked_add(away)?
+        } else {
+            quotient
+        };
+        rounded.to_i128().filter(|value| value.unsigned_abs() < 10u128.pow(u32::from(DECIMAL128_DIGITS)))
+    };
     let values: Decimal128Array = (0..args.rows())
         .map(|row| {
-            let left = at(&left, args.is_single(0), row)?;
-            let right = at(&right, args.is_single(1), row).filter(|right| *right != i256::ZERO)?;
-            let dividend = left.checked_mul(factor?)?;
-            let quotient = dividend.checked_div(right)?;
-            let rest = dividend.checked_rem(right)?;
-            let twice = rest.wrapping_abs().checked_mul(i256::from_i128(2))?;
-            let rounded = if twice >= right.wrapping_abs() {
-                let away = if (dividend < i256::ZERO) == (right < i256::ZERO) { i256::ONE } else { i256::MINUS_ONE };
-                quotient.checked_add(away)?
-            } else {
-                quotient
-            };
-            rounded.to_i128().filter(|value| value.unsigned_abs() < 10u128.pow(u32::from(DECIMAL128_DIGITS)))
+            let sides = at(&left, args.is_single(0), row)
+                .zip(at(&right, args.is_single(1), row))
+                .filter(|(_, right)| *right != i256::ZERO);
+            sides.map(|(left, right)| quotient_of(left, right).ok_or_else(out_of_range)).transpose()
         })
-        .collect();
+        .collect::<Result<_, QueryError>>()?;
     Ok(Arc::new(values.with_precision_and_scale(DECIMAL128_DIGITS, scale)?))
 }
 

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 
 use super::support::{Args, Scalar};
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, of_type};
 
 pub(super) fn functions() -> Vec<Scalar> {
     vec![
@@ -38,7 +38,7 @@ fn sizes(args: &Args<'_>) -> Result<ArrayRef> {
             Box::new(move |row| usize::try_from(map.value_length(row)).unwrap_or(0))
         }
         DataType::Null => Box::new(|_| 0),
-        other => return Err(QueryError::Semantic(format!("An ARRAY or MAP is wanted, not {other}")).wrap()),
+        other => return Err(QueryError::Semantic(format!("An ARRAY or MAP is wanted, not {}", of_type(other))).wrap()),
     };
     let null = *array.data_type() == DataType::Null;
     let sizes: Int64Array = (0..array.len())

@@ -4,19 +4,24 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array as _, ArrayRef, AsArray, Decimal128Array};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Float64Type, Int64Type, i256};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use rand::{Rng as _, SeedableRng as _};
 
+use super::arithmetic::DECIMAL128_DIGITS;
 use super::support::{Args, Returns, Scalar};
 use crate::query::convert::{self, number::double_to_int};
+use crate::query::error::QueryError;
+
+/// The largest power of ten that a double can hold.
+const DOUBLE_DIGITS: i64 = 308;
 
 pub(super) fn functions() -> Vec<Scalar> {
     vec![
         Scalar::new("abs", 1, 1, Returns::Of(kept_number), abs),
-        Scalar::int("ceil", 1, 1, |args| whole(args, f64::ceil)).alias(&["ceiling", "dceil"]),
-        Scalar::int("floor", 1, 1, |args| whole(args, f64::floor)).alias(&["dfloor"]),
+        Scalar::new("ceil", 1, 1, Returns::Of(whole_type), |args| whole(args, f64::ceil)).alias(&["ceiling", "dceil"]),
+        Scalar::new("floor", 1, 1, Returns::Of(whole_type), |args| whole(args, f64::floor)).alias(&["dfloor"]),
         Scalar::new("round", 1, 2, Returns::From(rounded_type), |args| cut(args, true)).alias(&["dround"]),
         Scalar::new("truncate", 2, 2, Returns::From(rounded_type), |args| cut(args, false)),
         Scalar::int("sign", 1, 1, |args| {
@@ -88,7 +93,7 @@ fn two(args: &Args<'_>, of: impl Fn(f64, f64) -> f64) -> Result<ArrayRef> {
 fn kept_number(types: &[DataType]) -> DataType {
     match types.first() {
         Some(integer) if integer.is_integer() => DataType::Int64,
-        Some(DataType::Decimal128(precision, scale)) => DataType::Decimal128(*precision, *scale),
+        Some(decimal @ (DataType::Decimal128(..) | DataType::Decimal256(..))) => decimal.clone(),
         _ => DataType::Float64,
     }
 }
@@ -97,7 +102,18 @@ fn abs(args: &Args<'_>) -> Result<ArrayRef> {
     match args.return_type() {
         DataType::Int64 => {
             let values = args.ints(0)?;
-            Ok(args.build::<Int64Type>(|row| values.get(row)?.checked_abs()))
+            args.try_build::<Int64Type>(|row| {
+                let Some(value) = values.get(row) else {
+                    return Ok(None);
+                };
+                value.checked_abs().map(Some).ok_or_else(|| QueryError::bigint_out_of_range(&format!("abs({value})")))
+            })
+        }
+        DataType::Decimal256(..) => {
+            let array = args.array(0)?;
+            // 76 digits are far from the end of 256 bits.
+            let values = array.as_primitive::<Decimal256Type>().unary::<_, Decimal256Type>(i256::wrapping_abs);
+            Ok(Arc::new(values.with_data_type(args.return_type().clone())))
         }
         DataType::Decimal128(precision, scale) => {
             let array = args.array(0)?;
@@ -106,6 +122,19 @@ fn abs(args: &Args<'_>) -> Result<ArrayRef> {
             Ok(Arc::new(values.with_precision_and_scale(*precision, *scale)?))
         }
         _ => one(args, f64::abs),
+    }
+}
+
+/// BIGINT where every result is one, else a decimal without digits after the point.
+fn whole_type(types: &[DataType]) -> DataType {
+    match types.first() {
+        // Rounding up may need one digit more.
+        Some(DataType::Decimal128(precision, scale)) if i16::from(*precision) - i16::from(*scale) + 1 > 18 => {
+            let digits = i16::from(*precision) - i16::from(*scale) + 1;
+            DataType::Decimal128(u8::try_from(digits).unwrap_or(DECIMAL128_DIGITS).min(DECIMAL128_DIGITS), 0)
+        }
+        Some(DataType::Decimal256(_, 0)) => types[0].clone(),
+        _ => DataType::Int64,
     }
 }
 
@@ -121,15 +150,18 @@ fn whole(args: &Args<'_>, of: fn(f64) -> f64) -> Result<ArrayRef> {
         let up = of(0.5) > 0.0;
         let array = args.array(0)?;
         let values = array.as_primitive::<Decimal128Type>();
+        let whole = |value: i128| value.div_euclid(unit) + i128::from(up && value.rem_euclid(unit) != 0);
+        if let DataType::Decimal128(precision, _) = args.return_type() {
+            let values: Decimal128Array = values.iter().map(|value| value.map(whole)).collect();
+            return Ok(Arc::new(values.with_precision_and_scale(*precision, 0)?));
+        }
         return Ok(args.build::<Int64Type>(|row| {
-            if values.is_null(row) {
-                return None;
-            }
-            let value = values.value(row);
-            let floor = value.div_euclid(unit);
-            let whole = floor + i128::from(up && value.rem_euclid(unit) != 0);
-            i64::try_from(whole).ok()
+            values.is_valid(row).then(|| whole(values.value(row))).and_then(|value| i64::try_from(value).ok())
         }));
+    }
+    if matches!(args.return_type(), DataType::Decimal256(..)) {
+        // LARGEINT is whole already.
+        return args.array(0);
     }
     let values = args.doubles(0)?;
     Ok(args.build::<Int64Type>(|row| double_to_int(of(values.get(row)?))))
@@ -167,14 +199,18 @@ fn cut(args: &Args<'_>, round: bool) -> Result<ArrayRef> {
     match args.return_type() {
         DataType::Int64 => {
             let values = args.ints(0)?;
-            Ok(args.build::<Int64Type>(|row| {
-                let value = i128::from(values.get(row)?);
-                let digits = digits_of(row)?;
+            args.try_build::<Int64Type>(|row| {
+                let (Some(value), Some(digits)) = (values.get(row), digits_of(row)) else {
+                    return Ok(None);
+                };
                 if digits >= 0 {
-                    return i64::try_from(value).ok();
+                    return Ok(Some(value));
                 }
-                i64::try_from(cut_to(value, u32::try_from(-digits).ok()?, round)).ok()
-            }))
+                let drop = u32::try_from(digits.unsigned_abs()).unwrap_or(u32::MAX);
+                i64::try_from(cut_to(i128::from(value), drop, round))
+                    .map(Some)
+                    .map_err(|_| QueryError::bigint_out_of_range(&format!("round({value}, {digits})")))
+            })
         }
         DataType::Decimal128(precision, scale) => {
             let (precision, scale) = (*precision, *scale);
@@ -185,25 +221,30 @@ fn cut(args: &Args<'_>, round: bool) -> Result<ArrayRef> {
             let array = args.array(0)?;
             let array = cast(&array, &DataType::Decimal128(38, from))?;
             let values = array.as_primitive::<Decimal128Type>();
+            let limit = 10u128.pow(u32::from(precision));
+            // The result has `scale` digits after the point, where the argument has `from`.
+            let unit = 10i128.pow(u32::try_from(from - scale).unwrap_or(0));
             let result: Decimal128Array = (0..args.rows())
                 .map(|row| {
-                    if values.is_null(row) {
-                        return None;
+                    let Some(digits) = digits_of(row).filter(|_| values.is_valid(row)) else {
+                        return Ok(None);
+                    };
+                    let digits = digits.clamp(-i64::from(DECIMAL128_DIGITS), i64::from(from));
+                    let drop = u32::try_from(i64::from(from) - digits).unwrap_or(u32::MAX);
+                    let value = cut_to(values.value(row), drop, round) / unit;
+                    if value.unsigned_abs() >= limit {
+                        return Err(QueryError::decimal_out_of_range("round", precision));
                     }
-                    let digits = digits_of(row)?.clamp(-38, i64::from(from));
-                    let drop = u32::try_from(i64::from(from) - digits).ok()?;
-                    let value = cut_to(values.value(row), drop, round);
-                    // The result has `scale` digits after the point, `from` of them before this line.
-                    value.checked_div(10i128.checked_pow(u32::try_from(from - scale).ok()?)?)
+                    Ok(Some(value))
                 })
-                .collect();
+                .collect::<Result<_, QueryError>>()?;
             Ok(Arc::new(result.with_precision_and_scale(precision, scale)?))
         }
         _ => {
             let values = args.doubles(0)?;
             Ok(args.build::<Float64Type>(|row| {
                 let value = values.get(row)?;
-                let digits = i32::try_from(digits_of(row)?.clamp(-308, 308)).ok()?;
+                let digits = i32::try_from(digits_of(row)?.clamp(-DOUBLE_DIGITS - 1, DOUBLE_DIGITS)).ok()?;
                 Some(cut_double(value, digits, round))
             }))
         }
@@ -236,10 +277,21 @@ fn cut_double(value: f64, digits: i32, round: bool) -> f64 {
             return crate::query::value::decimal_text(rounded, scale).parse().unwrap_or(value);
         }
     }
-    let factor = 10f64.powi(digits.abs());
+    if i64::from(digits) < -DOUBLE_DIGITS {
+        // Half of the unit is more than any number.
+        return 0.0;
+    }
+    let factor = power_of_ten(digits.abs());
     let cut = |x: f64| if round { x.round() } else { x.trunc() };
     let result = if digits >= 0 { cut(value * factor) / factor } else { cut(value / factor) * factor };
     if result.is_finite() { result } else { value }
+}
+
+/// Ten to a power, exactly as it is written: multiplying up to it would be off by the last digits.
+fn power_of_ten(exponent: i32) -> f64 {
+    /// Powers up to this are whole numbers that a double holds exactly.
+    const EXACT: i32 = 22;
+    if exponent <= EXACT { 10f64.powi(exponent) } else { format!("1e{exponent}").parse().unwrap_or(f64::INFINITY) }
 }
 
 /// `RAND([seed])`: a seed gives the same numbers again.

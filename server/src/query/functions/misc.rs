@@ -10,21 +10,27 @@ use datafusion::error::Result;
 use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
-use super::support::Scalar;
+use super::support::{Returns, Scalar};
 use crate::query::convert;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, of_type};
+use crate::query::rewrite::PLAIN;
 
 /// The longest one row may sleep.
 const SLEEP_SECONDS_MAX: f64 = 86_400.0;
 
 pub(super) fn functions() -> Vec<Scalar> {
-    vec![Scalar::text("typeof", 1, 1, |args| {
-        let name = args.data_type(0).to_string().to_lowercase();
-        Ok(args.build_strings(|_, out| {
-            out.push_str(&name);
-            Some(())
-        }))
-    })]
+    vec![
+        Scalar::text("typeof", 1, 1, |args| {
+            let name = of_type(&args.data_type(0)).to_lowercase();
+            Ok(args.build_strings(|_, out| {
+                out.push_str(&name);
+                Some(())
+            }))
+        }),
+        Scalar::new(PLAIN, 1, 1, Returns::Of(|types| types.first().cloned().unwrap_or(DataType::Null)), |args| {
+            args.raw(0)
+        }),
+    ]
 }
 
 /// SLEEP(seconds): waits once a row, without holding a thread, and answers TRUE. Dropping the query ends the wait.

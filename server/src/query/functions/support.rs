@@ -309,6 +309,18 @@ impl Args<'_> {
         Arc::new(PrimitiveArray::<T>::from((0..self.rows).map(value).collect::<Vec<_>>()))
     }
 
+    /// Builds numbers row by row, some of which may be errors.
+    pub(crate) fn try_build<T: ArrowPrimitiveType>(
+        &self,
+        value: impl FnMut(usize) -> Result<Option<T::Native>, QueryError>,
+    ) -> Result<ArrayRef>
+    where
+        PrimitiveArray<T>: From<Vec<Option<T::Native>>>,
+    {
+        let values = (0..self.rows).map(value).collect::<Result<Vec<_>, QueryError>>()?;
+        Ok(Arc::new(PrimitiveArray::<T>::from(values)))
+    }
+
     /// Builds truth values row by row.
     pub(crate) fn build_booleans(&self, value: impl FnMut(usize) -> Option<bool>) -> ArrayRef {
         Arc::new((0..self.rows).map(value).collect::<BooleanArray>())

@@ -1,8 +1,8 @@
 //! Function calls: session functions become literals, MySQL's special forms plain calls, other names the engine's.
 
 use sqlparser::ast::{
-    CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArguments, ObjectNamePart, OrderByExpr, OrderByOptions, UnaryOperator, Value,
+    AccessExpr, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, ObjectNamePart, OrderByExpr, OrderByOptions, Subscript, UnaryOperator, Value,
     helpers::attached_token::AttachedToken,
 };
 
@@ -119,6 +119,14 @@ impl Rewriter<'_> {
             }
             ("isnull", 1) => Expr::IsNull(Box::new(args.remove(0))),
             ("isnotnull", 1) => Expr::IsNotNull(Box::new(args.remove(0))),
+            // What brackets mean: an item of an ARRAY by its place, a value of a MAP by its key.
+            ("element_at", 2) => {
+                let index = args.remove(1);
+                Expr::CompoundFieldAccess {
+                    root: Box::new(args.remove(0)),
+                    access_chain: vec![AccessExpr::Subscript(Subscript::Index { index })],
+                }
+            }
             ("mod", 2) => binary(args, sqlparser::ast::BinaryOperator::Modulo),
             ("date_add" | "adddate", 2) => shift(args, "add")?,
             ("date_sub" | "subdate", 2) => shift(args, "sub")?,

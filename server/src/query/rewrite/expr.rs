@@ -45,7 +45,12 @@ impl Rewriter<'_> {
                 let test = call("regexp", vec![*expr, *pattern]);
                 if negated { not(test) } else { test }
             }
+            Expr::Like { negated, any, expr, pattern, escape_char: Some(escape) } => {
+                let pattern = Box::new(with_backslash(*pattern, &escape.value)?);
+                Expr::Like { negated, any, expr, pattern, escape_char: None }
+            }
             Expr::InList { expr, list, negated } => in_list(*expr, list, negated)?,
+            Expr::InSubquery { expr, .. } if matches!(*expr, Expr::Tuple(_)) => return Err(row_of_subquery()),
             Expr::Cast { kind: _, expr, data_type, format, .. } => {
                 if format.is_some() {
                     return Err(QueryError::Unsupported("CAST ... FORMAT is not supported".to_owned()));
@@ -266,9 +271,64 @@ fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Result<Expr, QueryErro
             Expr::Tuple(left),
             Expr::Tuple(right),
         ) => tuples_equal(left, &op, right),
+        (_, Expr::Tuple(_), Expr::Subquery(_)) | (_, Expr::Subquery(_), Expr::Tuple(_)) => Err(row_of_subquery()),
+        (
+            BinaryOperator::Eq
+            | BinaryOperator::NotEq
+            | BinaryOperator::Spaceship
+            | BinaryOperator::Lt
+            | BinaryOperator::LtEq
+            | BinaryOperator::Gt
+            | BinaryOperator::GtEq,
+            Expr::Tuple(row),
+            other,
+        ) if !matches!(other, Expr::Tuple(_)) => {
+            Err(QueryError::Semantic(format!("Operand should contain {} column(s)", row.len())))
+        }
         (BinaryOperator::Regexp, left, right) => Ok(call("regexp", vec![left, right])),
         (_, left, right) => Ok(Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }),
     }
+}
+
+/// The pattern of `LIKE pattern ESCAPE c`, with the backslash in the place of `c`.
+fn with_backslash(pattern: Expr, escape: &Value) -> Result<Expr, QueryError> {
+    let (Value::SingleQuotedString(escape) | Value::DoubleQuotedString(escape)) = escape else {
+        return Err(QueryError::Semantic(
+            "Incorrect arguments to ESCAPE: a text of one character is wanted".to_owned(),
+        ));
+    };
+    let mut letters = escape.chars();
+    let escape = match (letters.next(), letters.next()) {
+        (Some('\\'), None) => return Ok(pattern),
+        (first, None) => first,
+        _ => return Err(QueryError::Semantic("Incorrect arguments to ESCAPE: it takes one character".to_owned())),
+    };
+    let Expr::Value(value) = &pattern else {
+        return Err(QueryError::Unsupported("LIKE ... ESCAPE needs its pattern written as a text".to_owned()));
+    };
+    let Some(text) = value.value.clone().into_string() else {
+        return Ok(pattern);
+    };
+    let mut plain = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        // What is escaped stands for itself; a backslash is but a letter here.
+        let (letter, escaped) =
+            if Some(letter) == escape { (letters.next().unwrap_or(letter), true) } else { (letter, false) };
+        if letter == '\\' || (escaped && matches!(letter, '%' | '_')) {
+            plain.push('\\');
+        }
+        plain.push(letter);
+    }
+    Ok(string(&plain))
+}
+
+/// Rows of several columns are compared item by item, and a subquery has no items to take apart.
+fn row_of_subquery() -> QueryError {
+    QueryError::Unsupported(
+        "A row of several columns is not compared with a subquery: use a join, or EXISTS (SELECT … WHERE c = a AND d = b)"
+            .to_owned(),
+    )
 }
 
 /// (a, b) = (c, d), item by item.

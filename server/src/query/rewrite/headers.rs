@@ -11,6 +11,9 @@ use sqlparser::ast::{Expr, Ident, Select, SelectItem, SetExpr, Value};
 use super::is_values;
 use crate::query::scan::DEFINED_NAME;
 
+/// The longest header. An expression's text is cut there, as in MySQL; an alias that is longer is an error.
+pub(super) const HEADER_LETTERS_MAX: usize = 256;
+
 /// The headers of a result.
 #[derive(Debug, Default)]
 pub(crate) struct Headers {
@@ -148,8 +151,16 @@ fn is_column(expr: &Expr) -> bool {
     }
 }
 
-/// What MySQL shows above an expression without an alias.
+/// What MySQL shows above an expression without an alias: its text, or the beginning of it.
 fn text_of(expr: &Expr) -> String {
+    let mut text = whole_text_of(expr);
+    if let Some((end, _)) = text.char_indices().nth(HEADER_LETTERS_MAX) {
+        text.truncate(end);
+    }
+    text
+}
+
+fn whole_text_of(expr: &Expr) -> String {
     match expr {
         Expr::Identifier(ident) => ident.value.clone(),
         Expr::CompoundIdentifier(parts) if is_column(expr) => {

@@ -103,10 +103,18 @@ impl Relations {
                 }
                 mark_partitions(name, partitions);
             }
-            TableFactor::Derived { alias: Some(alias), .. }
-            | TableFactor::UNNEST { alias: Some(alias), .. }
-            | TableFactor::Function { alias: Some(alias), .. }
-            | TableFactor::NestedJoin { alias: Some(alias), .. } => lower_columns(alias, headers),
+            TableFactor::UNNEST { .. } => return Err(QueryError::no_table_function("unnest")),
+            TableFactor::Function { name, .. } => return Err(QueryError::no_table_function(&name.to_string())),
+            TableFactor::TableFunction { expr, .. } => {
+                let name = match expr {
+                    Expr::Function(function) => function.name.to_string(),
+                    other => other.to_string(),
+                };
+                return Err(QueryError::no_table_function(&name));
+            }
+            TableFactor::Derived { alias: Some(alias), .. } | TableFactor::NestedJoin { alias: Some(alias), .. } => {
+                lower_columns(alias, headers)
+            }
             _ => {}
         }
         Ok(())
