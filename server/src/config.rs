@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ebla_storage::repository::{RepositoryPolicy, RequestLimits};
+use ebla_storage::storage::{GARBAGE_INTERVAL, TRASH_EXPIRE};
 use serde::Deserialize;
 
 /// Options as they are given: each may be absent.
@@ -67,6 +68,12 @@ pub struct Options {
     /// Attempts at one request to S3 in a job
     #[arg(long, env = "EBLA_S3_ATTEMPTS_MAX")]
     pub s3_attempts_max: Option<u32>,
+    /// Seconds for which a dropped database, table or partition can be recovered
+    #[arg(long, env = "EBLA_TRASH_EXPIRE_S")]
+    pub trash_expire_s: Option<u64>,
+    /// Seconds between two passes of the garbage collector
+    #[arg(long, env = "EBLA_GARBAGE_INTERVAL_S")]
+    pub garbage_interval_s: Option<u64>,
     /// Form of the log
     #[arg(long, env = "EBLA_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
@@ -114,6 +121,10 @@ pub struct Config {
     pub max_backup_bandwidth: Option<u64>,
     /// Where repositories may lie, and how long requests to them are tried for.
     pub repository_policy: RepositoryPolicy,
+    /// See [`Options::trash_expire_s`].
+    pub trash_expire: Duration,
+    /// See [`Options::garbage_interval_s`].
+    pub garbage_interval: Duration,
     /// See [`Options::log_format`].
     pub log_format: LogFormat,
     /// See [`Options::log`].
@@ -126,6 +137,13 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);
+
+/// Least and most of [`Options::trash_expire_s`]: ten years are as good as for ever.
+const TRASH_EXPIRE_S: (u64, u64) = (1, 315_360_000);
+
+/// Least and most of [`Options::garbage_interval_s`]: a pass costs a look at the catalog, and what it does not do the
+/// disk has to hold.
+const GARBAGE_INTERVAL_S: (u64, u64) = (1, 86_400);
 
 /// Least and most of [`Options::s3_connect_timeout_ms`].
 const S3_CONNECT_TIMEOUT_MS: (u128, u128) = (100, 60_000);
@@ -171,6 +189,8 @@ impl Options {
             s3_statement_timeout_ms: self.s3_statement_timeout_ms.or(other.s3_statement_timeout_ms),
             s3_attempt_timeout_ms: self.s3_attempt_timeout_ms.or(other.s3_attempt_timeout_ms),
             s3_attempts_max: self.s3_attempts_max.or(other.s3_attempts_max),
+            trash_expire_s: self.trash_expire_s.or(other.trash_expire_s),
+            garbage_interval_s: self.garbage_interval_s.or(other.garbage_interval_s),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
             initialize_insecure: self.initialize_insecure.or(other.initialize_insecure),
@@ -213,6 +233,8 @@ impl Options {
             max_concurrent_jobs: self.max_concurrent_jobs.unwrap_or(4),
             max_backup_bandwidth: self.max_backup_bandwidth.filter(|limit| *limit > 0),
             repository_policy,
+            trash_expire: self.trash_expire_s.map_or(TRASH_EXPIRE, Duration::from_secs),
+            garbage_interval: self.garbage_interval_s.map_or(GARBAGE_INTERVAL, Duration::from_secs),
             log_format: self.log_format.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             initialize_insecure: self.initialize_insecure.unwrap_or(false),
@@ -240,6 +262,14 @@ impl Config {
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(ConfigError(format!("{name} is 0: it must be at least 1")));
+        }
+        let seconds = [
+            ("trash_expire_s", self.trash_expire, TRASH_EXPIRE_S),
+            ("garbage_interval_s", self.garbage_interval, GARBAGE_INTERVAL_S),
+        ];
+        let outside = seconds.iter().find(|(_, value, (least, most))| !(*least..=*most).contains(&value.as_secs()));
+        if let Some((name, value, (least, most))) = outside {
+            return Err(ConfigError(format!("{name} is {}: it must be from {least} to {most}", value.as_secs())));
         }
         let floors = [
             ("max_allowed_packet", self.max_allowed_packet, MIB),
@@ -301,6 +331,8 @@ mod tests {
             ("data_dir = 'd'\nquery_memory_limit = 5", "query_memory_limit is 5 bytes"),
             ("data_dir = 'd'\ns3_attempts_max = 0", "s3_attempts_max is 0: it must be from 1 to 20"),
             ("data_dir = 'd'\ns3_statement_timeout_ms = 5", "s3_statement_timeout_ms is 5"),
+            ("data_dir = 'd'\ntrash_expire_s = 0", "trash_expire_s is 0: it must be from 1 to 315360000"),
+            ("data_dir = 'd'\ngarbage_interval_s = 90000", "garbage_interval_s is 90000"),
             ("data_dir = 'd'\nrepository_file_root = '/'", "repository_file_root is /"),
             ("data_dir = 'd'\nmysql_addr = '0.0.0.0:9030'\ninitialize_insecure = true", "EBLA_ROOT_PASSWORD"),
         ] {

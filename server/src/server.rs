@@ -119,6 +119,8 @@ impl Server {
             let storage_config = StorageConfig {
                 roots: config.storage_roots.clone(),
                 memtable_bytes_max: config.load_memory_limit as u64,
+                trash_expire: config.trash_expire,
+                garbage_interval: config.garbage_interval,
                 ..StorageConfig::new(&config.data_dir)
             };
             tokio::task::spawn_blocking(move || {

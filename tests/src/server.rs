@@ -197,6 +197,22 @@ impl Server {
         self.started_in = start.elapsed();
     }
 
+    /// Starts it again on the same data directory, and kills it after so long, whether it listens by then or not.
+    pub async fn restart_and_kill(&mut self, after: Duration) {
+        self.process.kill9();
+        self.process = self.builder.launch(&self.folder);
+        tokio::time::sleep(after).await;
+        if let Some(status) = self.process.ended() {
+            panic!("the server ended with {status} while it started\n{}", self.process.log_tail());
+        }
+        self.process.kill9();
+    }
+
+    /// Whether its process has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.process.ended().is_none()
+    }
+
     /// The same, with an argument or variable changed from now on.
     pub async fn restart_with(&mut self, change: impl FnOnce(ServerBuilder) -> ServerBuilder) {
         let builder = std::mem::replace(&mut self.builder, Server::configure(""));

@@ -12,6 +12,7 @@ pub mod fuzz;
 pub mod golden;
 pub mod house;
 pub mod test;
+pub mod torture;
 
 use std::path::PathBuf;
 

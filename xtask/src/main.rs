@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use xtask::{bench, counterparts, deny, fuzz, golden, test};
+use xtask::{bench, counterparts, deny, fuzz, golden, test, torture};
 
 const USAGE: &str = "\
 usage: cargo xtask <command>
@@ -12,6 +12,8 @@ usage: cargo xtask <command>
   deny                      licences, bans and sources of the dependencies, by deny.toml
   golden [cargo test args]  run tests and rewrite their golden files
   bench [name [args…]]      run a benchmark with release builds; without a name, list them
+  torture [--kills N] [--seed S] [--debug]
+                            kill a server at random moments under load, and look what it has lost
   fuzz <target> <seconds>   run a fuzz target for a while (needs cargo-fuzz and a nightly toolchain)";
 
 fn main() -> ExitCode {
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         "deny" => deny::run(),
         "golden" => golden::run(rest),
         "bench" => bench::run(rest),
+        "torture" => torture::run(rest),
         "fuzz" => fuzz::run(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
