@@ -195,7 +195,7 @@ fn storage_code(error: &ebla_storage::Error) -> (u16, &'static [u8; 5]) {
         Storage::Repository(RepositoryError::Label(_)) => (5082, b"42000"),
         Storage::Cancelled => (1317, b"70100"),
         Storage::Corrupt { .. } => (1194, b"HY000"),
-        Storage::Io { .. } => (1030, b"HY000"),
+        Storage::Io { .. } | Storage::CatalogDisk { .. } => (1030, b"HY000"),
         Storage::Catalog(_) | Storage::Migration(_) | Storage::Stored(_) | Storage::Internal(_) => (1105, b"HY000"),
         _ => (5064, b"42000"),
     }

@@ -270,7 +270,9 @@ fn write_secret(path: &Path, secret: &str) -> Result<()> {
         // An earlier start may have died after this and before root was made.
         let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         writeln!(file, "{secret}")?;
-        file.sync_all()
+        file.sync_all()?;
+        // The name must be there before root is: nobody could tell the password otherwise.
+        path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
     };
     write().map_err(|error| Error::Internal(format!("cannot write {}: {error}", path.display())))
 }

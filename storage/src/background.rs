@@ -75,9 +75,11 @@ async fn housekeeping(worker: Worker) {
     let mut sweeping = Step::new("sweep orphans");
     let mut collecting = Step::new("collect garbage");
     let mut repairing = Step::new("repair replicas");
+    let mut finishing = Step::new("clear away what failed");
     worker.run(&mut sweeping, |storage| storage.sweep_orphans().map(drop)).await;
     worker.run(&mut repairing, |storage| storage.repair_replicas()?.into_result()).await;
     loop {
+        worker.run(&mut finishing, |storage| storage.finish_unfinished()).await;
         worker.run(&mut collecting, |storage| storage.collect_garbage()?.into_result()).await;
         if worker.pause(interval).await.is_none() {
             return;

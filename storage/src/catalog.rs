@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
 pub use account::{Grantee, PrivilegeRow, RoleRow, UserRow};
 pub use database::DatabaseRow;
@@ -48,7 +48,7 @@ pub use table::{BASE_INDEX_NAME, IndexRow, TableRow};
 pub use upkeep::{Expired, TabletFile, TabletOwner};
 
 use crate::clock::{Clock, Random};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::failpoint::{DurableStep, durable};
 
 /// How long a reader or a second process waits for SQLite's own locks before it gives up.
@@ -112,20 +112,74 @@ impl Catalog {
     /// The commit is the commit point of every load, DDL and restore: when this returns `Ok`, the change is on disk.
     pub fn write<T>(&self, change: impl FnOnce(&WriteTransaction<'_>) -> Result<T>) -> Result<T> {
         let mut writer = self.writer.lock();
-        let transaction = Transaction::new(&mut writer, TransactionBehavior::Immediate).map_err(crate::Error::from)?;
+        self.write_with(&mut writer, change).map_err(|error| self.tell_disk("write", error))
+    }
+
+    fn write_with<T>(
+        &self,
+        writer: &mut Connection,
+        change: impl FnOnce(&WriteTransaction<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let transaction = Transaction::new(writer, TransactionBehavior::Immediate)?;
         let write =
             WriteTransaction { read: ReadTransaction { connection: &transaction, now_ms: self.clock.now_ms() } };
         let value = change(&write)?;
         let version: i64 = transaction
             .prepare_cached("UPDATE meta SET value = value + 1 WHERE key = 'catalog_version' RETURNING value")?
             .query_row([], |row| row.get(0))?;
-        durable(DurableStep::Commit, || transaction.commit())?; // Commit point.
+        let committed = durable(DurableStep::Commit, || transaction.commit()); // Commit point.
+        committed.map_err(|error| self.take_back(writer, error))?;
         self.version.store(version, Ordering::Release);
         Ok(value)
     }
 
+    /// A commit has failed, and SQLite has forgotten it, but its pages may stand in the write-ahead log: a process that
+    /// is killed now would leave them to the next one, which would take them for a commit. So something that changes
+    /// nothing is written over them. When that fails as well, the error says that the outcome is not known.
+    fn take_back(&self, writer: &Connection, error: rusqlite::Error) -> Error {
+        // Not with RETURNING: the row would come before the commit.
+        let sql = "UPDATE meta SET value = value + 1 WHERE key = 'catalog_version'";
+        let written = writer.execute(sql, []).map_err(Error::from);
+        match written.and_then(|_| meta_number(writer, "catalog_version")) {
+            Ok(version) => {
+                self.version.store(version, Ordering::Release);
+                error.into()
+            }
+            Err(again) => {
+                tracing::error!(%error, %again, "a commit has failed and cannot be taken back");
+                match self.tell_disk("write", error.into()) {
+                    Error::CatalogDisk { action, path, detail } => {
+                        let unknown = "; whether the change is kept is only known after the next start";
+                        Error::CatalogDisk { action, path, detail: detail + unknown }
+                    }
+                    other => other,
+                }
+            }
+        }
+    }
+
+    /// Says of an error of the disk below the catalog where it was and what to do.
+    fn tell_disk(&self, action: &'static str, error: Error) -> Error {
+        let cause = match &error {
+            Error::Catalog(rusqlite::Error::SqliteFailure(failure, _)) => match failure.code {
+                ErrorCode::DiskFull => "No space left on device",
+                ErrorCode::SystemIoFailure => "Input/output error",
+                ErrorCode::CannotOpen => "it cannot be opened",
+                ErrorCode::ReadOnly => "it cannot be written",
+                _ => return error,
+            },
+            _ => return error,
+        };
+        let detail = format!("{cause} ({error}): check the disk and its free space, then try again");
+        Error::CatalogDisk { action, path: self.path.clone(), detail }
+    }
+
     /// Runs `look` on one consistent state.
     pub fn read<T>(&self, look: impl FnOnce(&ReadTransaction<'_>) -> Result<T>) -> Result<T> {
+        self.read_with(look).map_err(|error| self.tell_disk("read", error))
+    }
+
+    fn read_with<T>(&self, look: impl FnOnce(&ReadTransaction<'_>) -> Result<T>) -> Result<T> {
         let connection = match self.idle_readers.lock().pop() {
             Some(connection) => connection,
             None => self.open_reader()?,
@@ -236,4 +290,41 @@ fn ensure_cluster_id(connection: &Connection, random: &dyn Random, clock: &dyn C
     connection
         .execute("INSERT INTO cluster (cluster_id, created_at_ms) VALUES (?1, ?2)", (&cluster_id, clock.now_ms()))?;
     Ok(cluster_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{ManualClock, SystemRandom};
+    use rusqlite::ffi;
+
+    #[test]
+    fn what_the_disk_refuses_names_the_file_and_the_cause() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("catalog.db");
+        let catalog = Catalog::open(&path, ManualClock::at(1), Arc::new(SystemRandom)).unwrap();
+        let fails = |code| Error::Catalog(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for (code, cause) in
+            [(ffi::SQLITE_FULL, "No space left on device"), (ffi::SQLITE_IOERR_FSYNC, "Input/output error")]
+        {
+            let error = catalog.write(|_| -> Result<()> { Err(fails(code)) }).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("cannot write the catalog {}: {cause}", path.display())), "{error}");
+        }
+        let busy = catalog.read(|_| -> Result<()> { Err(fails(ffi::SQLITE_BUSY)) }).unwrap_err();
+        assert!(matches!(busy, Error::Catalog(_)), "{busy}");
+    }
+
+    /// Goal: a commit that failed is written over. Method: a transaction that fails as SQLite's do, then the catalog's
+    /// version, which tells that something was written.
+    #[test]
+    fn a_failed_commit_is_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalog =
+            Catalog::open(&dir.path().join("catalog.db"), ManualClock::at(1), Arc::new(SystemRandom)).unwrap();
+        let before = catalog.version();
+        let error = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_IOERR_FSYNC), None);
+        catalog.take_back(&catalog.writer.lock(), error);
+        assert_eq!(catalog.version(), before + 1);
+        assert_eq!(catalog.read(|read| read.version()).unwrap(), before + 1);
+    }
 }

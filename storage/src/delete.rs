@@ -201,7 +201,8 @@ impl Running {
             if !matches!(published, Ok(Some(_))) {
                 discard(&storage, &changes);
             }
-            storage.roots().remove_staging(&staging)?;
+            // It may be published by now, so what cannot be cleared away is no reason to fail.
+            storage.clear_staging(&staging);
             published
         })
         .await
@@ -215,11 +216,8 @@ impl Drop for Running {
         }
         let (storage, id) = (Arc::clone(&self.storage), self.load.id);
         let end = move || {
-            let aborted =
-                storage.catalog().write(|write| write.abort_load(id, "the statement failed or was cancelled"));
-            if let Err(error) = aborted.and_then(|()| storage.roots().remove_staging(&id.to_string())) {
-                tracing::warn!(transaction = %id, %error, "cannot clear away a delete");
-            }
+            storage.abort_load(id, "the statement failed or was cancelled");
+            storage.clear_staging(&id.to_string());
         };
         match tokio::runtime::Handle::try_current() {
             // A runtime that stops may not run it: then the next start does.
@@ -406,7 +404,8 @@ fn discard(storage: &Storage, changes: &[Change]) {
         Ok(())
     });
     if let Err(error) = discarded {
-        tracing::warn!(%error, "files of a failed delete wait for the next start");
+        tracing::warn!(%error, "files of a failed delete stay for a while");
+        storage.expect_orphans();
     }
 }
 

@@ -65,6 +65,16 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The disk below the catalog refused; nothing has changed, or the text says that this is not known.
+    #[error("cannot {action} the catalog {path}: {detail}", path = path.display())]
+    CatalogDisk {
+        /// Verb, such as `write`.
+        action: &'static str,
+        /// The catalog's file.
+        path: PathBuf,
+        /// What the disk said, and what to do.
+        detail: String,
+    },
     /// The catalog's database refused.
     #[error("catalog: {0}")]
     Catalog(#[from] rusqlite::Error),

@@ -170,6 +170,7 @@ impl Load {
         let router = PartitionRouter::new(&definition, &bounds)?;
         let distribution = distribution_positions(&definition)?;
 
+        storage.finish_aborts()?;
         let row = storage
             .catalog()
             .write(|write| write.begin_load(table.database_id, &table.name, spec.label.as_deref(), spec.kind))?;
@@ -287,7 +288,7 @@ impl Load {
         blocking(move || {
             let receipt = state.publish(tablets, rows, filtered)?;
             state.ended.store(true, Ordering::Release);
-            remove_staging(&state.storage, state.id, &state.staging);
+            state.storage.clear_staging(&state.staging);
             Ok(receipt)
         })
         .await
@@ -405,19 +406,11 @@ impl Drop for LoadState {
     }
 }
 
-/// Frees the label and removes staging. What fails here is made good at the next start.
+/// Frees the label and removes staging. What fails here is made good later.
 fn abort(storage: &Storage, id: TransactionId, staging: &str, reason: &str) {
     metrics::counter!("ebla_loads_total", "state" => "aborted").increment(1);
-    if let Err(error) = storage.catalog().write(|write| write.abort_load(id, reason)) {
-        tracing::error!(transaction = %id, %error, "cannot abort the load");
-    }
-    remove_staging(storage, id, staging);
-}
-
-fn remove_staging(storage: &Storage, id: TransactionId, staging: &str) {
-    if let Err(error) = storage.roots().remove_staging(staging) {
-        tracing::warn!(transaction = %id, %error, "cannot remove staging");
-    }
+    storage.abort_load(id, reason);
+    storage.clear_staging(staging);
 }
 
 #[cfg(test)]

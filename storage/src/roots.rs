@@ -9,9 +9,12 @@
 //! and that directory is synced ([`StorageRoots::install`]): once `install` returns, a power cut leaves the whole file
 //! under its name. Only then does a catalog transaction name it. Nothing here deletes what the catalog names.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, FileKind};
 use crate::digest::Digest;
@@ -65,7 +68,7 @@ impl StorageRoots {
         let mut paths: Vec<PathBuf> = Vec::with_capacity(configured.len());
         for path in configured {
             for directory in [path.clone(), path.join(TABLETS), path.join(STAGING)] {
-                create_dir_durable(&directory)?;
+                keep_dir(&directory)?;
             }
             let path = fs::canonicalize(path).at("resolve", path)?;
             if paths.contains(&path) {
@@ -249,19 +252,51 @@ pub fn sync_dir(path: &Path) -> Result<()> {
     durable(DurableStep::SyncDirectory, sync).at("sync", path)
 }
 
-/// Makes a directory and syncs its parent; one that is there is fine.
+/// Directories that were made and whose parents could not be synced then.
+///
+/// The lock is held while a directory is made, so that whoever finds one that is there may rely on its name: it is not
+/// one that another thread has made and not yet synced.
+static UNSYNCED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Makes a directory and syncs its parent; one that is there is fine. When this returns, it is there to stay, if no
+/// earlier process has left it unsynced (see [`keep_dir`]).
 pub fn create_dir_durable(path: &Path) -> Result<()> {
+    create_dir_synced(path, &mut UNSYNCED.lock())
+}
+
+fn create_dir_synced(path: &Path, unsynced: &mut BTreeSet<PathBuf>) -> Result<()> {
     // The parent of a bare name is the empty path: the working directory, which is there.
-    if path.as_os_str().is_empty() || path.is_dir() {
+    if path.as_os_str().is_empty() || (path.is_dir() && !unsynced.contains(path)) {
         return Ok(());
     }
     if let Some(parent) = path.parent() {
-        create_dir_durable(parent)?;
+        create_dir_synced(parent, unsynced)?;
     }
     match durable(DurableStep::MakeDirectory, || fs::create_dir(path)) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => made.at("create", path)?,
     }
+    let synced = sync_parent(path);
+    match &synced {
+        Ok(()) => unsynced.remove(path),
+        Err(_) => unsynced.insert(path.to_owned()),
+    };
+    synced
+}
+
+/// Makes a directory durable with the names in it, also when it was there: a process that was killed may have made any of
+/// them without syncing them. For the start, where few directories are looked at once.
+pub fn keep_dir(path: &Path) -> Result<()> {
+    create_dir_durable(path)?;
+    match sync_parent(path) {
+        // The directory above may be somebody else's; then its owner has made this one.
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {}
+        synced => synced?,
+    }
+    sync_dir(path)
+}
+
+fn sync_parent(path: &Path) -> Result<()> {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => sync_dir(Path::new(".")),
         Some(parent) => sync_dir(parent),

@@ -8,6 +8,7 @@ mod auto_increment;
 mod config;
 mod pins;
 mod snapshots;
+mod unfinished;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -29,10 +30,11 @@ use crate::compaction::Compactor;
 use crate::error::{Error, IoContext, Result};
 use crate::gc::Collector;
 use crate::load::MemtableBudget;
-use crate::roots::{StorageRoots, create_dir_durable};
+use crate::roots::{StorageRoots, keep_dir};
 use crate::tablet::TabletFiles;
 use auto_increment::AutoIncrementRanges;
 use snapshots::SnapshotCache;
+use unfinished::Unfinished;
 
 /// One data directory, opened.
 #[derive(Debug)]
@@ -48,6 +50,7 @@ pub struct Storage {
     background: Background,
     memtables: MemtableBudget,
     auto_increment: AutoIncrementRanges,
+    unfinished: Unfinished,
     /// One permit for each tablet that is sorted and encoded at a time.
     encoders: Arc<Semaphore>,
     /// Locked until the process ends or the storage is dropped.
@@ -57,7 +60,7 @@ pub struct Storage {
 impl Storage {
     /// Opens a data directory, making it when it is not there. Errors when another server uses it.
     pub fn open(config: StorageConfig, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Arc<Storage>> {
-        create_dir_durable(&config.data_dir)?;
+        keep_dir(&config.data_dir)?;
         let lock = take_lock(&config)?;
         let catalog = Arc::new(Catalog::open(&config.catalog_path(), clock, random)?);
         let roots = Arc::new(StorageRoots::open(&catalog, &config.data_dir, &config.root_paths())?);
@@ -85,6 +88,7 @@ impl Storage {
             background: Background::default(),
             memtables,
             auto_increment: AutoIncrementRanges::default(),
+            unfinished: Unfinished::default(),
             encoders,
             _lock: lock,
         }))
@@ -133,6 +137,11 @@ impl Storage {
     /// The background work of this storage.
     pub(crate) fn background(&self) -> &Background {
         &self.background
+    }
+
+    /// What is to be cleared away as soon as the disk lets it.
+    pub(crate) fn unfinished(&self) -> &Unfinished {
+        &self.unfinished
     }
 
     pub(crate) fn memtables(&self) -> &MemtableBudget {

@@ -40,19 +40,21 @@ pub(super) fn run(storage: &Storage, snapshot: &Arc<TableSnapshot>, plan: &Compa
     let outputs: Vec<SegmentMeta> = written.into_iter().map(|segment| segment.meta).collect();
 
     let _gate = storage.pins().install_guard();
-    staged.install(storage.roots())?;
-    let published = storage.catalog().write(|write| {
-        if is_overtaken(write, snapshot, tablet, &inputs)? {
-            for output in &outputs {
-                write.discard_file(tablet.tablet.id, &output.digest, FileKind::Segment)?;
+    let installed = staged.install(storage.roots());
+    let published = installed.and_then(|()| {
+        storage.catalog().write(|write| {
+            if is_overtaken(write, snapshot, tablet, &inputs)? {
+                for output in &outputs {
+                    write.discard_file(tablet.tablet.id, &output.digest, FileKind::Segment)?;
+                }
+                return Ok(false);
             }
-            return Ok(false);
-        }
-        replace(write, tablet, &inputs, &outputs)?;
-        staged.mark_bad_replicas(write)?;
-        Ok(true)
-    })?; // Commit point.
-    if !published {
+            replace(write, tablet, &inputs, &outputs)?;
+            staged.mark_bad_replicas(write)?;
+            Ok(true)
+        })
+    }); // Commit point.
+    if !published.inspect_err(|_| storage.expect_orphans())? {
         return Ok(Outcome::Overtaken);
     }
     Ok(Outcome::Done(CompactionReport {
@@ -175,8 +177,9 @@ impl Staging<'_> {
 
 impl Drop for Staging<'_> {
     fn drop(&mut self) {
+        // Not to be done later by somebody else: the next compaction of the tablet has the same name, and begins with it.
         if let Err(error) = self.roots.remove_staging(&self.name) {
-            tracing::warn!(%error, "staging of a compaction waits for the next start");
+            tracing::warn!(%error, "staging of a compaction waits for the next one, or for the next start");
         }
     }
 }

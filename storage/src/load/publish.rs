@@ -144,7 +144,8 @@ impl LoadState {
             Ok(())
         });
         if let Err(error) = discarded {
-            tracing::warn!(transaction = %self.id, %error, "files of a failed load wait for the next start");
+            tracing::warn!(transaction = %self.id, %error, "files of a failed load stay for a while");
+            self.storage.expect_orphans();
         }
     }
 

@@ -3,8 +3,12 @@
 //! A digest says that bytes are what somebody wrote, not that it was sensible. So the rows of each segment are
 //! counted, its columns compared with the table's, and each delete vector decoded: a file that a scan could stumble
 //! over never gets a name in a tablet.
+//!
+//! Where an earlier process has worked on the job, the names of its files are synced as well: it may have been killed
+//! between giving a file its name and syncing it, and the file was found in its place since.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,7 +23,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::ids::TabletId;
 use crate::job::JobContext;
 use crate::repository::format::{DeletesEntry, SegmentEntry};
-use crate::roots::StorageRoots;
+use crate::roots::{StorageRoots, sync_dir};
 use crate::schema::{PARQUET_FIELD_ID_KEY, TableDefinition};
 use crate::segment::DeleteVector;
 
@@ -33,9 +37,13 @@ pub(super) async fn run(context: &JobContext, hidden: &Hidden) -> Result<()> {
             async move {
                 let (hidden, files) = (hidden.clone(), context.files.clone());
                 let (roots, gate) = (Arc::clone(context.storage.roots()), Arc::clone(&context.gate));
+                let resumed = context.resumed;
                 context
                     .blocking(move || {
                         let partition = &hidden.partitions[position];
+                        if resumed {
+                            sync_names(&roots, partition)?;
+                        }
                         let schema = partition.definition.to_arrow();
                         for entry in &partition.node(&files)?.tablets {
                             for segment in entry.rowsets.iter().flat_map(|rowset| &rowset.segments) {
@@ -52,6 +60,19 @@ pub(super) async fn run(context: &JobContext, hidden: &Hidden) -> Result<()> {
             .boxed()
         })
         .await
+}
+
+/// Makes durable what is in the directories of a partition's tablets. One without files has no directory.
+fn sync_names(roots: &StorageRoots, partition: &HiddenPartition) -> Result<()> {
+    for tablet in &partition.tablets {
+        for root in &tablet.roots {
+            match sync_dir(&roots.tablet_dir(*root, tablet.id)?) {
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                synced => synced?,
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_segment(

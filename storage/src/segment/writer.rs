@@ -1,17 +1,19 @@
 //! Writing segments: sorted batches in, synced Parquet files with digest and zone maps out.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use parquet::arrow::ArrowWriter;
+use parquet::errors::ParquetError;
 
 use super::format::SegmentFormat;
 use super::sort::SortedStream;
 use super::zone_map::ZoneMapBuilder;
 use crate::catalog::SegmentMeta;
 use crate::digest::DigestWriter;
-use crate::error::{IoContext, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::roots::{create_file, sync_file};
 
 /// A delete vector counts rows in 32 bits.
@@ -65,12 +67,18 @@ pub fn write_segments(
 /// Writes sorted rows as one run: a file that only this process reads again. It is not synced.
 pub fn write_run(format: &SegmentFormat, path: &Path, rows: SortedStream) -> Result<u64> {
     let file = create_file(path)?;
-    let mut writer = ArrowWriter::try_new(file, format.schema().clone(), Some(format.run_properties()))?;
+    let created = ArrowWriter::try_new(file, format.schema().clone(), Some(format.run_properties()));
+    let mut writer = created.map_err(|error| cannot_write(path, error))?;
     for batch in rows {
-        writer.write(&batch?)?;
+        writer.write(&batch?).map_err(|error| cannot_write(path, error))?;
     }
-    writer.close()?;
+    writer.close().map_err(|error| cannot_write(path, error))?;
     Ok(fs::metadata(path).at("measure", path)?.len())
+}
+
+/// What Parquet says of a file that it cannot write does not tell which one.
+fn cannot_write(path: &Path, error: ParquetError) -> Error {
+    Error::Io { action: "write", path: path.to_owned(), source: io::Error::other(error) }
 }
 
 struct SegmentWriter {
@@ -84,8 +92,9 @@ impl SegmentWriter {
     fn create(format: &SegmentFormat, path: PathBuf, rows_max: u64, first: &RecordBatch) -> Result<SegmentWriter> {
         let file = DigestWriter::new(create_file(&path)?);
         let properties = format.properties(rows_max, first);
+        let created = ArrowWriter::try_new(file, format.schema().clone(), Some(properties));
         Ok(SegmentWriter {
-            writer: ArrowWriter::try_new(file, format.schema().clone(), Some(properties))?,
+            writer: created.map_err(|error| cannot_write(&path, error))?,
             zone_maps: ZoneMapBuilder::new(format.definition()),
             path,
             rows: 0,
@@ -93,7 +102,7 @@ impl SegmentWriter {
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.writer.write(batch)?;
+        self.writer.write(batch).map_err(|error| cannot_write(&self.path, error))?;
         self.zone_maps.add(batch);
         self.rows += batch.num_rows() as u64;
         Ok(())
@@ -105,7 +114,8 @@ impl SegmentWriter {
     }
 
     fn finish(self) -> Result<WrittenSegment> {
-        let (file, digest, bytes) = self.writer.into_inner()?.finish();
+        let written = self.writer.into_inner().map_err(|error| cannot_write(&self.path, error))?;
+        let (file, digest, bytes) = written.finish();
         sync_file(&file, &self.path)?;
         metrics::counter!("ebla_segments_written_total").increment(1);
         metrics::counter!("ebla_segment_bytes_written_total").increment(bytes);
