@@ -13,6 +13,7 @@
 //! | to speak SQL as a program | [`client::Client`] |
 //! | to speak SQL as a person | [`cli::Cli`], the `mariadb` command-line client |
 //! | to wait for a job, or for anything | [`wait`] |
+//! | a disk that loses its power, fills up or fails | [`disk::Watched`] |
 //! | to know at once that something is in a program's log | [`log::LogTail`] |
 //! | to know what a program takes of the machine | [`usage`] |
 //! | to compare text that people see | [`golden!`] |
@@ -31,6 +32,7 @@ pub mod binary;
 pub mod cli;
 pub mod client;
 pub mod cloud;
+pub mod disk;
 pub mod folder;
 pub mod golden;
 pub mod http;

@@ -36,6 +36,8 @@ pub struct ServerBuilder {
     env: BTreeMap<String, String>,
     /// Names and their addresses, in the form of `/etc/hosts`.
     hosts: Option<String>,
+    /// Below the server's folder.
+    data: PathBuf,
 }
 
 /// A running server.
@@ -85,18 +87,37 @@ impl ServerBuilder {
         Some(shift.env("LD_PRELOAD", &library.display().to_string()))
     }
 
+    /// Takes a variable away again.
+    #[must_use]
+    pub fn without_env(mut self, name: &str) -> ServerBuilder {
+        self.env.remove(name);
+        self
+    }
+
+    /// Has its data directory elsewhere below its folder than in `data`.
+    #[must_use]
+    pub fn data(mut self, path: &str) -> ServerBuilder {
+        self.data = PathBuf::from(path);
+        self
+    }
+
     /// Starts it on an empty data directory.
     pub async fn start(self) -> Server {
         let folder = Folder::new(&self.name);
-        std::fs::create_dir(folder.join("home")).unwrap();
+        self.start_in(folder).await
+    }
+
+    /// Starts it in a folder with whatever is there.
+    pub async fn start_in(self, folder: Folder) -> Server {
+        std::fs::create_dir_all(folder.join("home")).unwrap();
         let start = Instant::now();
         let mut process = self.launch(&folder);
-        let addresses = listening(&mut process, &folder.join("data")).await;
+        let addresses = listening(&mut process, &folder.path().join(&self.data)).await;
         Server { builder: self, addresses, process, started_in: start.elapsed(), folder }
     }
 
     fn launch(&self, folder: &Folder) -> Process {
-        let data = folder.join("data");
+        let data = folder.path().join(&self.data);
         // Those of the last run would be taken for the new ones.
         let _ = std::fs::remove_file(data.join("addresses.json"));
         let mut command = Command::new(ebla());
@@ -124,7 +145,13 @@ impl ServerBuilder {
 impl Server {
     /// A server that is to be configured before it starts; `name` names its folder and its log.
     pub fn configure(name: &str) -> ServerBuilder {
-        ServerBuilder { name: name.to_string(), args: Vec::new(), env: BTreeMap::new(), hosts: None }
+        ServerBuilder {
+            name: name.to_string(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            hosts: None,
+            data: PathBuf::from("data"),
+        }
     }
 
     /// A server with nothing special.
@@ -144,7 +171,7 @@ impl Server {
 
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.join("data")
+        self.folder.path().join(&self.builder.data)
     }
 
     /// A folder beside the data directory, for repositories on `file://` and the like.
@@ -193,7 +220,8 @@ impl Server {
         self.process.kill9();
         let start = Instant::now();
         self.process = self.builder.launch(&self.folder);
-        self.addresses = listening(&mut self.process, &self.folder.join("data")).await;
+        let data = self.data_dir();
+        self.addresses = listening(&mut self.process, &data).await;
         self.started_in = start.elapsed();
     }
 
@@ -215,9 +243,14 @@ impl Server {
 
     /// The same, with an argument or variable changed from now on.
     pub async fn restart_with(&mut self, change: impl FnOnce(ServerBuilder) -> ServerBuilder) {
+        self.reconfigure(change);
+        self.restart().await;
+    }
+
+    /// Has an argument or variable changed from its next start on.
+    pub fn reconfigure(&mut self, change: impl FnOnce(ServerBuilder) -> ServerBuilder) {
         let builder = std::mem::replace(&mut self.builder, Server::configure(""));
         self.builder = change(builder);
-        self.restart().await;
     }
 
     /// Waits for the end of a process that is expected to end by itself (a failpoint that aborts, say).

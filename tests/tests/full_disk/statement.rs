@@ -1,0 +1,150 @@
+//! The statements that meet a failing disk: what each needs, what it changes, and how it is said.
+
+use std::collections::BTreeSet;
+
+/// A statement that works on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statement {
+    /// Of some rows.
+    Insert,
+    /// Of some rows, into tablets that have no directories yet.
+    FirstInsert,
+    /// Of some rows, with a label.
+    StreamLoad,
+    /// Of some rows.
+    Delete,
+    /// With two partitions.
+    CreateTable,
+    /// To a table.
+    AddPartition,
+    /// Of a partition.
+    Truncate,
+    /// Of a table.
+    Rename,
+    /// For good.
+    DropTable,
+    /// Of a table with two rowsets.
+    Compact,
+    /// To a directory.
+    Backup,
+    /// Into a new database.
+    Restore,
+}
+
+impl Statement {
+    /// Whether it is done by a job.
+    pub fn is_job(self) -> bool {
+        matches!(self, Statement::Backup | Statement::Restore)
+    }
+
+    /// What must be there before. `turn` makes names new.
+    pub fn before(self, turn: u64) -> Vec<String> {
+        match self {
+            Statement::AddPartition | Statement::Truncate | Statement::Rename | Statement::DropTable => {
+                vec![create(turn), format!("INSERT INTO d.x{turn} VALUES (1, 1, 'one')")]
+            }
+            Statement::Compact => vec![
+                create(turn),
+                format!("INSERT INTO d.x{turn} VALUES (1, 1, 'one')"),
+                format!("INSERT INTO d.x{turn} VALUES (2, 1, 'two')"),
+            ],
+            Statement::FirstInsert => vec!["TRUNCATE TABLE d.t".to_string()],
+            // Something that no snapshot has yet.
+            Statement::Backup => vec![format!("INSERT INTO d.u VALUES ({turn}, 1, 'new')")],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The statement itself; for a stream load the label.
+    pub fn sql(self, turn: u64) -> String {
+        match self {
+            Statement::Insert | Statement::FirstInsert => format!("INSERT INTO d.t VALUES {}", values(turn)),
+            Statement::StreamLoad => format!("label-{turn}"),
+            Statement::Delete => format!("DELETE FROM d.t WHERE k = {}", turn % 40),
+            Statement::CreateTable => create(turn),
+            Statement::AddPartition => {
+                format!("ALTER TABLE d.x{turn} ADD PARTITION p2 VALUES LESS THAN (\"20\")")
+            }
+            Statement::Truncate => format!("TRUNCATE TABLE d.x{turn}"),
+            Statement::Rename => format!("ALTER TABLE d.x{turn} RENAME y{turn}"),
+            Statement::DropTable => format!("DROP TABLE d.x{turn} FORCE"),
+            Statement::Compact => format!("ALTER TABLE d.x{turn} COMPACT"),
+            Statement::Backup => format!("BACKUP SNAPSHOT d.s{turn} TO repo ON (u)"),
+            Statement::Restore => format!("RESTORE SNAPSHOT first FROM repo DATABASE d AS copy{turn}"),
+        }
+    }
+
+    /// Asks whether it has been done: the first value of the answer, and what it is then.
+    pub fn done(self, turn: u64) -> Option<(String, &'static str)> {
+        let named = |name: String| format!("SHOW TABLES FROM d LIKE '{name}'");
+        Some(match self {
+            Statement::CreateTable => (named(format!("x{turn}")), "1 rows"),
+            Statement::AddPartition => (format!("SHOW PARTITIONS FROM d.x{turn}"), "3 rows"),
+            Statement::Truncate => (format!("SELECT * FROM d.x{turn}"), "0 rows"),
+            Statement::Rename => (named(format!("y{turn}")), "1 rows"),
+            Statement::DropTable => (named(format!("x{turn}")), "0 rows"),
+            _ => return None,
+        })
+    }
+
+    /// What must be true either way.
+    pub fn always(self, turn: u64) -> Option<(String, &'static str)> {
+        match self {
+            Statement::Compact => Some((format!("SELECT * FROM d.x{turn}"), "2 rows")),
+            _ => None,
+        }
+    }
+
+    /// What it makes of the rows of `d.t`.
+    pub fn change(self, turn: u64, rows: &mut BTreeSet<i64>) {
+        match self {
+            Statement::Insert | Statement::FirstInsert | Statement::StreamLoad => rows.extend(keys(turn)),
+            Statement::Delete => {
+                rows.remove(&((turn % 40) as i64));
+            }
+            _ => {}
+        }
+    }
+
+    /// What it has made is taken away again.
+    pub fn after(self, turn: u64) -> Vec<String> {
+        match self {
+            Statement::CreateTable
+            | Statement::AddPartition
+            | Statement::Truncate
+            | Statement::Rename
+            | Statement::DropTable
+            | Statement::Compact => {
+                vec![format!("DROP TABLE IF EXISTS d.x{turn} FORCE"), format!("DROP TABLE IF EXISTS d.y{turn} FORCE")]
+            }
+            Statement::Restore => vec![format!("DROP DATABASE IF EXISTS copy{turn} FORCE")],
+            // What it has taken is there for the next turn; rows that came stay few.
+            Statement::Delete => vec![],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// New rows.
+pub fn keys(turn: u64) -> Vec<i64> {
+    let first = 1000 + 10 * turn as i64;
+    (first..first + 3).collect()
+}
+
+fn values(turn: u64) -> String {
+    let rows: Vec<String> = keys(turn).iter().map(|k| format!("({k}, {}, 'inserted')", k % 10)).collect();
+    rows.join(", ")
+}
+
+fn create(turn: u64) -> String {
+    table(&format!("d.x{turn}"))
+}
+
+/// A table of two partitions with two tablets each.
+pub fn table(name: &str) -> String {
+    format!(
+        "CREATE TABLE {name} (k BIGINT NOT NULL, g INT NOT NULL, v VARCHAR(40)) DUPLICATE KEY (k) \
+         PARTITION BY RANGE (g) (PARTITION p0 VALUES LESS THAN (\"5\"), PARTITION p1 VALUES LESS THAN (\"10\")) \
+         DISTRIBUTED BY HASH(k) BUCKETS 2"
+    )
+}
