@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use ebla_storage::lifecycle::LifecycleConfig;
 use ebla_storage::repository::{RepositoryPolicy, RequestLimits};
 use ebla_storage::storage::{GARBAGE_INTERVAL, TRASH_EXPIRE};
 use serde::Deserialize;
@@ -74,6 +75,15 @@ pub struct Options {
     /// Seconds between two passes of the garbage collector
     #[arg(long, env = "EBLA_GARBAGE_INTERVAL_S")]
     pub garbage_interval_s: Option<u64>,
+    /// Seconds between two looks for snapshots whose ttl is over; 0 for none
+    #[arg(long, env = "EBLA_SNAPSHOT_EXPIRY_INTERVAL_S")]
+    pub snapshot_expiry_interval_s: Option<u64>,
+    /// Seconds between two turns of collecting garbage in each repository; 0 for none
+    #[arg(long, env = "EBLA_REPOSITORY_COLLECTION_INTERVAL_S")]
+    pub repository_collection_interval_s: Option<u64>,
+    /// Seconds an object of a repository must be without a snapshot before it is marked, and marked before it is removed
+    #[arg(long, env = "EBLA_REPOSITORY_COLLECTION_GRACE_S")]
+    pub repository_collection_grace_s: Option<u64>,
     /// Form of the log
     #[arg(long, env = "EBLA_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
@@ -125,6 +135,8 @@ pub struct Config {
     pub trash_expire: Duration,
     /// See [`Options::garbage_interval_s`].
     pub garbage_interval: Duration,
+    /// When snapshots expire and repositories are collected by themselves.
+    pub lifecycle: LifecycleConfig,
     /// See [`Options::log_format`].
     pub log_format: LogFormat,
     /// See [`Options::log`].
@@ -156,6 +168,9 @@ const S3_ATTEMPT_TIMEOUT_MS: (u128, u128) = (1_000, 600_000);
 
 /// Least and most of [`Options::s3_attempts_max`]; jobs try again by themselves after these.
 const S3_ATTEMPTS: (u128, u128) = (1, 20);
+
+/// Least and most of [`Options::repository_collection_grace_s`]: a second for tests, a year.
+const COLLECTION_GRACE_S: (u128, u128) = (1, 366 * 86_400);
 
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
@@ -191,6 +206,11 @@ impl Options {
             s3_attempts_max: self.s3_attempts_max.or(other.s3_attempts_max),
             trash_expire_s: self.trash_expire_s.or(other.trash_expire_s),
             garbage_interval_s: self.garbage_interval_s.or(other.garbage_interval_s),
+            snapshot_expiry_interval_s: self.snapshot_expiry_interval_s.or(other.snapshot_expiry_interval_s),
+            repository_collection_interval_s: self
+                .repository_collection_interval_s
+                .or(other.repository_collection_interval_s),
+            repository_collection_grace_s: self.repository_collection_grace_s.or(other.repository_collection_grace_s),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
             initialize_insecure: self.initialize_insecure.or(other.initialize_insecure),
@@ -202,7 +222,7 @@ impl Options {
         let data_dir = self.data_dir.ok_or_else(|| {
             ConfigError("no data directory: give --data-dir, EBLA_DATA_DIR or data_dir in the file".to_owned())
         })?;
-        let requests = RequestLimits::default();
+        let (requests, lifecycle) = (RequestLimits::default(), LifecycleConfig::default());
         let repository_policy = RepositoryPolicy {
             location_allowlist: self
                 .repository_location_allowlist
@@ -235,6 +255,15 @@ impl Options {
             repository_policy,
             trash_expire: self.trash_expire_s.map_or(TRASH_EXPIRE, Duration::from_secs),
             garbage_interval: self.garbage_interval_s.map_or(GARBAGE_INTERVAL, Duration::from_secs),
+            lifecycle: LifecycleConfig {
+                expiry_interval: self.snapshot_expiry_interval_s.map_or(lifecycle.expiry_interval, Duration::from_secs),
+                collection_interval: self
+                    .repository_collection_interval_s
+                    .map_or(lifecycle.collection_interval, Duration::from_secs),
+                collection_grace: self
+                    .repository_collection_grace_s
+                    .map_or(lifecycle.collection_grace, Duration::from_secs),
+            },
             log_format: self.log_format.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             initialize_insecure: self.initialize_insecure.unwrap_or(false),
@@ -290,11 +319,13 @@ impl Config {
                 "repository_file_root is {root}: name a directory for repositories alone"
             )));
         }
+        let grace_s = u128::from(self.lifecycle.collection_grace.as_secs());
         let bounded = [
             ("s3_connect_timeout_ms", requests.connect_timeout.as_millis(), S3_CONNECT_TIMEOUT_MS),
             ("s3_statement_timeout_ms", requests.statement_timeout.as_millis(), S3_STATEMENT_TIMEOUT_MS),
             ("s3_attempt_timeout_ms", requests.attempt_timeout.as_millis(), S3_ATTEMPT_TIMEOUT_MS),
             ("s3_attempts_max", u128::from(requests.attempts_max), S3_ATTEMPTS),
+            ("repository_collection_grace_s", grace_s, COLLECTION_GRACE_S),
         ];
         match bounded.iter().find(|(_, value, (least, most))| value < least || value > most) {
             Some((name, value, (least, most))) => {
@@ -334,6 +365,10 @@ mod tests {
             ("data_dir = 'd'\ntrash_expire_s = 0", "trash_expire_s is 0: it must be from 1 to 315360000"),
             ("data_dir = 'd'\ngarbage_interval_s = 90000", "garbage_interval_s is 90000"),
             ("data_dir = 'd'\nrepository_file_root = '/'", "repository_file_root is /"),
+            (
+                "data_dir = 'd'\nrepository_collection_grace_s = 0",
+                "repository_collection_grace_s is 0: it must be from 1",
+            ),
             ("data_dir = 'd'\nmysql_addr = '0.0.0.0:9030'\ninitialize_insecure = true", "EBLA_ROOT_PASSWORD"),
         ] {
             let error = options(text).expect_err(text);

@@ -14,6 +14,7 @@ use ebla_protocol::wire::{self, ConnectInfo, Credential, ListenerConfig, WireErr
 use ebla_storage::Storage;
 use ebla_storage::clock::{SystemClock, SystemRandom};
 use ebla_storage::job::{JobConfig, JobRunner, StopAt};
+use ebla_storage::lifecycle::Lifecycle;
 use ebla_storage::repositories::{Repositories, RepositoriesConfig};
 use ebla_storage::repository::{KEY_VARIABLE, Secret, TransferLimits};
 use ebla_storage::storage::StorageConfig;
@@ -70,6 +71,8 @@ pub struct Server {
     pub storage: Arc<Storage>,
     /// Backups and restores.
     pub jobs: Arc<JobRunner>,
+    /// Drops, expiry and collection in the repositories.
+    pub lifecycle: Arc<Lifecycle>,
     /// The repositories jobs and statements reach.
     pub repositories: Arc<Repositories>,
     /// What answers queries.
@@ -146,6 +149,12 @@ impl Server {
         let repositories = Arc::new(Repositories::open(Arc::clone(&storage), repositories_config)?);
         let job_config = job_config(&config);
         let jobs = Arc::new(JobRunner::start(Arc::clone(&storage), Arc::clone(&repositories), job_config)?);
+        let lifecycle = Lifecycle::new(
+            Arc::clone(&storage),
+            Arc::clone(&repositories),
+            Arc::clone(&jobs),
+            config.lifecycle.clone(),
+        );
         let mysql = listen(config.mysql_addr, "mysql_addr").await?;
         let http = listen(config.http_addr, "http_addr").await?;
         let addresses = Addresses { mysql: address_of(&mysql)?, http: address_of(&http)? };
@@ -154,11 +163,13 @@ impl Server {
         let started_at_ms = storage.catalog().clock().now_ms();
         // Jobs have been found again by now, so nothing they need looks like an orphan.
         storage.start_background();
+        lifecycle.start_background();
         let server = Arc::new(Server {
             config,
             addresses,
             storage,
             jobs,
+            lifecycle,
             repositories,
             engine,
             accounts,
@@ -202,6 +213,7 @@ impl Bound {
         tracing::info!("listeners are closed");
         // The next start must not read the addresses of this one.
         let _ = std::fs::remove_file(server.config.data_dir.join(ADDRESSES_FILE));
+        server.lifecycle.shutdown().await;
         server.jobs.shutdown().await;
         server.storage.shutdown().await;
         http_done.map_err(|error| Error::Internal(format!("HTTP listener: {error}")))?;

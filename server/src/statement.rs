@@ -12,6 +12,7 @@ mod definition;
 mod delete;
 mod information_schema;
 mod insert;
+mod lifecycle;
 mod partitions;
 pub(crate) mod query;
 mod repository;
@@ -88,6 +89,7 @@ pub async fn execute(session: &mut Session, statement: Statement) -> Result<Outc
         Statement::CreateRepository(create) => repository::create(session, create).await,
         Statement::AlterRepository(alter) => repository::alter(session, alter).await,
         Statement::DropRepository(drop) => repository::drop(session, drop),
+        Statement::DropSnapshot(drop) => lifecycle::drop_snapshot(session, drop).await,
         Statement::Backup(statement) => backup::submit(session, statement).await,
         Statement::CancelBackup(target) => backup::cancel(session, target).await,
         Statement::Restore(statement) => restore::submit(session, statement).await,
@@ -97,11 +99,9 @@ pub async fn execute(session: &mut Session, statement: Statement) -> Result<Outc
         Statement::CancelVerify(repository) => verify::cancel(session, &repository).await,
 
         Statement::NotYet(not_yet) => Err(Error::not_yet(not_yet.name)),
-        Statement::CreateView(_)
-        | Statement::DropView(_)
-        | Statement::Update(_)
-        | Statement::ExecuteAs(_)
-        | Statement::DropSnapshot(_) => Err(Error::not_yet(statement.kind())),
+        Statement::CreateView(_) | Statement::DropView(_) | Statement::Update(_) | Statement::ExecuteAs(_) => {
+            Err(Error::not_yet(statement.kind()))
+        }
     }
 }
 

@@ -136,18 +136,19 @@ impl Worker {
 }
 
 /// One kind of work, with the failure it ended in the last time.
-struct Step {
+pub(crate) struct Step {
     name: &'static str,
     failure: Option<String>,
 }
 
 impl Step {
-    fn new(name: &'static str) -> Step {
+    /// Has not failed yet.
+    pub(crate) fn new(name: &'static str) -> Step {
         Step { name, failure: None }
     }
 
     /// Logs a failure that is not the one of the last time, and that one has passed.
-    fn note<T>(&mut self, result: Result<T>) -> Option<T> {
+    pub(crate) fn note<T>(&mut self, result: Result<T>) -> Option<T> {
         match result {
             Ok(value) => {
                 if self.failure.take().is_some() {

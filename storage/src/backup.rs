@@ -3,8 +3,8 @@
 //! A [`BackupSpec`] is what the user asked for. A [`BackupJob`] is what was decided, stored in the catalog. One call of
 //! `step` is one attempt at the current state.
 //!
-//! PENDING → SNAPSHOTING (cut the database's state, pin its files) → UPLOAD_SNAPSHOT (find out what the repository
-//! lacks) → UPLOADING (bring it there) → SAVE_META (write the commit object down) → UPLOAD_INFO (tree nodes, then the
+//! PENDING → SNAPSHOTING (cut the database's state, pin its files) → UPLOAD_SNAPSHOT (announce the snapshot, then find
+//! out what the repository lacks) → UPLOADING (bring it there) → SAVE_META (write the commit object down) → UPLOAD_INFO (tree nodes, then the
 //! commit object) → FINISHED. Each may go to CANCELLED. The put of the commit object is the commit point: before it the
 //! snapshot does not exist, after it a repeated step finds it and finishes.
 //!
@@ -12,6 +12,7 @@
 //! job publishes what the first attempt saw, however much has been loaded since. This module never changes a table,
 //! never deletes in a repository, and never builds a remote key.
 
+mod announce;
 mod cut;
 mod lock;
 mod plan;
@@ -29,10 +30,11 @@ pub(crate) use submit::{check, decide, refuse_busy_database};
 pub use ttl::Ttl;
 
 use crate::catalog::WriteTransaction;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{JobId, RepositoryId};
 use crate::job::{Abandon, FailPoint, JobContext, JobStatus, StatusCode, encode_payload, human_bytes, human_seconds};
-use crate::repository::SnapshotTimestamp;
+use crate::repository::{RepositoryError, SnapshotTimestamp};
+use announce::Withdrawn;
 use cut::Cut;
 use plan::UploadPlan;
 
@@ -194,11 +196,13 @@ impl BackupJob {
         Ok(self.at(BackupState::UploadSnapshot))
     }
 
-    /// Compares the cut with what the repository holds, and writes down what it lacks.
-    /// Retries what may pass. Run again, it compares again.
+    /// Announces the snapshot, so that nothing it needs is removed; then compares the cut with what the repository
+    /// holds, and writes down what it lacks.
+    /// Retries what may pass. Run again, it finds its announcement and compares again.
     async fn on_upload_snapshot(mut self, context: &JobContext) -> Result<BackupJob> {
         let repository = context.repository(self.repository_id).await?;
         let cut = Cut::load(context).await?;
+        self.announce(context, &repository, &cut).await?;
         let plan =
             UploadPlan::make(context, &repository, self.repository_id, &cut, &self.database, &self.parents).await?;
         plan.save(context).await?;
@@ -236,6 +240,7 @@ impl BackupJob {
         if context.resumed {
             // Nobody has looked at it since another process did: what that one uploaded must be in this repository.
             context.retry("look at the repository", || async { Ok(repository.verify_identity().await?) }).await?;
+            self.check_announced(context, &repository).await?;
         }
         let plan = UploadPlan::load(context).await?;
         publish::put_nodes(context, &repository, &plan).await?;
@@ -254,24 +259,31 @@ impl BackupJob {
     }
 
     /// Gives up: releases the pins and stores CANCELLED with the reason. What has been uploaded stays and serves the
-    /// next backup. A snapshot that turns out to be published is finished instead.
+    /// next backup. A tombstone takes the place of the commit object, so that no collection waits for this backup; one
+    /// that turns out to be published is finished instead.
     pub(crate) async fn abandon(mut self, context: &JobContext, why: &Abandon) -> Result<BackupJob> {
         context.progress.end();
         let mut doubt = String::new();
-        if self.publishing {
-            match publish::is_published(context, self.repository_id).await {
-                Ok(true) => return self.at(BackupState::Finished).end(context).await,
-                Ok(false) => {}
-                Err(error) => {
+        if self.may_be_announced() && !is_elsewhere(why) {
+            match self.withdraw(context).await {
+                Ok(Withdrawn::Published) => return self.at(BackupState::Finished).end(context).await,
+                Ok(Withdrawn::Yes) => {}
+                Err(error) if self.publishing => {
                     doubt = format!(
                         "; whether the snapshot was published could not be learned ({error}): SHOW SNAPSHOT will tell"
                     );
                 }
+                // Collections wait for it until its timeout has passed, and do no harm in the meantime.
+                Err(error) => tracing::warn!(%error, "the announcement of the backup could not be taken back"),
             }
         }
         self.status = self.status_of(context, why);
         self.status.message.push_str(&doubt);
         self.at(BackupState::Cancelled).end(context).await
+    }
+
+    fn may_be_announced(&self) -> bool {
+        !matches!(self.state, BackupState::Pending | BackupState::Snapshoting)
     }
 
     /// The Status column of a job that is abandoned here.
@@ -347,6 +359,14 @@ impl BackupJob {
     pub(crate) fn table_names(&self) -> Vec<String> {
         self.shown.iter().map(|selection| selection.table.clone()).collect()
     }
+}
+
+/// Whether what is at the location is not the repository that the backup was announced in.
+fn is_elsewhere(why: &Abandon) -> bool {
+    matches!(
+        why,
+        Abandon::Failed(Error::Repository(RepositoryError::Replaced { .. } | RepositoryError::NotARepository { .. }))
+    )
 }
 
 impl BackupState {

@@ -109,6 +109,8 @@ fail_points! {
     RestoreAfterCommit,
     /// VERIFY: what was found in a batch of objects is stored.
     VerifyBatchStored,
+    /// BACKUP: it is announced, no mark has been looked at.
+    BackupAnnounced,
 }
 
 /// Takes a durable step.

@@ -16,6 +16,7 @@ pub mod failpoint;
 pub mod gc;
 pub mod ids;
 pub mod job;
+pub mod lifecycle;
 pub mod load;
 pub mod repair;
 pub mod repositories;

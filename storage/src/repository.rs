@@ -2,7 +2,8 @@
 //!
 //! A repository is a [`Location`] (a bucket or a directory), the [`RepositoryProperties`] to reach it, and a layout
 //! of write-once objects below it: segments and delete vectors named by their digests, Merkle nodes that refer to
-//! them, and one commit object per snapshot, which is written last. Nothing is ever changed, renamed or deleted here.
+//! them, and one commit object per snapshot, which is written last. Nothing is ever changed or renamed; what may be
+//! removed, and when, is the business of [`crate::lifecycle`] alone.
 //!
 //! [`Repository::prove`] proves a location when CREATE or ALTER REPOSITORY names it; what it learns is an
 //! [`Attachment`], which the catalog keeps, sealed by [`Vault`]; [`Repository::open`] makes a handle of it without a
@@ -19,6 +20,7 @@ mod error;
 pub mod format;
 mod inspect;
 pub mod layout;
+mod lifecycle;
 pub mod location;
 mod policy;
 mod probe;
@@ -40,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 pub use attachment::Attachment;
 pub use error::{RepositoryError, RepositoryResult};
 pub use inspect::{Copy, Inspection};
+pub(crate) use lifecycle::{AnnouncementListing, CommitListing, CommitName, Entombed, MarkListing};
 pub use location::{Location, LocationError};
 pub use policy::{NotAllowed, RepositoryPolicy};
 pub use properties::{LockMode, ObjectLock, PropertiesError, RepositoryProperties, Secret};
@@ -53,10 +56,10 @@ use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::digest::Digest;
 use format::{
     EncodedNode, MANIFEST_BYTES_MAX, NODE_STORED_BYTES_MAX, Node, NodeRef, PartitionNode, RepositoryInfo,
-    SnapshotManifest, TableNode,
+    SnapshotManifest, TOMBSTONE_BYTES, TableNode, Tombstone,
 };
 use recent::RecentNodes;
-use store::{FileStore, KnownCapabilities, ObjectKey, ObjectStore, S3Store, StoreStats};
+use store::{FileStore, KnownCapabilities, ObjectDelete, ObjectKey, ObjectStore, S3Store, StoreStats};
 
 /// Most snapshots of a repository that are listed.
 const SNAPSHOTS_MAX: usize = 1_000_000;
@@ -95,6 +98,8 @@ pub struct Repository {
     access: Access,
     patience: Patience,
     store: Arc<dyn ObjectStore>,
+    /// For the lifecycle alone.
+    deletes: Arc<dyn ObjectDelete>,
     /// The S3 client beneath the layers, when it is S3.
     s3: Option<S3Store>,
     known: Arc<KnownCapabilities>,
@@ -200,6 +205,7 @@ impl Repository {
             access,
             patience,
             store: store::layered(backend.store, &stats, &limits, &known),
+            deletes: Arc::new(store::MeteredDelete::new(backend.deletes, Arc::clone(&stats))),
             s3: backend.s3,
             known,
             stats,
@@ -273,6 +279,7 @@ impl Repository {
     async fn list_under(&self, prefix: &str) -> RepositoryResult<SnapshotListings> {
         let mut listings = SnapshotListings::default();
         store::for_each_listed(&*self.store, prefix, SNAPSHOTS_MAX, |entry| match layout::parse_snapshot(&entry.key) {
+            Some(_) if entry.bytes == TOMBSTONE_BYTES => {}
             Some((label, timestamp)) => listings.snapshots.push(SnapshotListing { label, timestamp }),
             None => listings.invalid.push(entry.key),
         })
@@ -302,12 +309,15 @@ impl Repository {
         timestamp: &SnapshotTimestamp,
     ) -> RepositoryResult<SnapshotManifest> {
         let key = layout::snapshot(label, timestamp)?;
+        let not_found =
+            || RepositoryError::SnapshotNotFound { label: label.to_owned(), timestamp: timestamp.to_string() };
         let stored = self.store.get(&key, MANIFEST_BYTES_MAX).await.map_err(|error| match error.kind() {
-            StoreErrorKind::NotFound => {
-                RepositoryError::SnapshotNotFound { label: label.to_owned(), timestamp: timestamp.to_string() }
-            }
+            StoreErrorKind::NotFound => not_found(),
             _ => error.into(),
         })?;
+        if Tombstone::from_stored(&stored).is_some() {
+            return Err(not_found());
+        }
         let unusable = |source| RepositoryError::Format { key: key.to_string(), source };
         let manifest = SnapshotManifest::from_stored(&stored).map_err(unusable)?;
         if manifest.label != label || manifest.timestamp != *timestamp {
@@ -496,10 +506,13 @@ impl Repository {
         match self.store.put_create(&key, stored.clone()).await? {
             Put::Created => Ok(Put::Created),
             Put::Exists if self.holds(&key, &stored).await? => Ok(Put::Exists),
-            Put::Exists => Err(RepositoryError::SnapshotExists {
-                label: manifest.label.clone(),
-                timestamp: manifest.timestamp.to_string(),
-            }),
+            Put::Exists => {
+                let (label, timestamp) = (manifest.label.clone(), manifest.timestamp.to_string());
+                Err(match self.tombstone(&key).await? {
+                    Some(tombstone) => RepositoryError::SnapshotFenced { label, timestamp, tombstone },
+                    None => RepositoryError::SnapshotExists { label, timestamp },
+                })
+            }
         }
     }
 
@@ -533,6 +546,7 @@ fn is_damage(error: &RepositoryError) -> bool {
 /// What holds the bytes, before any layer.
 struct Backend {
     store: Arc<dyn ObjectStore>,
+    deletes: Arc<dyn ObjectDelete>,
     s3: Option<S3Store>,
 }
 
@@ -549,14 +563,15 @@ impl Backend {
         match location {
             Location::File(file) => {
                 context.policy.check_directory(file.path())?;
-                Ok(Backend { store: Arc::new(FileStore::new(file, Arc::clone(&context.random))), s3: None })
+                let store = FileStore::new(file, Arc::clone(&context.random));
+                Ok(Backend { store: Arc::new(store.clone()), deletes: Arc::new(store), s3: None })
             }
             Location::S3(place) => {
                 let settings = properties.s3(place.bucket())?;
                 context.policy.check_bucket(place.bucket(), &settings)?;
                 let (secrets, stats) = (properties.secrets(), Arc::clone(stats));
                 let s3 = S3Store::connect(place, &settings, secrets, patience, capabilities, stats, context).await?;
-                Ok(Backend { store: Arc::new(s3.clone()), s3: Some(s3) })
+                Ok(Backend { store: Arc::new(s3.clone()), deletes: Arc::new(s3.clone()), s3: Some(s3) })
             }
         }
     }

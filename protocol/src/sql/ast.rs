@@ -228,6 +228,7 @@ impl Statement {
             Self::CancelVerify(_) => "CANCEL VERIFY",
             Self::Admin(Admin::ShowConfig { .. }) => "ADMIN SHOW CONFIG",
             Self::Admin(Admin::SetConfig { .. }) => "ADMIN SET CONFIG",
+            Self::Admin(Admin::CleanRepository { .. }) => "ADMIN CLEAN REPOSITORY",
             Self::NotYet(not_yet) => not_yet.name,
         }
     }

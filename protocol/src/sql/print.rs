@@ -111,6 +111,7 @@ impl Display for Admin {
             Self::SetConfig { properties, persistent } => {
                 write!(f, "ADMIN SET FRONTEND CONFIG {properties}{}", when(*persistent, " WITH PERSISTENT"))
             }
+            Self::CleanRepository { name } => write!(f, "ADMIN CLEAN REPOSITORY {}", ident(name)),
         }
     }
 }

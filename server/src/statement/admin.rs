@@ -5,8 +5,8 @@ use ebla_protocol::sql::ast::session::{Kill, KillTarget};
 use ebla_protocol::sql::ast::show::ShowFilter;
 use ebla_protocol::wire::Outcome;
 
-use super::done;
 use super::rows::{TextRows, text};
+use super::{done, lifecycle};
 use crate::auth::privilege::Object;
 use crate::error::{Error, Result};
 use crate::session::Session;
@@ -26,10 +26,11 @@ pub fn kill(session: &Session, statement: Kill) -> Result<Outcome> {
     done()
 }
 
-/// ADMIN SHOW FRONTEND CONFIG, ADMIN SET FRONTEND CONFIG.
+/// ADMIN SHOW FRONTEND CONFIG, ADMIN SET FRONTEND CONFIG, ADMIN CLEAN REPOSITORY.
 pub async fn execute(session: &Session, statement: Admin) -> Result<Outcome> {
     session.access()?.require("OPERATE", Object::System)?;
     match statement {
+        Admin::CleanRepository { name } => lifecycle::clean(session, &name).await,
         Admin::ShowConfig { like } => {
             let config = &session.server.config;
             let items = [

@@ -69,7 +69,17 @@ async fn show_one(session: &Session, repository: &str, label: &str, timestamp: &
         .iter()
         .find(|snapshot| snapshot.label == label && snapshot.timestamp.matches(timestamp))
         .map(|snapshot| snapshot.timestamp.clone());
-    let rows = TextRows::new(["Snapshot", "Timestamp", "Database", "Details", "Status"]);
+    let rows = TextRows::new([
+        "Snapshot",
+        "Timestamp",
+        "Database",
+        "Details",
+        "Status",
+        "ClusterId",
+        "FinishTime",
+        "TTL",
+        "ExpireTime",
+    ]);
     let row = match found {
         None => vec![
             text(label),
@@ -77,6 +87,10 @@ async fn show_one(session: &Session, repository: &str, label: &str, timestamp: &
             None,
             None,
             text(format!("Failed to get info: no snapshot '{label}' with timestamp {timestamp} in the repository")),
+            None,
+            None,
+            None,
+            None,
         ],
         Some(timestamp) => match read(&repository, label, &timestamp).await {
             Ok((manifest, tables)) => vec![
@@ -85,6 +99,10 @@ async fn show_one(session: &Session, repository: &str, label: &str, timestamp: &
                 text(&manifest.database),
                 Some(details(&manifest, &tables)),
                 text("OK"),
+                text(&manifest.cluster_id),
+                text(session.format_time(manifest.finished_at_ms)),
+                manifest.ttl.clone(),
+                manifest.expires_at_ms.map(|at_ms| session.format_time(at_ms)),
             ],
             Err(error) => {
                 vec![
@@ -93,6 +111,10 @@ async fn show_one(session: &Session, repository: &str, label: &str, timestamp: &
                     None,
                     None,
                     text(format!("ERROR: Failed to get info: {error}")),
+                    None,
+                    None,
+                    None,
+                    None,
                 ]
             }
         },

@@ -12,16 +12,15 @@ use super::cut::{Cut, load_stored};
 use super::lock;
 use super::plan::UploadPlan;
 use crate::error::{Error, Result};
-use crate::ids::RepositoryId;
 use crate::job::{Committing, JobContext};
+use crate::repository::Repository;
 use crate::repository::format::{FORMAT_VERSION, NodeRef, SnapshotManifest};
-use crate::repository::{Repository, RepositoryError};
 
 /// The file that holds the commit object's bytes.
 const MANIFEST: &str = "manifest.json";
 
-/// How long an abandoned job asks the repository whether it was published. CANCEL waits for the answer.
-const PUBLISHED_WAIT: Duration = Duration::from_millis(1_500);
+/// How long an abandoned job tries to take its announcement back. CANCEL waits for the answer.
+pub(super) const PUBLISHED_WAIT: Duration = Duration::from_millis(1_500);
 
 /// Makes the commit object and writes it down.
 pub(super) async fn save_manifest(
@@ -87,23 +86,7 @@ pub(super) async fn put_manifest(context: &JobContext, repository: &Repository) 
         .await
 }
 
-/// Whether the commit object of this very job is in the repository.
-pub(super) async fn is_published(context: &JobContext, repository: RepositoryId) -> Result<bool> {
-    let manifest = load_manifest(context).await?;
-    let asked = tokio::time::timeout(PUBLISHED_WAIT, async {
-        let repository = context.repository(repository).await?;
-        match repository.read_manifest(&manifest.label, &manifest.timestamp).await {
-            Ok(found) => Ok(found == manifest),
-            Err(RepositoryError::SnapshotNotFound { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    });
-    match asked.await {
-        Ok(published) => published,
-        Err(_) => Err(Error::Conflict("the repository did not answer in time".to_owned())),
-    }
-}
-
+/// The commit object that was written down.
 pub(super) async fn load_manifest(context: &JobContext) -> Result<SnapshotManifest> {
     let files = context.files.clone();
     let stored = context.blocking(move || files.get(MANIFEST)).await?;

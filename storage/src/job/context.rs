@@ -54,7 +54,7 @@ pub struct JobContext {
 pub(super) struct Troubles(Mutex<(u64, BTreeMap<u64, String>)>);
 
 /// One thing that is being tried again; forgotten when dropped.
-pub(super) struct Trouble<'a> {
+pub(crate) struct Trouble<'a> {
     troubles: &'a Troubles,
     id: Option<u64>,
 }
@@ -133,7 +133,7 @@ impl JobContext {
     }
 
     /// Something that may have to be tried again, for TaskErrMsg.
-    pub(super) fn trouble(&self) -> Trouble<'_> {
+    pub(crate) fn trouble(&self) -> Trouble<'_> {
         Trouble { troubles: &self.troubles, id: None }
     }
 
@@ -184,7 +184,7 @@ impl Troubles {
 
 impl Trouble<'_> {
     /// What is wrong now.
-    pub(super) fn tell(&mut self, message: String) {
+    pub(crate) fn tell(&mut self, message: String) {
         let mut troubles = self.troubles.0.lock();
         let id = *self.id.get_or_insert_with(|| {
             troubles.0 += 1;

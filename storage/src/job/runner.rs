@@ -244,7 +244,8 @@ impl JobRunner {
         self.shared.tasks.wait().await;
     }
 
-    async fn submission_turn(&self) -> Result<tokio::sync::MutexGuard<'_, ()>> {
+    /// Waits until nobody else submits. Until what is returned is dropped, no job begins.
+    pub(crate) async fn submission_turn(&self) -> Result<tokio::sync::MutexGuard<'_, ()>> {
         tokio::time::timeout(SUBMIT_WAIT, self.shared.submissions.lock()).await.map_err(|_| {
             Error::Conflict(
                 "Another backup, restore or verify job is being submitted. Please wait and try again".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::format::FormatError;
+use super::format::{FormatError, Tombstone};
 use super::layout::LabelError;
 use super::location::LocationError;
 use super::policy::NotAllowed;
@@ -128,6 +128,24 @@ pub enum RepositoryError {
         /// Its timestamp.
         timestamp: String,
     },
+    /// A tombstone stands where the snapshot's commit object was to go.
+    #[error("snapshot '{label}' of {timestamp} can no longer be published: {}", why_fenced(.tombstone))]
+    SnapshotFenced {
+        /// Its label.
+        label: String,
+        /// Its timestamp.
+        timestamp: String,
+        /// What the tombstone says.
+        tombstone: Tombstone,
+    },
+    /// Garbage cannot be collected safely, or not at all, as things are.
+    #[error("the garbage of the repository at {location} cannot be collected: {detail}")]
+    NotCollectable {
+        /// Where it is.
+        location: String,
+        /// Why, and what to do.
+        detail: String,
+    },
     /// The work was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -153,5 +171,16 @@ impl RepositoryError {
             RepositoryError::Store(error) => Some(error.kind()),
             _ => None,
         }
+    }
+}
+
+fn why_fenced(tombstone: &Tombstone) -> &'static str {
+    match tombstone {
+        Tombstone::Dropped => "it was dropped meanwhile; back up again",
+        Tombstone::Fenced => {
+            "it did not come within the backup's timeout, and a collection of garbage has gone on without it; back up \
+             again, with a longer \"timeout\" if need be"
+        }
+        Tombstone::Withdrawn => "the backup was cancelled; back up again",
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Two small objects are JSON sealed by a digest of their own ([`RepositoryInfo`], [`SnapshotManifest`]); the nodes
 //! between them and the segments are zstd-compressed JSON named by the digest of what is stored ([`TableNode`],
-//! [`PartitionNode`]). Equal values encode to equal bytes: fields in the order of their declaration, maps sorted, no
+//! [`PartitionNode`]). What writers and collectors tell each other ([`Announcement`], [`Mark`] and the like) is sealed
+//! too. Equal values encode to equal bytes: fields in the order of their declaration, maps sorted, no
 //! floating point numbers, one compression level.
 //!
 //! Everything read from a repository was written by somebody else. It is checked in this order: its size, its digest,
@@ -10,18 +11,24 @@
 //! fields are ignored and absent ones get defaults, so that older and newer writers of one version understand each
 //! other. Nothing here touches a store.
 
+mod lifecycle;
 mod node;
 mod seal;
 mod snapshot;
+mod tombstone;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+pub use lifecycle::{
+    Announcement, Content, Decision, InvalidContent, MARK_CANDIDATES_MAX, Mark, MarkWriters, Record, SweepDecision,
+};
 pub use node::{
     DeletesEntry, EncodedNode, IndexEntry, Node, NodeRef, PartitionEntry, PartitionNode, RowsetEntry, SegmentEntry,
     TableNode, TabletEntry, decode_node, encode_node,
 };
 pub use snapshot::{RepositoryInfo, SnapshotLock, SnapshotManifest, SnapshotTable, SnapshotTotals};
+pub use tombstone::{TOMBSTONE_BYTES, Tombstone};
 
 use crate::digest::Digest;
 

@@ -8,11 +8,12 @@
 //! ebla/objects/<dd>/<digest>.parquet          segments; <dd> are the first two hex digits of the digest
 //! ebla/objects/<dd>/<digest>.dv               delete vectors
 //! ebla/trees/<dd>/<digest>.json.zst           table and partition nodes
-//! ebla/snapshots/<label>/<timestamp>.json     commit objects
+//! ebla/snapshots/<label>/<timestamp>.json     commit objects, and tombstones in their place
 //! ebla/mended/objects/…, ebla/mended/trees/…  the same names again, for what came to damage under its own
+//! ebla/writers/<label>/<timestamp>-<timeout>.json   announcements of backups, with their timeout in seconds
+//! ebla/garbage/<id>/{mark,writers,sweep}.json marks of collections; <id> are 32 hex digits
+//! ebla/garbage/<id>/clock.json                there for a moment, to read the store's clock
 //! ```
-//!
-//! `ebla/writers/` and `ebla/garbage/` are those of the announcements of writers and of the marks of collectors.
 //!
 //! A label is whatever text the user likes. In a key it is percent-encoded: ASCII letters, digits, `-`, `_` and `.`
 //! stand for themselves, every other byte of its UTF-8 is `%` and two upper-case hex digits; a label of dots only has
@@ -40,14 +41,49 @@ pub const SNAPSHOTS: &str = "ebla/snapshots/";
 /// Whole copies of what came to damage under its own name.
 pub const MENDED: &str = "ebla/mended/";
 
-/// Prefixes of a repository whose keys are not taken apart here: announcements of writers, marks of collectors.
-pub const OTHER_PREFIXES: [&str; 2] = ["ebla/writers/", "ebla/garbage/"];
+/// Prefixes of a repository that hold no snapshot: announcements of writers, marks of collectors.
+pub const OTHER_PREFIXES: [&str; 2] = [WRITERS, GARBAGE];
+
+/// All announcements of backups.
+pub const WRITERS: &str = "ebla/writers/";
+
+/// All marks of collections.
+pub const GARBAGE: &str = "ebla/garbage/";
 
 /// Longest label in its encoded form: what a file name may have.
 pub const ENCODED_LABEL_BYTES_MAX: usize = 255;
 
 const SNAPSHOT_SUFFIX: &str = ".json";
 const TREE_SUFFIX: &str = ".json.zst";
+
+/// Hex digits of a mark's id.
+const MARK_ID_CHARS: usize = 32;
+
+/// One of the objects of a mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MarkPart {
+    /// What is to be removed.
+    Mark,
+    /// Who was writing when it was put.
+    Writers,
+    /// Whether it is carried out.
+    Sweep,
+    /// Put for the time the store gives it.
+    Clock,
+}
+
+impl MarkPart {
+    const ALL: [MarkPart; 4] = [MarkPart::Mark, MarkPart::Writers, MarkPart::Sweep, MarkPart::Clock];
+
+    fn file(self) -> &'static str {
+        match self {
+            MarkPart::Mark => "mark.json",
+            MarkPart::Writers => "writers.json",
+            MarkPart::Sweep => "sweep.json",
+            MarkPart::Clock => "clock.json",
+        }
+    }
+}
 
 /// A label that cannot be part of a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -138,6 +174,34 @@ pub fn parse_snapshot(key: &str) -> Option<(String, SnapshotTimestamp)> {
     let (label, file) = key.strip_prefix(SNAPSHOTS)?.split_once('/')?;
     let timestamp = file.strip_suffix(SNAPSHOT_SUFFIX)?.parse().ok()?;
     Some((decode_label(label)?, timestamp))
+}
+
+/// The announcement of a backup that is going to put this commit object within `timeout_s` seconds.
+pub fn announcement(label: &str, timestamp: &SnapshotTimestamp, timeout_s: u64) -> Result<ObjectKey, LabelError> {
+    let label = encode_label(label)?;
+    Ok(built(ObjectKey::new(format!("{WRITERS}{label}/{timestamp}-{timeout_s}{SNAPSHOT_SUFFIX}"))))
+}
+
+/// Label, timestamp and timeout in seconds of an announcement's key; `None` for a key that is none.
+pub fn parse_announcement(key: &str) -> Option<(String, SnapshotTimestamp, u64)> {
+    let (label, file) = key.strip_prefix(WRITERS)?.split_once('/')?;
+    let (timestamp, timeout) = file.strip_suffix(SNAPSHOT_SUFFIX)?.rsplit_once('-')?;
+    let timeout_s: u64 = timeout.parse().ok()?;
+    // One number has one spelling.
+    (timeout_s.to_string() == timeout).then_some((decode_label(label)?, timestamp.parse().ok()?, timeout_s))
+}
+
+/// An object of a mark. `id` is what [`crate::clock::Random::identifier`] makes, or what [`parse_mark`] has read.
+pub fn mark(id: &str, part: MarkPart) -> Result<ObjectKey, InvalidKey> {
+    ObjectKey::new(format!("{GARBAGE}{id}/{}", part.file()))
+}
+
+/// Id and part of a key of a mark; `None` for a key that is none.
+pub fn parse_mark(key: &str) -> Option<(String, MarkPart)> {
+    let (id, file) = key.strip_prefix(GARBAGE)?.split_once('/')?;
+    let part = MarkPart::ALL.into_iter().find(|part| part.file() == file)?;
+    let is_id = id.len() == MARK_ID_CHARS && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_id.then(|| (id.to_owned(), part))
 }
 
 /// Kind and digest of an object's key; `None` for a key that is none.
@@ -261,6 +325,29 @@ mod tests {
         assert_eq!(encode_label(""), Err(LabelError::Empty));
         assert!(matches!(encode_label(&"ü".repeat(43)), Err(LabelError::TooLong { bytes: 258, .. })));
         assert!(encode_label(&"x".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn keys_of_the_lifecycle() {
+        let timestamp: SnapshotTimestamp = "2023-02-07-14-45-53-143".parse().unwrap();
+        let key = announcement("a/b", &timestamp, 86_400).unwrap();
+        assert_eq!(key.as_str(), "ebla/writers/a%2Fb/2023-02-07-14-45-53-143-86400.json");
+        assert_eq!(parse_announcement(key.as_str()), Some(("a/b".to_owned(), timestamp, 86_400)));
+        for key in [
+            "ebla/writers/x/2023-02-07-14-45-53-143.json",
+            "ebla/writers/x/2023-02-07-14-45-53-143-007.json",
+            "ebla/writers/x/2023-02-07-14-45-53-143--7.json",
+            "ebla/writers/../2023-02-07-14-45-53-143-7.json",
+        ] {
+            assert_eq!(parse_announcement(key), None, "{key}");
+        }
+        let id = "0123456789abcdef0123456789abcdef";
+        for part in MarkPart::ALL {
+            assert_eq!(parse_mark(mark(id, part).unwrap().as_str()), Some((id.to_owned(), part)));
+        }
+        for key in ["ebla/garbage/x/mark.json", "ebla/garbage/0123456789abcdef0123456789abcdef/other.json"] {
+            assert_eq!(parse_mark(key), None, "{key}");
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use file::FileStore;
 pub use head_first::HeadFirst;
 pub use key::{InvalidKey, ObjectKey};
 pub use limited::{Limited, MemoryPermit, TransferLimits};
-pub use metered::{Metered, OperationCounts, StoreCounts, StoreStats};
+pub use metered::{Metered, MeteredDelete, OperationCounts, StoreCounts, StoreStats};
 pub use relocked::Relocked;
 pub use s3::{Patience, RequestLimits, S3Store};
 pub use size_checked::SizeChecked;

@@ -17,6 +17,11 @@ pub enum Admin {
         /// `WITH PERSISTENT`: also after a restart.
         persistent: bool,
     },
+    /// `ADMIN CLEAN REPOSITORY r`: one turn of collecting what no snapshot refers to.
+    CleanRepository {
+        /// The repository.
+        name: String,
+    },
 }
 
 /// A statement of StarRocks that Ebla recognises and does not do yet. The server answers with its name, which is

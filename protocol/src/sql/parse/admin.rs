@@ -98,7 +98,7 @@ pub(super) fn not_yet(c: &mut Cursor) -> Option<Statement> {
     Some(Statement::NotYet(NotYet { name, text }))
 }
 
-/// `ADMIN SHOW FRONTEND CONFIG [LIKE 'p']`, `ADMIN SET FRONTEND CONFIG (…)`
+/// `ADMIN SHOW FRONTEND CONFIG [LIKE 'p']`, `ADMIN SET FRONTEND CONFIG (…)`, `ADMIN CLEAN REPOSITORY r`
 pub(super) fn admin(c: &mut Cursor) -> Result<Statement> {
     c.expect("ADMIN")?;
     if c.accept("SHOW") {
@@ -111,5 +111,9 @@ pub(super) fn admin(c: &mut Cursor) -> Result<Statement> {
         let properties = c.property_list()?;
         return Ok(Statement::Admin(Admin::SetConfig { properties, persistent: c.accept("WITH PERSISTENT") }));
     }
-    Err(c.expected("SHOW FRONTEND CONFIG or SET FRONTEND CONFIG"))
+    if c.accept("CLEAN") {
+        c.expect("REPOSITORY")?;
+        return Ok(Statement::Admin(Admin::CleanRepository { name: c.name_or_string("a repository")? }));
+    }
+    Err(c.expected("SHOW FRONTEND CONFIG, SET FRONTEND CONFIG or CLEAN REPOSITORY"))
 }

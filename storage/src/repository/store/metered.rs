@@ -10,8 +10,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    ListPage, MultipartUpload, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, Operation, PageToken, Place, Put,
-    StoreResult,
+    ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, Operation, PageToken,
+    Place, Put, StoreResult,
 };
 use crate::failpoint::{DurableStep, durable_async};
 
@@ -154,6 +154,28 @@ impl Metered {
     #[must_use]
     pub fn new(inner: Arc<dyn ObjectStore>, stats: Arc<StoreStats>) -> Self {
         Self { inner, stats }
+    }
+}
+
+/// Deletions that are counted.
+#[derive(Debug)]
+pub struct MeteredDelete {
+    inner: Arc<dyn ObjectDelete>,
+    stats: Arc<StoreStats>,
+}
+
+impl MeteredDelete {
+    /// Counts what is deleted through `inner` in `stats`.
+    #[must_use]
+    pub fn new(inner: Arc<dyn ObjectDelete>, stats: Arc<StoreStats>) -> Self {
+        Self { inner, stats }
+    }
+}
+
+#[async_trait]
+impl ObjectDelete for MeteredDelete {
+    async fn delete(&self, key: &ObjectKey) -> StoreResult<()> {
+        measure(&self.stats, Operation::Delete, |()| 0, self.inner.delete(key)).await
     }
 }
 

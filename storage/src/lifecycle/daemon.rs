@@ -1,0 +1,156 @@
+//! What happens by itself: expiry and collection, each at its interval, in every repository that may be written.
+//!
+//! A failure is logged once for each repository, counted, and tried again at the next interval.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+
+use super::{CollectionReport, Collector, Lifecycle};
+use crate::background::Step;
+use crate::catalog::RepositoryRow;
+use crate::error::{Error, Result};
+use crate::ids::RepositoryId;
+use crate::storage::blocking;
+
+/// When the first turn comes at the latest, so that a server which is restarted every day collects too.
+const FIRST_TURN_AFTER_MAX: Duration = Duration::from_secs(600);
+
+/// The tasks.
+#[derive(Debug, Default)]
+pub(super) struct Background {
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Lifecycle {
+    /// Starts what happens by itself. Needs a runtime; a second call does nothing.
+    pub fn start_background(self: &Arc<Self>) {
+        let mut tasks = self.background.tasks.lock();
+        if !tasks.is_empty() || self.stopping.is_cancelled() {
+            return;
+        }
+        if !self.config.expiry_interval.is_zero() {
+            tasks.push(tokio::spawn(Arc::clone(self).expire_at_intervals()));
+        }
+        if !self.config.collection_interval.is_zero() {
+            tasks.push(tokio::spawn(Arc::clone(self).collect_at_intervals()));
+        }
+    }
+
+    /// Ends it. What is under way breaks off between two requests; the next start goes on.
+    pub async fn shutdown(&self) {
+        self.stopping.cancel();
+        let tasks = std::mem::take(&mut *self.background.tasks.lock());
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a background task ended early");
+            }
+        }
+    }
+
+    /// One turn of collection in the repository of this name. It goes on when whoever asked for it goes away.
+    pub async fn collect(self: &Arc<Self>, name: &str) -> Result<CollectionReport> {
+        let (row, _) = self.repositories.find(name).await?;
+        if row.read_only {
+            return Err(Error::invalid(format!("Repository {} is read only", row.name)));
+        }
+        let lifecycle = Arc::clone(self);
+        let turn = tokio::spawn(async move {
+            let stopping = lifecycle.stopping.clone();
+            stopping.run_until_cancelled(lifecycle.collect_in(&row)).await.unwrap_or(Err(Error::Cancelled))
+        });
+        turn.await.map_err(|error| Error::Internal(format!("collection: {error}")))?
+    }
+
+    async fn collect_in(&self, row: &RepositoryRow) -> Result<CollectionReport> {
+        let _turn = self.collecting.lock().await;
+        let collector = Collector {
+            repository: self.repositories.get(row.id).await?,
+            cluster_id: self.storage.catalog().cluster_id().to_owned(),
+            grace: self.config.collection_grace,
+            random: Arc::clone(self.storage.catalog().random()),
+            timer: Arc::clone(&self.timer),
+            #[cfg(test)]
+            without: None,
+        };
+        let turn = collector.turn().await;
+        let outcome = if turn.is_ok() { "ok" } else { "error" };
+        metrics::counter!("ebla_repository_collections_total", "outcome" => outcome).increment(1);
+        let report = turn?;
+        metrics::counter!("ebla_repository_marked_objects_total").increment(report.marked_objects);
+        metrics::counter!("ebla_repository_removed_objects_total").increment(report.removed_objects);
+        metrics::counter!("ebla_repository_removed_bytes_total").increment(report.removed_bytes);
+        tracing::info!(
+            repository = row.name,
+            marked = report.marked_objects,
+            removed = report.removed_objects,
+            removed_bytes = report.removed_bytes,
+            notes = report.notes.join("; "),
+            "collected garbage of a repository"
+        );
+        Ok(report)
+    }
+
+    async fn expire_at_intervals(self: Arc<Self>) {
+        let interval = self.config.expiry_interval;
+        let mut steps = Steps::new("expire snapshots");
+        while self.pause(interval).await {
+            for row in self.writable_repositories().await {
+                let expired = self.stopping.run_until_cancelled(self.expire(&row)).await;
+                steps.note(&row, expired.unwrap_or(Err(Error::Cancelled)));
+            }
+        }
+    }
+
+    async fn collect_at_intervals(self: Arc<Self>) {
+        let interval = self.config.collection_interval;
+        let mut steps = Steps::new("collect garbage of a repository");
+        let mut pause = interval.min(FIRST_TURN_AFTER_MAX);
+        while self.pause(pause).await {
+            for row in self.writable_repositories().await {
+                let collected = self.stopping.run_until_cancelled(self.collect_in(&row)).await;
+                steps.note(&row, collected.unwrap_or(Err(Error::Cancelled)));
+            }
+            pause = interval;
+        }
+    }
+
+    /// Waits. Returns false when background work is to end.
+    async fn pause(&self, duration: Duration) -> bool {
+        self.stopping.run_until_cancelled(tokio::time::sleep(duration)).await.is_some()
+    }
+
+    async fn writable_repositories(&self) -> Vec<RepositoryRow> {
+        let catalog = self.storage.catalog().clone();
+        match blocking(move || catalog.read(|read| read.repositories())).await {
+            Ok(rows) => rows.into_iter().filter(|row| !row.read_only).collect(),
+            Err(error) => {
+                tracing::error!(%error, "list repositories");
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// One kind of work in each repository.
+struct Steps {
+    name: &'static str,
+    steps: HashMap<RepositoryId, Step>,
+}
+
+impl Steps {
+    fn new(name: &'static str) -> Steps {
+        Steps { name, steps: HashMap::new() }
+    }
+
+    fn note<T>(&mut self, row: &RepositoryRow, result: Result<T>) {
+        let named = result.map_err(|error| match error {
+            Error::Cancelled => Error::Cancelled,
+            error => Error::Conflict(format!("repository {}: {error}", row.name)),
+        });
+        self.steps.entry(row.id).or_insert_with(|| Step::new(self.name)).note(named);
+    }
+}

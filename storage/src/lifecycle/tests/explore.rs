@@ -1,0 +1,398 @@
+//! The explorer: one schedule for each seed, on as many threads as there are.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::actors::{GRACE_MS, UNIVERSE, Writer, WriterRule, collect, collector, drop_label, drop_snapshots};
+use super::world::{DELIVERY_MAX_MS, Dice, Fate, Start, World};
+use crate::lifecycle::collect::Rule;
+
+/// Schedules of one run in CI: a minute and a half of one core in a debug build.
+const SCHEDULES_CI: u64 = 100_000;
+
+/// Schedules of one run elsewhere.
+const SCHEDULES: u64 = 10_000;
+
+/// Requests of one schedule before it is wound up.
+const REQUESTS_MAX: usize = 160;
+
+/// Schedules until a broken protocol must have been caught.
+const SCHEDULES_BROKEN_MAX: u64 = 20_000;
+
+/// One schedule in so many is played to its very end, to see that garbage goes.
+const WOUND_UP_EVERY: u64 = 64;
+
+/// What is left out.
+#[derive(Debug, Clone, Copy, Default)]
+struct Broken {
+    collector: Option<Rule>,
+    writer: Option<WriterRule>,
+}
+
+/// Somebody at work.
+struct Actor {
+    future: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    woken: Arc<Flag>,
+    /// The backup it is, to be taken up again after a crash.
+    writer: Option<Arc<Writer>>,
+    /// In how many of a hundred cases it is passed over: the stalled move seldom.
+    sloth: usize,
+}
+
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Actor {
+    fn new(future: impl Future<Output = ()> + 'static, sloth: usize) -> Actor {
+        Actor { future: Some(Box::pin(future)), woken: Arc::new(Flag(AtomicBool::new(true))), writer: None, sloth }
+    }
+
+    fn poll(&mut self) {
+        while self.woken.0.swap(false, Ordering::Relaxed) {
+            let Some(future) = &mut self.future else { return };
+            let waker = Waker::from(Arc::clone(&self.woken));
+            if future.as_mut().poll(&mut Context::from_waker(&waker)) == Poll::Ready(()) {
+                self.future = None;
+            }
+        }
+    }
+}
+
+struct Schedule {
+    world: World,
+    dice: Dice,
+    actors: Vec<Actor>,
+    broken: Broken,
+    last: usize,
+    /// In how many of a hundred cases a request fails, and an answer is lost.
+    faults: usize,
+}
+
+/// Where schedules begin: with nothing; with two snapshots; with one, and garbage; with garbage that is marked, and the
+/// grace over.
+static STARTS: LazyLock<[Start; 4]> = LazyLock::new(|| {
+    let mut schedule = Schedule::bare(0, Broken::default(), false);
+    let empty = schedule.world.save();
+    for (number, set) in [(100, 7), (101, 3)] {
+        let (world, dice) = (schedule.world.clone(), schedule.fork());
+        schedule.run_alone(Writer::new(number, set, None).run(world, dice));
+        schedule.advance(1_000);
+    }
+    let two = schedule.world.save();
+    schedule.run_alone(drop_label(schedule.world.clone(), "7-100"));
+    schedule.advance(2 * GRACE_MS);
+    let garbage = schedule.world.save();
+    let (world, dice) = (schedule.world.clone(), schedule.fork());
+    schedule.run_alone(collect(world, dice, 1, None));
+    schedule.advance(2 * GRACE_MS);
+    [empty, two, garbage, schedule.world.save()]
+});
+
+impl Schedule {
+    /// Nobody at work.
+    fn bare(seed: u64, broken: Broken, traced: bool) -> Schedule {
+        let world = World::new(seed, Arc::clone(&UNIVERSE.bits), |label| UNIVERSE.needs(label), traced);
+        Schedule { world, dice: Dice::new(seed), actors: Vec::new(), broken, last: 0, faults: 0 }
+    }
+
+    fn new(seed: u64, broken: Broken, traced: bool) -> Schedule {
+        let mut schedule = Schedule::bare(seed, broken, traced);
+        schedule.faults = [0, 0, 2, 10][schedule.dice.below(4)];
+        let start = schedule.dice.below(STARTS.len());
+        schedule.world.load(&STARTS[start]);
+        for number in 0..1 + schedule.dice.below(2) {
+            let set = 1 + schedule.dice.below(7);
+            let writer = Writer::new(number, set, broken.writer);
+            schedule.add_writer(&writer);
+        }
+        if schedule.dice.chance(70) {
+            let (world, dice, sloth) = (schedule.world.clone(), schedule.fork(), schedule.sloth());
+            schedule.actors.push(Actor::new(drop_snapshots(world, dice, 1), sloth));
+        }
+        for _ in 0..1 + schedule.dice.below(2) {
+            let (world, dice, sloth) = (schedule.world.clone(), schedule.fork(), schedule.sloth());
+            let turns = 1 + schedule.dice.below(3);
+            schedule.actors.push(Actor::new(collect(world, dice, turns, broken.collector), sloth));
+        }
+        schedule
+    }
+
+    fn sloth(&mut self) -> usize {
+        [0, 0, 50, 90][self.dice.below(4)]
+    }
+
+    /// Lets somebody come to an end, alone.
+    fn run_alone(&mut self, future: impl Future<Output = ()> + 'static) {
+        self.actors.push(Actor::new(future, 0));
+        let last = self.actors.len() - 1;
+        self.poll(last);
+        self.run_dry();
+    }
+
+    fn fork(&mut self) -> Dice {
+        Dice::new(self.dice.next())
+    }
+
+    fn add_writer(&mut self, writer: &Arc<Writer>) {
+        let sloth = self.sloth();
+        let (world, dice, begins) = (self.world.clone(), self.fork(), self.dice.below(4));
+        let run = Arc::clone(writer);
+        let future = async move {
+            if begins > 0 {
+                world.sleep_ms([0, 60_000, GRACE_MS, 2 * GRACE_MS][begins]).await;
+            }
+            run.run(world, dice).await;
+        };
+        let mut actor = Actor::new(future, sloth);
+        actor.writer = Some(Arc::clone(writer));
+        self.actors.push(actor);
+    }
+
+    fn poll(&mut self, position: usize) {
+        self.world.0.lock().actor = position;
+        self.actors[position].poll();
+    }
+
+    /// Plays until nothing moves, the requests are used up, or a snapshot lacks something.
+    fn play(&mut self) {
+        for position in 0..self.actors.len() {
+            self.poll(position);
+        }
+        for _ in 0..REQUESTS_MAX {
+            if self.world.0.lock().violation.is_some() || !self.step() {
+                return;
+            }
+        }
+    }
+
+    /// One event. Returns whether there was one.
+    fn step(&mut self) -> bool {
+        match self.dice.below(100) {
+            0..4 => {
+                let by_ms = [1_000, 60_000, DELIVERY_MAX_MS / 2, DELIVERY_MAX_MS, GRACE_MS][self.dice.below(5)];
+                self.advance(by_ms);
+            }
+            4 => self.crash(),
+            _ => {}
+        }
+        let requests: Vec<(u64, usize)> = {
+            let state = self.world.0.lock();
+            let asks = state.waiting.iter().filter(|(_, waiting)| waiting.until_ms.is_none());
+            asks.map(|(id, waiting)| (*id, waiting.actor)).collect()
+        };
+        if requests.is_empty() {
+            return self.wake_sleeper() || self.resume();
+        }
+        let mut chosen = requests[self.dice.below(requests.len())];
+        if self.dice.chance(60)
+            && let Some(again) = requests.iter().find(|(_, actor)| *actor == self.last)
+        {
+            chosen = *again; // Runs of one actor's requests come more often than chance would have it.
+        }
+        if self.dice.chance(self.actors[chosen.1].sloth) {
+            return true; // It stalls.
+        }
+        let fate = match self.dice.below(100) {
+            lot if lot < self.faults / 2 => Fate::Failed,
+            lot if lot < self.faults => Fate::AnswerLost,
+            _ => Fate::Answered,
+        };
+        self.grant(chosen.0, chosen.1, fate);
+        true
+    }
+
+    fn grant(&mut self, id: u64, actor: usize, fate: Fate) {
+        self.last = actor;
+        self.world.grant(id, fate);
+        self.poll(actor);
+    }
+
+    fn advance(&mut self, by_ms: i64) {
+        self.world.0.lock().now_ms += by_ms;
+        self.wake_due();
+    }
+
+    fn wake_due(&mut self) {
+        let due: Vec<(u64, usize)> = {
+            let state = self.world.0.lock();
+            let is_due = |waiting: &super::world::Waiting| waiting.until_ms.is_some_and(|at| at <= state.now_ms);
+            state.waiting.iter().filter(|(_, waiting)| is_due(waiting)).map(|(id, w)| (*id, w.actor)).collect()
+        };
+        for (id, actor) in due {
+            self.grant(id, actor, Fate::Answered);
+        }
+    }
+
+    /// Lets the time go on to when somebody sleeps no longer.
+    fn wake_sleeper(&mut self) -> bool {
+        let until_ms = self.world.0.lock().waiting.values().filter_map(|waiting| waiting.until_ms).min();
+        let Some(until_ms) = until_ms else { return false };
+        {
+            let mut state = self.world.0.lock();
+            state.now_ms = state.now_ms.max(until_ms);
+        }
+        self.wake_due();
+        true
+    }
+
+    /// Somebody dies; a backup may be taken up again at once.
+    fn crash(&mut self) {
+        let position = self.dice.below(self.actors.len());
+        self.actors[position].future = None;
+        if self.dice.chance(50) {
+            self.resume();
+        }
+    }
+
+    /// A backup that has not ended goes on in another process.
+    fn resume(&mut self) -> bool {
+        let stopped = |actor: &Actor| {
+            let writer = actor.writer.as_ref().filter(|writer| !writer.is_over());
+            writer.filter(|_| actor.future.is_none()).map(Arc::clone)
+        };
+        let found = self.actors.iter().enumerate().find_map(|(position, actor)| Some((position, stopped(actor)?)));
+        let Some((position, writer)) = found else { return false };
+        self.actors[position].writer = None;
+        self.add_writer(&writer);
+        let last = self.actors.len() - 1;
+        self.poll(last);
+        true
+    }
+
+    /// Lets everybody come to an end without faults, and collects until nothing is left to collect.
+    fn wind_up(&mut self) {
+        self.faults = 0;
+        for actor in &mut self.actors {
+            actor.sloth = 0;
+        }
+        self.run_dry();
+        while self.resume() {
+            self.run_dry();
+        }
+        for _ in 0..6 {
+            self.advance(3 * GRACE_MS);
+            let world = self.world.clone();
+            let without = self.broken.collector;
+            self.run_alone(async move {
+                let turn = collector(&world, without).turn().await;
+                world.note(|| format!("last turns: {turn:?}"));
+            });
+        }
+    }
+
+    fn run_dry(&mut self) {
+        loop {
+            let request = {
+                let state = self.world.0.lock();
+                let found = state.waiting.iter().find(|(_, waiting)| waiting.until_ms.is_none());
+                found.map(|(id, waiting)| (*id, waiting.actor))
+            };
+            match request {
+                Some((id, actor)) => self.grant(id, actor, Fate::Answered),
+                None if self.wake_sleeper() => {}
+                None => return,
+            }
+        }
+    }
+}
+
+/// Plays a schedule. Returns what went wrong, if anything did, and how many contents were removed.
+fn play(seed: u64, broken: Broken, traced: bool) -> (Option<String>, u64, Vec<String>) {
+    let mut schedule = Schedule::new(seed, broken, traced);
+    schedule.play();
+    if seed.is_multiple_of(WOUND_UP_EVERY) && schedule.world.0.lock().violation.is_none() {
+        schedule.wind_up();
+        let mut state = schedule.world.0.lock();
+        let (garbage, left) = (state.garbage(), state.objects.keys().cloned().collect::<Vec<_>>());
+        if state.violation.is_none() && garbage != 0 {
+            state.violation = Some(format!("garbage stays for ever: {garbage:b} of {left:?}"));
+        }
+    }
+    schedule.actors.clear();
+    let mut state = schedule.world.0.lock();
+    (state.violation.take(), state.removed_contents, state.trace.take().unwrap_or_default())
+}
+
+/// Plays schedules from `first` on, until `count` are played or one goes wrong. Returns the first that did, and how many
+/// contents were removed in all.
+fn explore(first: u64, count: u64, broken: Broken) -> (Option<(u64, String)>, u64) {
+    let (next, removed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let found = parking_lot::Mutex::new(None);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while found.lock().is_none() {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        return;
+                    }
+                    let (violation, gone, _) = play(first + number, broken, false);
+                    removed.fetch_add(gone, Ordering::Relaxed);
+                    if let Some(violation) = violation {
+                        found.lock().get_or_insert((first + number, violation));
+                    }
+                }
+            });
+        }
+    });
+    (found.into_inner(), removed.into_inner())
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
+
+#[test]
+fn no_schedule_takes_anything_from_a_snapshot() {
+    if let Some(seed) = number("EBLA_LIFECYCLE_SEED") {
+        let (violation, _, trace) = play(seed, Broken::default(), true);
+        assert!(violation.is_none(), "schedule {seed}: {violation:?}\n{}", trace.join("\n"));
+        return;
+    }
+    let usual = if std::env::var_os("CI").is_some() { SCHEDULES_CI } else { SCHEDULES };
+    let count = number("EBLA_LIFECYCLE_SCHEDULES").unwrap_or(usual);
+    let began = std::time::Instant::now();
+    let (found, removed) = explore(0, count, Broken::default());
+    println!("{count} schedules in {:?}, {removed} contents removed", began.elapsed());
+    if let Some((seed, violation)) = found {
+        let (_, _, trace) = play(seed, Broken::default(), true);
+        panic!("schedule {seed}: {violation}; EBLA_LIFECYCLE_SEED={seed} plays it again\n{}", trace.join("\n"));
+    }
+    assert!(removed > count / 8, "collections collect: {removed} contents in {count} schedules");
+}
+
+/// Goal: the explorer would find a mistake. Method: make each, one at a time.
+#[test]
+fn rules_that_are_left_out_are_missed() {
+    let collectors = [Rule::LookAgain, Rule::Claim];
+    let writers = [WriterRule::Look, WriterRule::LookThenPresence, WriterRule::WaitForClaim];
+    let all = collectors
+        .map(|rule| Broken { collector: Some(rule), writer: None })
+        .into_iter()
+        .chain(writers.map(|rule| Broken { collector: None, writer: Some(rule) }));
+    let mut missed = Vec::new();
+    for broken in all {
+        let began = std::time::Instant::now();
+        let (found, _) = explore(1_000_000, SCHEDULES_BROKEN_MAX, broken);
+        match found {
+            Some((seed, violation)) => {
+                println!("{broken:?}: after {} schedules, {:?}: {violation}", seed - 999_999, began.elapsed());
+            }
+            None => missed.push(broken),
+        }
+    }
+    assert!(missed.is_empty(), "nobody misses {missed:?}");
+}

@@ -1,0 +1,382 @@
+//! A store in memory whose every request waits for the scheduler's leave: it may be carried out, be carried out without
+//! an answer, fail, or come so late that it is refused. Requests are carried out one at a time, each at once, as a
+//! strongly consistent store does. After every change the store looks whether each snapshot has all it needs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::clock::Random;
+use crate::lifecycle::Monotonic;
+use crate::repository::format::TOMBSTONE_BYTES;
+use crate::repository::store::{
+    ListEntry, ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectMeta, ObjectStore, Operation, PageToken,
+    Place, Put, StoreError, StoreErrorKind, StoreResult,
+};
+use crate::repository::{ObjectLock, layout};
+
+/// How late a request may be carried out: what the protocol assumes, and S3's signatures bear out.
+pub(super) const DELIVERY_MAX_MS: i64 = 20 * 60_000;
+
+/// When the world begins.
+const BEGIN_MS: i64 = 1_700_000_000_000;
+
+/// Small random numbers, the same for one seed.
+#[derive(Debug, Clone)]
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Dice {
+        let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x2545_f491_4f6c_dd1d);
+        dice.next();
+        dice.next();
+        dice
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(super) fn below(&mut self, end: usize) -> usize {
+        ((self.next() >> 33) as usize) % end.max(1)
+    }
+
+    /// True in so many of a hundred cases.
+    pub(super) fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Answered,
+    AnswerLost,
+    Failed,
+}
+
+/// A request or a sleep that waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) actor: usize,
+    since_ms: i64,
+    /// When a sleep ends; nothing for a request.
+    pub(super) until_ms: Option<i64>,
+    fate: Option<Fate>,
+    waker: Waker,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) now_ms: i64,
+    pub(super) objects: BTreeMap<String, (Bytes, i64)>,
+    pub(super) waiting: BTreeMap<u64, Waiting>,
+    next: u64,
+    /// Who is being polled.
+    pub(super) actor: usize,
+    /// What each content of the universe is, as a bit.
+    bits: Arc<HashMap<String, u64>>,
+    /// The bits that are there.
+    present: u64,
+    /// Snapshots with what they need, by key.
+    committed: BTreeMap<String, u64>,
+    /// What snapshots of each label need.
+    needs: fn(&str) -> u64,
+    pub(super) violation: Option<String>,
+    pub(super) removed_contents: u64,
+    dice: Dice,
+    pub(super) trace: Option<Vec<String>>,
+}
+
+/// What a store holds at some moment: where schedules begin.
+#[derive(Debug, Clone)]
+pub(super) struct Start {
+    now_ms: i64,
+    objects: BTreeMap<String, (Bytes, i64)>,
+    present: u64,
+    committed: BTreeMap<String, u64>,
+}
+
+/// The store.
+#[derive(Debug, Clone)]
+pub(super) struct World(pub(super) Arc<Mutex<State>>);
+
+impl World {
+    pub(super) fn new(seed: u64, bits: Arc<HashMap<String, u64>>, needs: fn(&str) -> u64, traced: bool) -> World {
+        World(Arc::new(Mutex::new(State {
+            now_ms: BEGIN_MS,
+            objects: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            next: 0,
+            actor: 0,
+            bits,
+            present: 0,
+            committed: BTreeMap::new(),
+            needs,
+            violation: None,
+            removed_contents: 0,
+            dice: Dice::new(seed ^ 0xabcd),
+            trace: traced.then(Vec::new),
+        })))
+    }
+
+    /// What it holds now.
+    pub(super) fn save(&self) -> Start {
+        let state = self.0.lock();
+        Start {
+            now_ms: state.now_ms,
+            objects: state.objects.clone(),
+            present: state.present,
+            committed: state.committed.clone(),
+        }
+    }
+
+    /// Begins from there.
+    pub(super) fn load(&self, start: &Start) {
+        let Start { now_ms, objects, present, committed } = start.clone();
+        let mut state = self.0.lock();
+        (state.now_ms, state.objects, state.present, state.committed) = (now_ms, objects, present, committed);
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        self.0.lock().now_ms
+    }
+
+    pub(super) fn note(&self, text: impl FnOnce() -> String) {
+        let mut state = self.0.lock();
+        let (actor, now_ms) = (state.actor, state.now_ms - BEGIN_MS);
+        if let Some(trace) = &mut state.trace {
+            trace.push(format!("{:>7} s  actor {actor}: {}", now_ms / 1000, text()));
+        }
+    }
+
+    pub(super) async fn sleep_ms(&self, duration_ms: i64) {
+        let until_ms = self.now_ms() + duration_ms;
+        self.wait(Some(until_ms)).await;
+    }
+
+    /// Lets a request or a sleep come to its end.
+    pub(super) fn grant(&self, id: u64, fate: Fate) {
+        let mut state = self.0.lock();
+        let now_ms = state.now_ms;
+        let waiting = state.waiting.get_mut(&id).expect("it waits");
+        let late = waiting.until_ms.is_none() && now_ms - waiting.since_ms > DELIVERY_MAX_MS;
+        waiting.fate = Some(if late { Fate::Failed } else { fate });
+        waiting.waker.wake_by_ref();
+    }
+
+    async fn wait(&self, until_ms: Option<i64>) -> Fate {
+        let mut ticket = Ticket { world: self, id: None };
+        poll_fn(|context| {
+            let ticket = &mut ticket;
+            let mut state = self.0.lock();
+            match ticket.id {
+                None => {
+                    let id = state.next;
+                    state.next += 1;
+                    let waiting = Waiting {
+                        actor: state.actor,
+                        since_ms: state.now_ms,
+                        until_ms,
+                        fate: None,
+                        waker: context.waker().clone(),
+                    };
+                    state.waiting.insert(id, waiting);
+                    ticket.id = Some(id);
+                    Poll::Pending
+                }
+                Some(id) => match state.waiting.get_mut(&id) {
+                    Some(waiting) => match waiting.fate {
+                        Some(fate) => {
+                            state.waiting.remove(&id);
+                            ticket.id = None;
+                            Poll::Ready(fate)
+                        }
+                        None => {
+                            waiting.waker = context.waker().clone();
+                            Poll::Pending
+                        }
+                    },
+                    None => Poll::Ready(Fate::Failed),
+                },
+            }
+        })
+        .await
+    }
+
+    async fn request<T>(
+        &self,
+        operation: Operation,
+        key: &str,
+        act: impl FnOnce(&mut State) -> StoreResult<T>,
+    ) -> StoreResult<T> {
+        let fate = self.wait(None).await;
+        let gone = || StoreError::new(StoreErrorKind::Timeout, operation, &self.place(), key, "no answer");
+        if fate == Fate::Failed {
+            self.note(|| format!("{} {key}: fails", operation.name()));
+            return Err(gone());
+        }
+        let result = act(&mut self.0.lock());
+        self.note(|| {
+            let outcome = result.as_ref().map(|_| "ok").map_err(StoreError::kind);
+            format!(
+                "{} {key}: {outcome:?}{}",
+                operation.name(),
+                if fate == Fate::AnswerLost { ", answer lost" } else { "" }
+            )
+        });
+        if fate == Fate::AnswerLost { Err(gone()) } else { result }
+    }
+}
+
+/// A crash drops the futures of an actor; what it had asked for is not carried out.
+struct Ticket<'a> {
+    world: &'a World,
+    id: Option<u64>,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.world.0.lock().waiting.remove(&id);
+        }
+    }
+}
+
+impl State {
+    fn put(&mut self, key: &str, body: Bytes) -> Put {
+        if self.objects.contains_key(key) {
+            return Put::Exists;
+        }
+        if let Some(bit) = self.bits.get(key) {
+            self.present |= bit;
+        }
+        if let Some((label, _)) = layout::parse_snapshot(key).filter(|_| body.len() as u64 != TOMBSTONE_BYTES) {
+            self.committed.insert(key.to_owned(), (self.needs)(&label));
+        }
+        self.objects.insert(key.to_owned(), (body, self.now_ms));
+        self.check();
+        Put::Created
+    }
+
+    fn delete(&mut self, key: &str) {
+        if let Some(bit) = self.bits.get(key) {
+            self.removed_contents += u64::from(self.present & bit != 0);
+            self.present &= !bit;
+        }
+        self.committed.remove(key);
+        self.objects.remove(key);
+        self.check();
+    }
+
+    /// Every snapshot has all it needs.
+    fn check(&mut self) {
+        let present = self.present;
+        if let Some((key, _)) = self.committed.iter().find(|(_, needs)| *needs & !present != 0)
+            && self.violation.is_none()
+        {
+            self.violation = Some(format!("{key} lacks something it needs"));
+        }
+    }
+
+    /// Contents that are there though no snapshot needs them.
+    pub(super) fn garbage(&self) -> u64 {
+        self.present & !self.committed.values().fold(0, |all, needs| all | needs)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for World {
+    fn place(&self) -> Place {
+        Place::default()
+    }
+
+    async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
+        self.request(Operation::Put, key.as_str(), |state| Ok(state.put(key.as_str(), body))).await
+    }
+
+    async fn start_multipart(&self, key: &ObjectKey, _bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
+        let message = "nothing here is so large";
+        Err(StoreError::new(StoreErrorKind::Invalid, Operation::StartMultipart, &self.place(), key.as_str(), message))
+    }
+
+    async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
+        let place = self.place();
+        self.request(Operation::Get, key.as_str(), |state| {
+            let error = |kind, text| StoreError::new(kind, Operation::Get, &place, key.as_str(), text);
+            match state.objects.get(key.as_str()) {
+                None => Err(error(StoreErrorKind::NotFound, "not there")),
+                Some((body, _)) if body.len() as u64 > bytes_max => Err(error(StoreErrorKind::Corrupt, "too large")),
+                Some((body, _)) => Ok(body.clone()),
+            }
+        })
+        .await
+    }
+
+    async fn get_range(&self, key: &ObjectKey, offset: u64, bytes: u64) -> StoreResult<Bytes> {
+        let body = self.get(key, u64::MAX).await?;
+        Ok(body.slice(offset as usize..(offset + bytes) as usize))
+    }
+
+    async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
+        self.request(Operation::Head, key.as_str(), |state| {
+            Ok(state.objects.get(key.as_str()).map(|(body, _)| ObjectMeta { bytes: body.len() as u64 }))
+        })
+        .await
+    }
+
+    async fn list(&self, prefix: &str, _page: Option<&PageToken>) -> StoreResult<ListPage> {
+        self.request(Operation::List, prefix, |state| {
+            let below = state.objects.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
+            let entries = below
+                .map(|(key, (body, at_ms))| ListEntry {
+                    key: key.clone(),
+                    bytes: body.len() as u64,
+                    modified_at_ms: *at_ms,
+                })
+                .collect();
+            Ok(ListPage { entries, next: None })
+        })
+        .await
+    }
+
+    fn object_lock(&self) -> Option<ObjectLock> {
+        None
+    }
+
+    async fn renew_lock(&self, _key: &ObjectKey) -> StoreResult<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ObjectDelete for World {
+    async fn delete(&self, key: &ObjectKey) -> StoreResult<()> {
+        self.request(Operation::Delete, key.as_str(), |state| {
+            state.delete(key.as_str());
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Monotonic for World {
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis((self.now_ms() - BEGIN_MS) as u64)
+    }
+}
+
+impl Random for World {
+    fn next_u64(&self) -> u64 {
+        self.0.lock().dice.next()
+    }
+}
