@@ -133,7 +133,7 @@ impl S3Store {
         let inner = self.inner();
         let key = layout::probe_lock(mode);
         let put = inner.put_once(key.as_str(), Bytes::from_static(content)).await;
-        let put = put.map_err(|failed| lockless(failed.error))?;
+        let put = put.map_err(|failed| lockless(&inner, failed.error))?;
         // Looked at before it is extended: a store that knows no locks may take the request for one as a new body.
         let standing = inner.standing(key.as_str()).await.map_err(|failed| failed.error)?;
         let now_ms = inner.clock.now_ms();
@@ -147,7 +147,7 @@ impl S3Store {
         };
         let until_ms = before_ms.saturating_add(PROOF_STEP_MS).max(now_ms.saturating_add(PROOF_MS));
         let extended = inner.retain(key.as_str(), &Standing { mode, until_ms }, Bypass::No).await;
-        extended.map_err(|failed| lockless(failed.error))?;
+        extended.map_err(|failed| lockless(&inner, failed.error))?;
         match inner.standing(key.as_str()).await.map_err(|failed| failed.error)? {
             Some(standing) if standing.mode == mode && standing.until_ms > before_ms => Ok(None),
             Some(_) => Ok(Some("it takes a longer lock and keeps the shorter one")),
@@ -157,9 +157,15 @@ impl S3Store {
 }
 
 /// What the proof was told, and what to do about it: nothing but the lock can be wrong with its requests.
-fn lockless(error: StoreError) -> StoreError {
+fn lockless(inner: &Inner, error: StoreError) -> StoreError {
     match error.kind() {
         StoreErrorKind::Invalid => error.with_advice(LOCKLESS_ADVICE),
+        // The same credentials have put an object without a lock just before.
+        StoreErrorKind::PermissionDenied => error.with_advice(format!(
+            "allow s3:PutObjectRetention and s3:GetObjectRetention on arn:aws:s3:::{}/{}* for these credentials, or \
+             leave aws.s3.object_lock_mode and its days out",
+            inner.bucket, inner.place.prefix
+        )),
         _ => error,
     }
 }
