@@ -9,7 +9,11 @@ use ebla_server::server::Server;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// A MySQL-wire OLAP database whose backups are first-class.
 #[derive(Debug, Parser)]
@@ -70,12 +74,22 @@ fn run_server(serve: Serve) -> Result<(), AnyError> {
 fn set_up_logs(config: &Config) -> Result<(), AnyError> {
     let filter = EnvFilter::try_new(&config.log)
         .map_err(|error| format!("log is '{}', which is not understood: {error}", config.log))?;
+    let discreet = filter_fn(|line| *line.level() <= Level::INFO || !is_indiscreet(line.target()));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log_format {
-        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => {
+            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            builder.with_ansi(colours).finish().with(discreet).init();
+        }
+        LogFormat::Json => builder.json().finish().with(discreet).init(),
     }
     Ok(())
+}
+
+/// Whether lines of this target show requests and identities as they are, once somebody asks for details: those of the
+/// AWS SDK and of the HTTP libraries beneath it. No setting may let credentials into a log.
+fn is_indiscreet(target: &str) -> bool {
+    ["aws_", "hyper", "h2::"].iter().any(|library| target.starts_with(library))
 }
 
 fn set_up_metrics() -> Result<PrometheusHandle, AnyError> {

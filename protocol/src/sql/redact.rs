@@ -12,7 +12,7 @@ use super::parse::parse;
 pub const MASK: &str = "***";
 
 /// Words that make a property's value secret when its key contains one, once separators are dropped.
-const SECRET_WORDS: [&str; 12] = [
+const SECRET_WORDS: [&str; 13] = [
     "secret",
     "token",
     "password",
@@ -23,6 +23,7 @@ const SECRET_WORDS: [&str; 12] = [
     "sharedkey",
     "accountkey",
     "credential",
+    "externalid",
     "keytab",
     "signature",
 ];

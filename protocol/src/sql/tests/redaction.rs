@@ -90,6 +90,7 @@ fn keys_tell() {
         "AWS_ACCESS_KEY",
         "AWS_SECRET_KEY",
         "s3.session_token",
+        "aws.s3.external_id",
         "password",
         "PASSWORD",
         "azure.blob.shared_key",
