@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use ebla_storage::job::RetryPolicy;
 use ebla_storage::lifecycle::LifecycleConfig;
 use ebla_storage::repository::{RepositoryPolicy, RequestLimits};
 use ebla_storage::storage::{GARBAGE_INTERVAL, TRASH_EXPIRE};
@@ -84,6 +85,18 @@ pub struct Options {
     /// Seconds an object of a repository must be without a snapshot before it is marked, and marked before it is removed
     #[arg(long, env = "EBLA_REPOSITORY_COLLECTION_GRACE_S")]
     pub repository_collection_grace_s: Option<u64>,
+    /// Time a body to or from S3 may stand still before its attempt is given up, in milliseconds
+    #[arg(long, env = "EBLA_S3_STALL_TIMEOUT_MS")]
+    pub s3_stall_timeout_ms: Option<u64>,
+    /// Slowest transfer to or from S3 that is waited for, in bytes per second; an attempt has that time for its body
+    #[arg(long, env = "EBLA_S3_BYTES_PER_SECOND_MIN")]
+    pub s3_bytes_per_second_min: Option<u64>,
+    /// Times a job does one thing whose errors may pass, such as moving a file, before it fails
+    #[arg(long, env = "EBLA_JOB_ATTEMPTS_MAX")]
+    pub job_attempts_max: Option<u32>,
+    /// Longest pause between these, in milliseconds
+    #[arg(long, env = "EBLA_JOB_PAUSE_MAX_MS")]
+    pub job_pause_max_ms: Option<u64>,
     /// Form of the log
     #[arg(long, env = "EBLA_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
@@ -137,6 +150,8 @@ pub struct Config {
     pub garbage_interval: Duration,
     /// When snapshots expire and repositories are collected by themselves.
     pub lifecycle: LifecycleConfig,
+    /// How often jobs do again what has failed and may pass.
+    pub job_retry: RetryPolicy,
     /// See [`Options::log_format`].
     pub log_format: LogFormat,
     /// See [`Options::log`].
@@ -171,6 +186,18 @@ const S3_ATTEMPTS: (u128, u128) = (1, 20);
 
 /// Least and most of [`Options::repository_collection_grace_s`]: a second for tests, a year.
 const COLLECTION_GRACE_S: (u128, u128) = (1, 366 * 86_400);
+
+/// Least and most of [`Options::s3_stall_timeout_ms`].
+const S3_STALL_TIMEOUT_MS: (u128, u128) = (1_000, 600_000);
+
+/// Least and most of [`Options::s3_bytes_per_second_min`].
+const S3_BYTES_PER_SECOND_MIN: (u128, u128) = (1_024, 1 << 30);
+
+/// Least and most of [`Options::job_attempts_max`].
+const JOB_ATTEMPTS: (u128, u128) = (1, 1_000);
+
+/// Least and most of [`Options::job_pause_max_ms`]: without a pause an outage would be met by a storm.
+const JOB_PAUSE_MAX_MS: (u128, u128) = (100, 3_600_000);
 
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
@@ -211,6 +238,10 @@ impl Options {
                 .repository_collection_interval_s
                 .or(other.repository_collection_interval_s),
             repository_collection_grace_s: self.repository_collection_grace_s.or(other.repository_collection_grace_s),
+            s3_stall_timeout_ms: self.s3_stall_timeout_ms.or(other.s3_stall_timeout_ms),
+            s3_bytes_per_second_min: self.s3_bytes_per_second_min.or(other.s3_bytes_per_second_min),
+            job_attempts_max: self.job_attempts_max.or(other.job_attempts_max),
+            job_pause_max_ms: self.job_pause_max_ms.or(other.job_pause_max_ms),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
             initialize_insecure: self.initialize_insecure.or(other.initialize_insecure),
@@ -240,7 +271,15 @@ impl Options {
                     .map_or(requests.statement_timeout, Duration::from_millis),
                 attempt_timeout: self.s3_attempt_timeout_ms.map_or(requests.attempt_timeout, Duration::from_millis),
                 attempts_max: self.s3_attempts_max.unwrap_or(requests.attempts_max),
+                bytes_per_second_min: self.s3_bytes_per_second_min.unwrap_or(requests.bytes_per_second_min),
+                stall_timeout: self.s3_stall_timeout_ms.map_or(requests.stall_timeout, Duration::from_millis),
             },
+        };
+        let retry = RetryPolicy::default();
+        let job_retry = RetryPolicy {
+            attempts_max: self.job_attempts_max.unwrap_or(retry.attempts_max),
+            delay_max: self.job_pause_max_ms.map_or(retry.delay_max, Duration::from_millis),
+            ..retry
         };
         let config = Config {
             mysql_addr: self.mysql_addr.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9030))),
@@ -264,6 +303,7 @@ impl Options {
                     .repository_collection_grace_s
                     .map_or(lifecycle.collection_grace, Duration::from_secs),
             },
+            job_retry,
             log_format: self.log_format.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             initialize_insecure: self.initialize_insecure.unwrap_or(false),
@@ -326,6 +366,10 @@ impl Config {
             ("s3_attempt_timeout_ms", requests.attempt_timeout.as_millis(), S3_ATTEMPT_TIMEOUT_MS),
             ("s3_attempts_max", u128::from(requests.attempts_max), S3_ATTEMPTS),
             ("repository_collection_grace_s", grace_s, COLLECTION_GRACE_S),
+            ("s3_stall_timeout_ms", requests.stall_timeout.as_millis(), S3_STALL_TIMEOUT_MS),
+            ("s3_bytes_per_second_min", u128::from(requests.bytes_per_second_min), S3_BYTES_PER_SECOND_MIN),
+            ("job_attempts_max", u128::from(self.job_retry.attempts_max), JOB_ATTEMPTS),
+            ("job_pause_max_ms", self.job_retry.delay_max.as_millis(), JOB_PAUSE_MAX_MS),
         ];
         match bounded.iter().find(|(_, value, (least, most))| value < least || value > most) {
             Some((name, value, (least, most))) => {
@@ -364,6 +408,10 @@ mod tests {
             ("data_dir = 'd'\ns3_statement_timeout_ms = 5", "s3_statement_timeout_ms is 5"),
             ("data_dir = 'd'\ntrash_expire_s = 0", "trash_expire_s is 0: it must be from 1 to 315360000"),
             ("data_dir = 'd'\ngarbage_interval_s = 90000", "garbage_interval_s is 90000"),
+            ("data_dir = 'd'\njob_attempts_max = 0", "job_attempts_max is 0: it must be from 1 to 1000"),
+            ("data_dir = 'd'\njob_pause_max_ms = 5", "job_pause_max_ms is 5"),
+            ("data_dir = 'd'\ns3_bytes_per_second_min = 5", "s3_bytes_per_second_min is 5"),
+            ("data_dir = 'd'\ns3_stall_timeout_ms = 5", "s3_stall_timeout_ms is 5"),
             ("data_dir = 'd'\nrepository_file_root = '/'", "repository_file_root is /"),
             (
                 "data_dir = 'd'\nrepository_collection_grace_s = 0",

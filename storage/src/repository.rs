@@ -16,6 +16,7 @@
 //! objects hold, `layout` how they are named, `store` how they are moved.
 
 mod attachment;
+mod checked;
 mod error;
 pub mod format;
 mod inspect;
@@ -311,15 +312,17 @@ impl Repository {
         let key = layout::snapshot(label, timestamp)?;
         let not_found =
             || RepositoryError::SnapshotNotFound { label: label.to_owned(), timestamp: timestamp.to_string() };
-        let stored = self.store.get(&key, MANIFEST_BYTES_MAX).await.map_err(|error| match error.kind() {
-            StoreErrorKind::NotFound => not_found(),
-            _ => error.into(),
+        let read =
+            checked::read(&*self.store, &key, MANIFEST_BYTES_MAX, |stored| match Tombstone::from_stored(stored) {
+                Some(_) => Ok(None),
+                None => SnapshotManifest::from_stored(stored).map(Some),
+            });
+        let manifest = read.await.map_err(|error| match error.store_kind() {
+            Some(StoreErrorKind::NotFound) => not_found(),
+            _ => error,
         })?;
-        if Tombstone::from_stored(&stored).is_some() {
-            return Err(not_found());
-        }
+        let manifest = manifest.ok_or_else(not_found)?;
         let unusable = |source| RepositoryError::Format { key: key.to_string(), source };
-        let manifest = SnapshotManifest::from_stored(&stored).map_err(unusable)?;
         if manifest.label != label || manifest.timestamp != *timestamp {
             let name = format!("it says that it is '{}' of {}", manifest.label, manifest.timestamp);
             return Err(unusable(format::FormatError::Inconsistent(name)));
@@ -361,20 +364,14 @@ impl Repository {
     }
 
     async fn read_node_at<N: Node>(&self, key: &ObjectKey, node: &NodeRef) -> RepositoryResult<N> {
-        let mut attempt = 1;
-        loop {
-            let _memory = self.limits.hold_memory(node.bytes.min(NODE_STORED_BYTES_MAX)).await;
-            let stored = self.store.get(key, node.bytes.min(NODE_STORED_BYTES_MAX)).await?;
-            match format::decode_node(node, &stored) {
-                Ok(decoded) => {
-                    self.recent.keep(node.digest, &stored);
-                    return Ok(decoded);
-                }
-                // It may have been damaged on its way; what is stored is not called damaged before it came twice.
-                Err(format::FormatError::WrongDigest { .. }) if attempt < 2 => attempt += 1,
-                Err(source) => return Err(RepositoryError::Format { key: key.to_string(), source }),
-            }
-        }
+        let bytes_max = node.bytes.min(NODE_STORED_BYTES_MAX);
+        let _memory = self.limits.hold_memory(bytes_max).await;
+        checked::read(&*self.store, key, bytes_max, |stored| {
+            let decoded = format::decode_node(node, stored)?;
+            self.recent.keep(node.digest, stored);
+            Ok(decoded)
+        })
+        .await
     }
 
     /// Puts a segment or delete vector from a local file, unless it is there. The file's digest is checked on the way;
@@ -485,11 +482,11 @@ impl Repository {
         self.check_writable()?;
         let key = layout::tree(&encoded.node.digest);
         let mut put = self.store.put_create(&key, encoded.stored.clone()).await?;
-        if put == Put::Exists && !self.holds(&key, &encoded.stored).await? {
+        if put == Put::Exists && !checked::holds(&*self.store, &key, &encoded.stored).await? {
             let copy = layout::mended(&key);
             tracing::warn!(%key, %copy, "a node of the repository is damaged, a whole copy is put beside it");
             put = self.store.put_create(&copy, encoded.stored.clone()).await?;
-            if put == Put::Exists && !self.holds(&copy, &encoded.stored).await? {
+            if put == Put::Exists && !checked::holds(&*self.store, &copy, &encoded.stored).await? {
                 return Err(inspect::damaged_twice(&key, &copy));
             }
         }
@@ -505,7 +502,7 @@ impl Repository {
         let stored = manifest.to_stored().map_err(RepositoryError::Encode)?;
         match self.store.put_create(&key, stored.clone()).await? {
             Put::Created => Ok(Put::Created),
-            Put::Exists if self.holds(&key, &stored).await? => Ok(Put::Exists),
+            Put::Exists if checked::holds(&*self.store, &key, &stored).await? => Ok(Put::Exists),
             Put::Exists => {
                 let (label, timestamp) = (manifest.label.clone(), manifest.timestamp.to_string());
                 Err(match self.tombstone(&key).await? {
@@ -513,16 +510,6 @@ impl Repository {
                     None => RepositoryError::SnapshotExists { label, timestamp },
                 })
             }
-        }
-    }
-
-    /// Whether the object holds exactly these bytes.
-    async fn holds(&self, key: &ObjectKey, bytes: &[u8]) -> RepositoryResult<bool> {
-        match self.store.get(key, bytes.len() as u64).await {
-            Ok(stored) => Ok(stored == bytes),
-            // Larger than these bytes.
-            Err(error) if error.kind() == StoreErrorKind::Corrupt => Ok(false),
-            Err(error) => Err(error.into()),
         }
     }
 

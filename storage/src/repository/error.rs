@@ -36,7 +36,7 @@ pub enum RepositoryError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An object that was read is damaged, of a newer format, or not what it should be.
-    #[error("object '{key}' of the repository cannot be used: {source}")]
+    #[error("object '{key}' of the repository cannot be used: {source}{}", source.advice())]
     Format {
         /// The object.
         key: String,

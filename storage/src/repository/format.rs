@@ -109,6 +109,19 @@ pub enum FormatError {
     Inconsistent(String),
 }
 
+impl FormatError {
+    /// What to do, as the end of a sentence; empty where the sentence says it.
+    pub(super) fn advice(&self) -> &'static str {
+        match self {
+            FormatError::Newer { .. } => "",
+            _ => {
+                "; look at it with another client: either it is damaged, and another snapshot has to do, or what comes \
+                 between changes it"
+            }
+        }
+    }
+}
+
 /// What every stored object says of itself.
 #[derive(Deserialize)]
 struct Header {

@@ -158,7 +158,7 @@ pub(super) fn damaged_twice(key: &ObjectKey, copy: &ObjectKey) -> RepositoryErro
     RepositoryError::CorruptObject {
         key: key.to_string(),
         detail: format!(
-            "its bytes are not those that its name says, and neither are those of its copy '{copy}': remove both, and \
+            "its bytes are not those that its name says, and neither are those of its copy '{copy}'; remove both, and \
              the next backup puts it again"
         ),
     }

@@ -43,6 +43,8 @@ pub struct Vault {
     path: PathBuf,
     given: Option<Secret>,
     key: Mutex<Option<Arc<Key>>>,
+    /// One making of a key at a time.
+    making: Mutex<()>,
 }
 
 struct Key {
@@ -109,7 +111,7 @@ impl Vault {
     #[must_use]
     pub fn new(data_dir: &Path, given: Option<Secret>) -> Vault {
         let given = given.filter(|key| !key.expose().trim().is_empty());
-        Vault { path: data_dir.join(KEY_FILE), given, key: Mutex::new(None) }
+        Vault { path: data_dir.join(KEY_FILE), given, key: Mutex::new(None), making: Mutex::new(()) }
     }
 
     /// Whether a text of the catalog is sealed.
@@ -125,6 +127,9 @@ impl Vault {
 
     /// Makes a key, unless there is one. Whatever was sealed with a lost one stays closed.
     pub fn make_key(&self) -> Result<(), VaultError> {
+        // Of two that found none at the same time, the second must find the key of the first: a key that is used and then
+        // replaced opens nothing after the next start.
+        let _turn = self.making.lock();
         match self.key() {
             Err(VaultError::KeyMissing { .. }) => {}
             there => return there.map(|_| ()),
@@ -252,6 +257,26 @@ mod tests {
 
     fn vault(folder: &Path) -> Vault {
         Vault::new(folder, None)
+    }
+
+    #[test]
+    fn all_who_need_the_first_key_at_once_get_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(folder.path());
+        let start = std::sync::Barrier::new(8);
+        let sealed: Vec<String> = std::thread::scope(|scope| {
+            let seal = || {
+                start.wait();
+                vault.make_key().unwrap();
+                vault.seal("repository", &Secret::new("text")).unwrap()
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(seal)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let reopened = Vault::new(folder.path(), None);
+        for sealed in sealed {
+            assert_eq!(reopened.open("repository", &sealed).unwrap().expose(), "text");
+        }
     }
 
     #[test]

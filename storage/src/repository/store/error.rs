@@ -90,6 +90,24 @@ pub struct Place {
     pub prefix: String,
 }
 
+impl StoreErrorKind {
+    /// What to do where nothing more is known than the kind.
+    fn advice(self) -> Option<&'static str> {
+        match self {
+            StoreErrorKind::Unavailable => {
+                Some("the fault lies with the store or the network: look there, then run the statement again")
+            }
+            StoreErrorKind::Timeout => {
+                Some("look whether the store and the network are well, then run the statement again")
+            }
+            StoreErrorKind::Corrupt => {
+                Some("look at the object with another client: either it is damaged, or what comes between changes it")
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Operation {
     /// Every operation, each at the place of its discriminant.
     pub const ALL: [Operation; 12] = [
@@ -193,6 +211,11 @@ impl StoreError {
         self
     }
 
+    pub(crate) fn with_kind(mut self, kind: StoreErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     pub(crate) fn with_advice(mut self, advice: impl AsRef<str>) -> Self {
         self.0.advice = Some(one_line(advice.as_ref()));
         self
@@ -266,6 +289,15 @@ impl StoreError {
     }
 }
 
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.endpoint.as_str() {
+            "" => write!(f, "directory '{}'", self.bucket),
+            endpoint => write!(f, "bucket '{}' at {endpoint}", self.bucket),
+        }
+    }
+}
+
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failure { operation, place, key, message, .. } = &*self.0;
@@ -273,12 +305,7 @@ impl fmt::Display for StoreError {
         if *operation != Operation::Connect {
             write!(f, " '{}{key}' in", place.prefix)?;
         }
-        if place.endpoint.is_empty() {
-            write!(f, " directory '{}'", place.bucket)?;
-        } else {
-            write!(f, " bucket '{}' at {}", place.bucket, place.endpoint)?;
-        }
-        write!(f, ": {message}")?;
+        write!(f, " {place}: {message}")?;
         let details: Vec<String> = [
             self.0.http_status.map(|status| format!("HTTP status {status}")),
             self.0.code.as_ref().map(|code| format!("S3 code {code}")),
@@ -290,10 +317,10 @@ impl fmt::Display for StoreError {
         if !details.is_empty() {
             write!(f, " ({})", details.join(", "))?;
         }
-        if let Some(advice) = &self.0.advice {
-            write!(f, "; {advice}")?;
+        match self.0.advice.as_deref().or(self.kind().advice()) {
+            Some(advice) => write!(f, "; {advice}"),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -23,6 +23,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ServerSideEncryption, StorageClass};
 use bytes::{Bytes, BytesMut};
 use parking_lot::RwLock;
+use tokio::time::Instant;
 
 pub use client::RequestLimits;
 
@@ -47,6 +48,9 @@ const ATTEMPTS_MAX: u32 = 4;
 
 /// Pause before the second of those tries; it doubles, and a random half of it is left out.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// What of the time for a statement's request may be over when another of those tries begins.
+const AGAIN_SHARE: f64 = 0.5;
 
 /// Headers of a request that creates an object.
 struct Asked {
@@ -169,15 +173,20 @@ impl S3Store {
     }
 
     /// Calls until it works, fails for good, or has been tried often enough; each time with the client of that time.
+    /// When somebody waits, a call that has taken long is not made again.
     async fn persist<T, F>(&self, mut call: impl FnMut(Arc<Inner>) -> F + Send) -> StoreResult<T>
     where
         F: Future<Output = Result<T, Failed>> + Send,
     {
         let mut pause = RETRY_PAUSE;
+        let start = Instant::now();
         for _ in 1..ATTEMPTS_MAX {
             let inner = self.inner();
+            let has_time = || {
+                inner.patience == Patience::Job || start.elapsed() < inner.limits.statement_timeout.mul_f64(AGAIN_SHARE)
+            };
             match call(Arc::clone(&inner)).await {
-                Err(failed) if failed.again => {
+                Err(failed) if failed.again && has_time() => {
                     tracing::debug!(error = %failed.error, "request failed, trying again");
                     let half_ms = u64::try_from(pause.as_millis() / 2).unwrap_or(u64::MAX).max(1);
                     tokio::time::sleep(pause - Duration::from_millis(inner.random.next_u64() % half_ms)).await;
@@ -314,10 +323,54 @@ impl Inner {
         match range {
             Some((offset, bytes)) if said.is_some_and(|said| said != bytes) => {
                 let message = format!("asked for {bytes} bytes from byte {offset} on, got {}", said.unwrap_or(0));
-                Err(Failed::for_good(self.corrupt(operation, key, message)))
+                // It may have been cut short on its way; what is stored is not called damaged before it came so often.
+                Err(Failed::worth_another_try(self.corrupt(operation, key, message)))
             }
             Some((_, bytes)) => self.read_body(operation, key, response.body, Some(bytes), bytes_max).await,
             None => self.read_body(operation, key, response.body, said, bytes_max).await,
+        }
+    }
+
+    /// One page. An answer that was cut short may still read as XML: it must say whether more follows, and hold as
+    /// many keys as it says.
+    async fn list_once(&self, prefix: &str, page: Option<&PageToken>) -> Result<ListPage, Failed> {
+        let damaged = |message: &str| Failed::worth_another_try(self.corrupt(Operation::List, prefix, message));
+        let response = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(self.full_key(prefix))
+            .set_continuation_token(page.map(|page| page.0.clone()))
+            .max_keys(i32::try_from(LIST_PAGE_KEYS).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(|error| failure::failed(self, Operation::List, prefix, &error))?;
+        let wanted = self.full_key(prefix);
+        let mut entries = Vec::with_capacity(response.contents().len());
+        for object in response.contents() {
+            let full = object.key().unwrap_or_default();
+            let key = full.starts_with(&wanted).then(|| full.strip_prefix(&self.place.prefix)).flatten();
+            let Some(key) = key else {
+                let message = format!("the listing has a key that does not begin with '{wanted}'");
+                return Err(damaged(&message));
+            };
+            entries.push(ListEntry {
+                key: key.to_owned(),
+                bytes: object.size().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
+                modified_at_ms: object.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or(0),
+            });
+        }
+        let Some(more) = response.is_truncated() else {
+            return Err(damaged("the listing was cut short: it does not say whether more keys follow"));
+        };
+        if response.key_count().is_some_and(|keys| usize::try_from(keys) != Ok(entries.len())) {
+            let (keys, listed) = (response.key_count().unwrap_or_default(), entries.len());
+            return Err(damaged(&format!("the listing was cut short: it has {listed} of {keys} keys")));
+        }
+        match response.next_continuation_token {
+            Some(next) if more => Ok(ListPage { entries, next: Some(PageToken(next)) }),
+            None if more => Err(damaged("more keys follow, but the store does not say how to get them")),
+            _ => Ok(ListPage { entries, next: None }),
         }
     }
 }
@@ -365,42 +418,7 @@ impl ObjectStore for S3Store {
     }
 
     async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
-        let inner = &self.inner();
-        let response = inner
-            .client
-            .list_objects_v2()
-            .bucket(&inner.bucket)
-            .prefix(inner.full_key(prefix))
-            .set_continuation_token(page.map(|page| page.0.clone()))
-            .max_keys(i32::try_from(LIST_PAGE_KEYS).unwrap_or(i32::MAX))
-            .send()
-            .await
-            .map_err(|error| failure::failed(inner, Operation::List, prefix, &error).error)?;
-        let wanted = inner.full_key(prefix);
-        let mut entries = Vec::with_capacity(response.contents().len());
-        for object in response.contents() {
-            let full = object.key().unwrap_or_default();
-            let key = full.starts_with(&wanted).then(|| full.strip_prefix(&inner.place.prefix)).flatten();
-            let Some(key) = key else {
-                let message = format!("the listing has a key that does not begin with '{wanted}'");
-                return Err(inner.corrupt(Operation::List, prefix, message));
-            };
-            entries.push(ListEntry {
-                key: key.to_owned(),
-                bytes: object.size().and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
-                modified_at_ms: object.last_modified().and_then(|at| at.to_millis().ok()).unwrap_or(0),
-            });
-        }
-        let more = response.is_truncated().unwrap_or(false);
-        match response.next_continuation_token {
-            Some(next) if more => Ok(ListPage { entries, next: Some(PageToken(next)) }),
-            None if more => Err(inner.corrupt(
-                Operation::List,
-                prefix,
-                "more keys follow, but the store does not say how to get them",
-            )),
-            _ => Ok(ListPage { entries, next: None }),
-        }
+        self.persist(async |inner| inner.list_once(prefix, page).await).await
     }
 
     fn object_lock(&self) -> Option<ObjectLock> {

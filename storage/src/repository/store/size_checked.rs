@@ -1,4 +1,5 @@
-//! For a store that does not check the checksums of uploads: what was put is looked up, and must have its size.
+//! For a store that does not check the checksums of uploads, and for uploads in parts, whose list of parts no checksum
+//! protects: what was put is looked up, and must have its size.
 //!
 //! The bytes themselves are protected on their way by the signature, which covers them; a restore checks every digest.
 //! What this finds at once is a store that adds framing to bodies or keeps half of them.
@@ -35,8 +36,10 @@ async fn check(store: &dyn ObjectStore, operation: Operation, key: &ObjectKey, b
         Some(meta) => format!("it keeps {} bytes of the {bytes} it was given", meta.bytes),
         None => "the object is not there after its put".to_owned(),
     };
-    Err(StoreError::new(StoreErrorKind::Corrupt, operation, &store.place(), key.as_str(), detail)
-        .with_advice("this store does not keep what it is given: use another one"))
+    Err(StoreError::new(StoreErrorKind::Corrupt, operation, &store.place(), key.as_str(), detail).with_advice(
+        "this store does not keep what it is given, unless something between changed it: remove the object, or use another \
+         store",
+    ))
 }
 
 #[async_trait]
@@ -56,9 +59,6 @@ impl ObjectStore for SizeChecked {
 
     async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
         let upload = self.inner.start_multipart(key, bytes).await?;
-        if self.known.get().upload_checksums {
-            return Ok(upload);
-        }
         Ok(Box::new(SizeCheckedUpload { upload, store: Arc::clone(&self.inner), key: key.clone(), bytes }))
     }
 

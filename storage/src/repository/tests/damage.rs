@@ -96,6 +96,8 @@ async fn damage_in_the_store_is_found() {
 struct Spoiling {
     inner: Arc<dyn ObjectStore>,
     spoil_gets: Mutex<usize>,
+    /// Half of a body comes, instead of one with a wrong bit.
+    halve: bool,
     hang_puts: bool,
 }
 
@@ -106,6 +108,9 @@ impl Spoiling {
             return body;
         }
         *left -= 1;
+        if self.halve {
+            return body.slice(..body.len() / 2);
+        }
         let mut body = body.to_vec();
         body[0] ^= 128;
         body.into()
@@ -176,8 +181,59 @@ impl MultipartUpload for Hanging {
 async fn spoiled(ground: &Ground, spoil_gets: usize, hang_puts: bool) -> Repository {
     let mut repository = ground.create().await;
     let inner = Arc::clone(&repository.store);
-    repository.store = Arc::new(Spoiling { inner, spoil_gets: Mutex::new(spoil_gets), hang_puts });
+    repository.store = Arc::new(Spoiling { inner, spoil_gets: Mutex::new(spoil_gets), halve: false, hang_puts });
     repository
+}
+
+/// A handle whose next reads are spoiled, on the repository of another.
+fn spoil(repository: &mut Repository, healthy: &Arc<dyn ObjectStore>, spoil_gets: usize, halve: bool) {
+    let (inner, spoil_gets) = (Arc::clone(healthy), Mutex::new(spoil_gets));
+    repository.store = Arc::new(Spoiling { inner, spoil_gets, halve, hang_puts: false });
+}
+
+/// Goal: an answer that was cut short, with a length to match, is not taken for what is stored.
+#[tokio::test]
+async fn short_answers_are_fetched_again() {
+    let ground = Ground::file();
+    let never = CancellationToken::new();
+    let mut repository = ground.create().await;
+    let healthy = Arc::clone(&repository.store);
+    let back = ground.local.path().join("back");
+    for bytes in [1000, 20_000_000] {
+        let (object, path) = ground.file_of(bytes, bytes);
+        spoil(&mut repository, &healthy, 2, true);
+        repository.put_object(&object, &path, &(), &never).await.unwrap();
+        repository.get_object(&object, &back, &(), &never).await.unwrap();
+        spoil(&mut repository, &healthy, usize::MAX, true);
+        let error = repository.get_object(&object, &back, &(), &never).await.unwrap_err();
+        assert!(matches!(error, RepositoryError::CorruptObject { .. }), "{error}");
+        assert!(error.to_string().contains("restore another snapshot"), "{error}");
+    }
+}
+
+/// Goal: nothing small is called damaged, and nobody is told to remove it, because it came wrong once.
+#[tokio::test]
+async fn small_objects_that_arrive_damaged_are_read_again() {
+    let ground = Ground::file();
+    let mut repository = ground.create().await;
+    let healthy = Arc::clone(&repository.store);
+    let (object, path) = ground.file_of(1000, 1);
+    repository.put_object(&object, &path, &(), &CancellationToken::new()).await.unwrap();
+    let manifest = put_snapshot(&repository, "s", &object, 1).await;
+    let node = manifest.tables[0].node;
+    let encoded = encode_node(&repository.read_table_node(&node).await.unwrap()).unwrap();
+    for halve in [false, true] {
+        spoil(&mut repository, &healthy, 1, halve);
+        repository.verify_identity().await.unwrap();
+        spoil(&mut repository, &healthy, 1, halve);
+        assert_eq!(repository.read_manifest("s", &manifest.timestamp).await.unwrap(), manifest);
+        spoil(&mut repository, &healthy, 1, halve);
+        repository.read_table_node(&node).await.unwrap();
+        spoil(&mut repository, &healthy, 1, halve);
+        assert_eq!(repository.put_node(&encoded).await.unwrap(), Put::Exists);
+        spoil(&mut repository, &healthy, 1, halve);
+        assert_eq!(repository.put_manifest(&manifest).await.unwrap(), Put::Exists);
+    }
 }
 
 #[tokio::test]

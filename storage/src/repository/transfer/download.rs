@@ -19,6 +19,9 @@ use crate::failpoint::{DurableStep, durable};
 /// How often an object is fetched before its bytes, and not the way they took, are called damaged.
 const ATTEMPTS_MAX: u32 = 3;
 
+/// What to do about an object that cannot be used.
+const ADVICE: &str = "restore another snapshot, or only tables that do not need this object";
+
 /// Downloads `object` to the file at `path`, which is replaced if it exists. When this returns, the file has the
 /// digest it should have and is synced; its directory is not. After an error no file is left.
 pub(in super::super) async fn download(
@@ -34,7 +37,11 @@ pub(in super::super) async fn download(
     let damaged = match found {
         Ok(digest) if digest == object.digest => return Ok(()),
         Ok(digest) => {
-            let detail = format!("its digest is {digest} instead of {}", object.digest);
+            let place = store.place();
+            let detail = format!(
+                "its digest is {digest} instead of {}, {ATTEMPTS_MAX} times in a row, as it comes from {place}; {ADVICE}",
+                object.digest
+            );
             RepositoryError::CorruptObject { key: key.to_string(), detail }
         }
         Err(error) => missing_is_damage(key, error),
@@ -68,15 +75,21 @@ pub(in super::super) async fn read_through(
 ) -> RepositoryResult<Digest> {
     let mut attempt = 1;
     loop {
-        let digest = unless_cancelled(cancel, fetch(store, limits, key, object, to, progress)).await?;
-        if digest == object.digest {
-            return Ok(digest);
+        match unless_cancelled(cancel, fetch(store, limits, key, object, to, progress)).await {
+            Ok(digest) if digest == object.digest => return Ok(digest),
+            Ok(digest) => {
+                progress.moved_in_vain(object.bytes);
+                if attempt == ATTEMPTS_MAX {
+                    return Ok(digest);
+                }
+                tracing::warn!(%key, attempt, %digest, "object arrived damaged, fetching it again");
+            }
+            // Too short, or cut short on its way with a length to match.
+            Err(error @ RepositoryError::CorruptObject { .. }) if attempt < ATTEMPTS_MAX => {
+                tracing::warn!(%key, attempt, %error, "object arrived damaged, fetching it again");
+            }
+            Err(error) => return Err(error),
         }
-        progress.moved_in_vain(object.bytes);
-        if attempt == ATTEMPTS_MAX {
-            return Ok(digest);
-        }
-        tracing::warn!(%key, attempt, %digest, "object arrived damaged, fetching it again");
         attempt += 1;
     }
 }
@@ -95,7 +108,8 @@ async fn fetch(
         let _memory = limits.hold_memory(object.bytes).await;
         let body = store.get(key, object.bytes).await?;
         if body.len() as u64 != object.bytes {
-            let detail = format!("it has {} bytes instead of {}", body.len(), object.bytes);
+            let (bytes, wanted, place) = (body.len(), object.bytes, store.place());
+            let detail = format!("it has {bytes} bytes instead of {wanted}, as it comes from {place}; {ADVICE}");
             return Err(RepositoryError::CorruptObject { key: key.to_string(), detail });
         }
         target.append(body).await?;
@@ -129,7 +143,7 @@ async fn fetch(
 fn missing_is_damage(key: &ObjectKey, error: RepositoryError) -> RepositoryError {
     match error.store_kind() {
         Some(StoreErrorKind::NotFound | StoreErrorKind::Corrupt) => {
-            RepositoryError::CorruptObject { key: key.to_string(), detail: error.to_string() }
+            RepositoryError::CorruptObject { key: key.to_string(), detail: format!("{error}; {ADVICE}") }
         }
         _ => error,
     }

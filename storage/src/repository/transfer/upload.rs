@@ -129,7 +129,12 @@ async fn check_existing(store: &dyn ObjectStore, key: &ObjectKey, object: &Objec
         Some(meta) if meta.bytes == object.bytes => Ok(()),
         Some(meta) => Err(RepositoryError::CorruptObject {
             key: key.to_string(),
-            detail: format!("it has {} bytes instead of {}", meta.bytes, object.bytes),
+            detail: format!(
+                "it has {} bytes instead of {} in {}; remove it, and the next backup puts it again",
+                meta.bytes,
+                object.bytes,
+                store.place()
+            ),
         }),
         None => {
             let message = "the store says that the object exists, and then that it does not";

@@ -13,7 +13,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
-use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     Builder, ConfigBag, IdentityCache, Intercept, RequestChecksumCalculation, ResponseChecksumValidation,
@@ -27,9 +27,6 @@ use crate::clock::Random;
 use crate::repository::RepositoryContext;
 use crate::repository::properties::{AssumeRole, S3Credentials, S3Settings};
 
-/// Slowest transfer of a body that is waited for: an 8 MiB part may take four minutes.
-const BODY_BYTES_PER_SECOND_MIN: u64 = 32 * 1024;
-
 /// What of the time for an answer credentials may take when somebody waits, so that it is known what was too slow.
 const CREDENTIALS_SHARE: f64 = 0.75;
 
@@ -38,9 +35,6 @@ const BACKOFF_INITIAL: Duration = Duration::from_millis(200);
 
 /// Longest pause between attempts.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-
-/// How long a body may stand still before its attempt is given up.
-const STALL_GRACE: Duration = Duration::from_secs(20);
 
 /// Name of the SDK's credentials that came from properties.
 const PROVIDER_NAME: &str = "repository properties";
@@ -56,6 +50,10 @@ pub struct RequestLimits {
     pub attempt_timeout: Duration,
     /// Attempts of one request in a job; the job itself tries again after those.
     pub attempts_max: u32,
+    /// How long a body may stand still before its attempt is given up.
+    pub stall_timeout: Duration,
+    /// Slowest transfer of a body that is waited for; an attempt has the time its body takes at this rate besides.
+    pub bytes_per_second_min: u64,
 }
 
 impl Default for RequestLimits {
@@ -65,6 +63,9 @@ impl Default for RequestLimits {
             statement_timeout: Duration::from_secs(9),
             attempt_timeout: Duration::from_secs(30),
             attempts_max: 5,
+            stall_timeout: Duration::from_secs(20),
+            // An 8 MiB part may take four minutes.
+            bytes_per_second_min: 32 * 1024,
         }
     }
 }
@@ -101,7 +102,7 @@ pub(super) async fn make(
         .with_max_attempts(attempts)
         .with_initial_backoff(BACKOFF_INITIAL)
         .with_max_backoff(BACKOFF_MAX);
-    let stalls = StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build();
+    let stalls = StalledStreamProtectionConfig::enabled().grace_period(limits.stall_timeout).build();
     let credentials_timeout = match patience {
         Patience::Interactive => limits.statement_timeout.mul_f64(CREDENTIALS_SHARE),
         Patience::Job => limits.attempt_timeout,
@@ -112,6 +113,9 @@ pub(super) async fn make(
         .timeout_config(timeout_config(limits, patience, 0))
         .identity_cache(IdentityCache::lazy().load_timeout(credentials_timeout).build())
         .stalled_stream_protection(stalls)
+        // What is left of a budget of retries that an outage has used up must not be missing elsewhere: by default
+        // every client of the process shares one.
+        .retry_partition(RetryPartition::custom(PROVIDER_NAME).build())
         .request_checksum_calculation(RequestChecksumCalculation::WhenSupported)
         // Every object is checked against its own digest, and some stores send wrong checksums with ranges.
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
@@ -133,7 +137,7 @@ pub(super) fn attempt_timeout(limits: &RequestLimits, patience: Patience, bytes:
         Patience::Interactive => limits.statement_timeout,
         Patience::Job => limits.attempt_timeout,
     };
-    fixed + Duration::from_secs(bytes / BODY_BYTES_PER_SECOND_MIN)
+    fixed + Duration::from_secs(bytes / limits.bytes_per_second_min.max(1))
 }
 
 /// The same as an override for one request.

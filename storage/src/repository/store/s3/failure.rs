@@ -153,7 +153,7 @@ where
 {
     let verdict = match error {
         SdkError::ServiceError(service) => from_answer(inner, operation, service.err(), service.raw()),
-        SdkError::ResponseError(response) => no_s3_answer(response.raw().status().as_u16()),
+        SdkError::ResponseError(response) => no_s3_answer(operation, response.raw().status().as_u16()),
         _ => from_silence(inner, error),
     };
     let answer = error.raw_response();
@@ -209,7 +209,7 @@ fn from_answer(inner: &Inner, operation: Operation, error: &dyn ProvideErrorMeta
     let code = error.code().unwrap_or_default();
     let message = error.message().unwrap_or_default();
     if (code, message) == ("", "") && matches!(status, 200..=299 | 400) {
-        return no_s3_answer(status);
+        return no_s3_answer(operation, status);
     }
     let region = raw.headers().get(BUCKET_REGION_HEADER).or_else(|| region_in(message));
     let (kind, advice, again) = classify(inner, operation, status, code, region);
@@ -226,11 +226,16 @@ fn from_answer(inner: &Inner, operation: Operation, error: &dyn ProvideErrorMeta
 }
 
 /// The store answered, and not as S3 does: another protocol, another program.
-fn no_s3_answer(status: u16) -> Verdict {
+fn no_s3_answer(operation: Operation, status: u16) -> Verdict {
     let kind = if (400..500).contains(&status) { StoreErrorKind::Invalid } else { StoreErrorKind::Unavailable };
-    Verdict::of(kind, "the answer is no S3 answer")
+    let mut verdict = Verdict::of(kind, "the answer is no S3 answer")
         .with_status(status)
-        .advise("check that aws.s3.endpoint is an S3 endpoint, and that http or https and aws.s3.region are right")
+        .advise("check that aws.s3.endpoint is an S3 endpoint, and that http or https and aws.s3.region are right");
+    // Whether it was a yes is learned by asking again: before all parts are sent again, or the store is thought to have no
+    // uploads in parts.
+    verdict.again =
+        matches!(operation, Operation::StartMultipart | Operation::CompleteMultipart) && (200..300).contains(&status);
+    verdict
 }
 
 fn classify(
@@ -278,7 +283,7 @@ fn classify(
         ),
         ("SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests", _)
         | (_, 429) => advice(Throttled, "the store asks for fewer requests: try again later"),
-        ("RequestTimeout", _) | (_, 408) => (Timeout, None, true),
+        ("RequestTimeout", _) | (_, 408) => (Timeout, None, false),
         ("PreconditionFailed", _) | (_, 412) => (AlreadyExists, None, false),
         ("ConditionalRequestConflict" | "OperationAborted", _) => (Unavailable, None, true),
         (
@@ -289,6 +294,10 @@ fn classify(
             | "IncompleteBody",
             _,
         ) => (Unavailable, Some("the bytes were damaged on their way to the store".to_owned()), true),
+        // The list of parts is ours and is right: it was damaged on its way, where no checksum protects it.
+        ("MalformedXML" | "InvalidPart" | "InvalidPartOrder", _) if operation == Operation::CompleteMultipart => {
+            (Unavailable, Some("the list of parts was damaged on its way to the store".to_owned()), true)
+        }
         ("InvalidRange", _) | (_, 416) => advice(Corrupt, "the object is shorter than it should be"),
         ("NotImplemented" | "MethodNotAllowed", _) | (_, 405 | 501) => {
             advice(Invalid, "this store lacks a request that repositories need")
@@ -304,8 +313,10 @@ fn classify(
             advice(Invalid, "check that aws.s3.endpoint is an S3 endpoint, and the bucket")
         }
         (_, 404) => (NotFound, None, false),
-        // "200 OK" with an error in its body is how S3 says that a completion failed after it had begun to answer.
-        ("InternalError" | "ServiceUnavailable", _) | (_, 200..=299 | 500..) => (Unavailable, None, false),
+        // "200 OK" with an error in its body is how S3 says that a completion failed after it had begun to answer. The
+        // SDK, which looks at the status, does not try again, and without it all parts would have to be sent again.
+        (_, 200..=299) => (Unavailable, None, true),
+        ("InternalError" | "ServiceUnavailable", _) | (_, 500..) => (Unavailable, None, false),
         ("InvalidStorageClass", _) => advice(Invalid, "correct aws.s3.storage_class: this store does not know it"),
         ("ObjectLockConfigurationNotFoundError" | "InvalidBucketObjectLockConfiguration", _) => {
             advice(Invalid, LOCKLESS_ADVICE)

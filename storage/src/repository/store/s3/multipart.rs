@@ -15,7 +15,7 @@ use super::super::{
     MultipartUpload, ObjectKey, Operation, Put, StoreError, StoreErrorKind, StoreResult, part_bytes, part_range,
 };
 use super::failure::{self, Failed};
-use super::{Inner, NOTHING, S3Store, client};
+use super::{Inner, NOTHING, Patience, S3Store, client};
 
 /// Time an abort may take: nobody waits for it, but it must not outlive the process's shutdown for long.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,7 +34,11 @@ pub(super) struct S3Upload {
 
 impl S3Upload {
     pub(super) async fn start(store: S3Store, key: ObjectKey, bytes: u64) -> StoreResult<Self> {
-        let inner = store.inner();
+        let upload_id = store.persist(async |inner| S3Upload::start_once(&inner, &key).await).await?;
+        Ok(Self { store, key, bytes, upload_id, parts: Mutex::default(), open: true })
+    }
+
+    async fn start_once(inner: &Inner, key: &ObjectKey) -> Result<String, Failed> {
         let asked = inner.asked(key.as_str());
         let response = inner
             .client
@@ -49,12 +53,11 @@ impl S3Upload {
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .send()
             .await
-            .map_err(|error| failure::failed(&inner, Operation::StartMultipart, key.as_str(), &error).error)?;
-        let Some(upload_id) = response.upload_id.filter(|id| !id.is_empty()) else {
+            .map_err(|error| failure::failed(inner, Operation::StartMultipart, key.as_str(), &error))?;
+        response.upload_id.filter(|id| !id.is_empty()).ok_or_else(|| {
             let message = "the store did not name the upload";
-            return Err(inner.corrupt(Operation::StartMultipart, key.as_str(), message));
-        };
-        Ok(Self { store, key, bytes, upload_id, parts: Mutex::default(), open: true })
+            Failed::worth_another_try(inner.corrupt(Operation::StartMultipart, key.as_str(), message))
+        })
     }
 
     async fn put_once(&self, inner: &Inner, number: i32, body: Bytes) -> Result<CompletedPart, Failed> {
@@ -83,8 +86,12 @@ impl S3Upload {
     }
 
     async fn complete_once(&self, inner: &Inner, parts: &CompletedMultipartUpload) -> Result<Put, Failed> {
-        // The store may have to put the parts together before it answers.
-        let timeouts = client::timeouts(&inner.limits, inner.patience, super::super::PART_BYTES);
+        // The store may have to put the parts together before it answers; where somebody waits there is one small part.
+        let put_together = match inner.patience {
+            Patience::Job => super::super::PART_BYTES,
+            Patience::Interactive => 0,
+        };
+        let timeouts = client::timeouts(&inner.limits, inner.patience, put_together);
         let completed = inner
             .client
             .complete_multipart_upload()
@@ -141,7 +148,8 @@ impl MultipartUpload for S3Upload {
             let (place, key) = (self.store.inner().place.clone(), self.key.as_str());
             return Err(StoreError::new(StoreErrorKind::Invalid, Operation::PutPart, &place, key, message));
         };
-        let part = self.store.persist(async |inner| self.put_once(&inner, number, body.clone()).await).await?;
+        let put = self.store.persist(async |inner| self.put_once(&inner, number, body.clone()).await);
+        let part = put.await.map_err(begin_anew)?;
         self.parts.lock().insert(number, part);
         Ok(())
     }
@@ -149,7 +157,9 @@ impl MultipartUpload for S3Upload {
     async fn complete(mut self: Box<Self>) -> StoreResult<Put> {
         let parts = self.completed_parts()?;
         let completed = match self.store.persist(async |inner| self.complete_once(&inner, &parts).await).await {
-            Err(error) if error.kind() == StoreErrorKind::NotFound => self.completed_before(error).await,
+            Err(error) if error.kind() == StoreErrorKind::NotFound => {
+                self.completed_before(error).await.map_err(begin_anew)
+            }
             completed => completed,
         }?;
         if completed == Put::Created {
@@ -175,6 +185,17 @@ impl Drop for S3Upload {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(abort(self.store.inner(), self.key.clone(), std::mem::take(&mut self.upload_id)));
         }
+    }
+}
+
+/// An upload that the store has forgotten, or has never known by this name, is no reason to give up: another can begin.
+fn begin_anew(error: StoreError) -> StoreError {
+    match error.kind() {
+        StoreErrorKind::NotFound => error.with_kind(StoreErrorKind::Unavailable).with_advice(
+            "uploads that have begun must not be removed while they run: look at the bucket's rules for incomplete \
+             uploads",
+        ),
+        _ => error,
     }
 }
 

@@ -24,6 +24,8 @@ enum Answer {
     Nothing,
     /// Never answers.
     Silence,
+    /// Sends this, and then nothing.
+    Stall(Vec<u8>),
 }
 
 struct Canned {
@@ -73,6 +75,11 @@ async fn answer(mut socket: TcpStream, counter: &AtomicUsize, answers: &[Answer]
     match &answers[turn] {
         Answer::Bytes(bytes) => socket.write_all(bytes).await,
         Answer::Nothing => Ok(()),
+        Answer::Stall(bytes) => {
+            socket.write_all(bytes).await?;
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            Ok(())
+        }
         Answer::Silence => {
             tokio::time::sleep(Duration::from_secs(3600)).await;
             Ok(())
@@ -233,6 +240,67 @@ async fn a_completion_that_says_ok_and_is_not() {
     upload.put_part(0, Bytes::from_static(b"abc")).await.unwrap();
     let error = upload.complete().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    // Four times two attempts, and as many to abort.
+    let requests = server.requests.load(Ordering::SeqCst);
+    assert!(requests <= 2 + 8 + 2, "{requests} requests: a retry storm");
+}
+
+fn begun() -> Answer {
+    http("200 OK", "", "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+}
+
+/// Goal: it is asked to complete again, and no part is sent again for that.
+#[tokio::test]
+async fn a_completion_that_failed_once_is_asked_for_again() {
+    let part = http("200 OK", "etag: \"e\"\r\n", "");
+    let lie = s3_error("200 OK", "InternalError", "We encountered an internal error");
+    let done = http("200 OK", "", "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>");
+    let server = canned(vec![begun(), part, lie, done]).await;
+    let upload = interactive(&server.endpoint).await.start_multipart(&key("ebla/x"), 3).await.unwrap();
+    upload.put_part(0, Bytes::from_static(b"abc")).await.unwrap();
+    assert_eq!(upload.complete().await.unwrap(), Put::Created);
+    assert_eq!(server.requests.load(Ordering::SeqCst), 4);
+}
+
+/// Goal: an upload that somebody removed while it ran, or whose name was damaged on its way, does not end a job.
+#[tokio::test]
+async fn an_upload_that_the_store_does_not_know_can_begin_anew() {
+    let unknown = || s3_error("404 Not Found", "NoSuchUpload", "no such upload");
+    let server = canned(vec![begun(), unknown()]).await;
+    let upload = interactive(&server.endpoint).await.start_multipart(&key("ebla/x"), 3).await.unwrap();
+    let error = upload.put_part(0, Bytes::from_static(b"abc")).await.unwrap_err();
+    assert!(error.is_retryable() && error.to_string().contains("incomplete uploads"), "{error}");
+
+    let part = http("200 OK", "etag: \"e\"\r\n", "");
+    let server = canned(vec![begun(), part, unknown(), http("404 Not Found", "", "")]).await;
+    let upload = interactive(&server.endpoint).await.start_multipart(&key("ebla/x"), 3).await.unwrap();
+    upload.put_part(0, Bytes::from_static(b"abc")).await.unwrap();
+    let error = upload.complete().await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+}
+
+/// Goal: the budget of retries that one store's outage uses up is not missing when another needs a second attempt.
+#[tokio::test]
+async fn an_outage_here_costs_no_retries_elsewhere() {
+    let down = canned(vec![s3_error("500 Internal Server Error", "InternalError", "down")]).await;
+    let store = interactive(&down.endpoint).await;
+    let asked = (0..60).map(|_| put(&store));
+    assert!(futures::future::join_all(asked).await.iter().all(Result::is_err));
+    assert!(down.requests.load(Ordering::SeqCst) < 120, "its own budget has ended");
+
+    let blip = || s3_error("500 Internal Server Error", "InternalError", "a blip");
+    let well = canned(vec![blip(), http("200 OK", "", "")]).await;
+    assert_eq!(put(&interactive(&well.endpoint).await).await.unwrap(), Put::Created);
+}
+
+/// Goal: the time for a statement's request is for all attempts together, also when bodies stand still.
+#[tokio::test]
+async fn a_body_that_stands_still_is_not_waited_for_again() {
+    let server = canned(vec![Answer::Stall(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345".to_vec())]).await;
+    let start = Instant::now();
+    let error = interactive(&server.endpoint).await.get(&key("ebla/x"), 10).await.unwrap_err();
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    assert_eq!((error.kind(), server.requests.load(Ordering::SeqCst)), (StoreErrorKind::Timeout, 1), "{error}");
 }
 
 #[tokio::test]
@@ -242,19 +310,33 @@ async fn listings_that_lie_are_refused() {
             keys.iter().map(|k| format!("<Contents><Key>{k}</Key><Size>1</Size></Contents>")).collect();
         http("200 OK", "", &format!("<ListBucketResult>{contents}{more}</ListBucketResult>"))
     };
+    let last = "<IsTruncated>false</IsTruncated>";
     let more = "<IsTruncated>true</IsTruncated>";
     let more_with = |token| format!("{more}<NextContinuationToken>{token}</NextContinuationToken>");
     for answers in [
         vec![page(&["p/ebla/a"], &more_with("t"))],
         vec![page(&["p/ebla/a"], more)],
         vec![page(&["p/ebla/a"; 60], &more_with("t")), page(&["p/ebla/a"; 60], &more_with("u"))],
-        vec![page(&["q/ebla/a"], "")],
-        vec![page(&["../etc/passwd"], "")],
+        vec![page(&["q/ebla/a"], last)],
+        vec![page(&["../etc/passwd"], last)],
+        // Cut short, where the parser does not mind.
+        vec![page(&["p/ebla/a"], "")],
+        vec![page(&["p/ebla/a"], &format!("<KeyCount>2</KeyCount>{last}"))],
+        vec![http("200 OK", "", "<ListBucketResult><IsTruncated>false</IsTruncated><KeyCount>1</KeyCount><Conte")],
     ] {
         let store = interactive(&canned(answers).await.endpoint).await;
         let error = for_each_listed(&store, "ebla/", 100, |_| ()).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_listing_that_was_cut_short_is_asked_for_again() {
+    let whole = "<ListBucketResult><KeyCount>1</KeyCount><IsTruncated>false</IsTruncated>\
+                 <Contents><Key>p/ebla/a</Key><Size>1</Size></Contents></ListBucketResult>";
+    let answers = vec![http("200 OK", "", &whole[..100]), http("200 OK", "", whole)];
+    let store = interactive(&canned(answers).await.endpoint).await;
+    assert_eq!(store.list("ebla/", None).await.unwrap().entries.len(), 1);
 }
 
 /// Goal: an upload that has begun goes on with the credentials of the time. Method: keys that change between two parts.
