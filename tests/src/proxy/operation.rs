@@ -3,7 +3,7 @@
 use crate::http::message::Head;
 
 /// An operation of S3, as far as a path-style request tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "S3's own names")]
 pub enum Operation {
     ListBuckets,
