@@ -107,6 +107,16 @@ impl Bed {
         (proxy, bucket)
     }
 
+    /// Whether a commit object of the label `s` lies below this prefix. What fences a backup that was given up is none.
+    pub async fn is_published(&self, prefix: &str) -> bool {
+        for object in self.bucket.list(&format!("{prefix}/ebla/snapshots/s/")).await {
+            if String::from_utf8_lossy(&self.bucket.get(&object.key).await).contains("\"tables\"") {
+                return true;
+            }
+        }
+        false
+    }
+
     /// The bucket itself.
     pub fn direct(&self) -> &Bucket {
         &self.bucket

@@ -235,8 +235,7 @@ impl Play<'_> {
             }
         };
         // Nobody may find a snapshot that is not whole; a commit object that came late is of one that is.
-        let prefix_of_label = format!("{prefix}/ebla/snapshots/s/");
-        let published = !bed.direct().list(&prefix_of_label).await.is_empty();
+        let published = bed.is_published(&prefix).await;
         let works = matches!(outcome, Outcome::Finished | Outcome::TooLateToCancel);
         assert!(published || !works, "it says that it has finished, and there is no snapshot");
         // A job that could not learn whether its commit object has arrived says so.

@@ -91,7 +91,6 @@ async fn play_one(bed: &Bed, lane: &mut Lane, faults: &[(Operation, Trouble, f64
             Err(_) => {}
         }
     }
-    let label = format!("{repository}/ebla/snapshots/s/");
     for attempt in 1.. {
         assert!(attempt <= TRIES + 1, "nothing is wrong any more, and it does not work");
         if attempt > TRIES {
@@ -100,11 +99,11 @@ async fn play_one(bed: &Bed, lane: &mut Lane, faults: &[(Operation, Trouble, f64
         let said = lane.source.try_query(&format!("BACKUP SNAPSHOT {}.s TO {repository}", database.name)).await;
         if said.is_ok() {
             let job = backup_end(&mut lane.source, &database.name).await;
-            let listed = !bed.direct().list(&label).await.is_empty();
+            let listed = bed.is_published(&repository).await;
             assert!(listed || job.field("State") != "FINISHED", "{job}");
         }
         // A commit object may come late, of a job that has been given up: it is whole, or it must not be there.
-        if !bed.direct().list(&label).await.is_empty() {
+        if bed.is_published(&repository).await {
             lane.verify(bed, &database, &repository, "s").await;
             break;
         }

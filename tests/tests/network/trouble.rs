@@ -215,8 +215,9 @@ impl Trouble {
             (Trouble::HalvedDown | Trouble::FlippedDown, Span::Always) if site.before == Before::Leftovers => Finishes,
             // What an older snapshot says is not needed when it cannot be read right.
             (Trouble::HalvedDown | Trouble::FlippedDown, Span::Always) if site.is_hint() => Finishes,
-            // The answer to a put that was applied is never heard: the object is found by looking.
-            (Trouble::AnswerLost, Span::Always) if site.key.contains("snapshots") => Finishes,
+            // The answer to a put that was applied is never heard, nor that to the fence of a job that gives up: it
+            // finds its object, or says that it does not know.
+            (Trouble::AnswerLost, Span::Always) if site.key.contains("snapshots") => Either,
             (Trouble::AnswerLost, Span::Always) if site.operation == Operation::CompleteMultipartUpload => Either,
             (_, Span::Always) => Fails,
         }
