@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use ebla_server::config::{Config, LogFormat, Options};
 use ebla_server::server::Server;
+use ebla_storage::clock::{Clock, Random, SystemClock, SystemRandom};
+use ebla_storage::fsck::{FsckOptions, Verdict};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +32,22 @@ enum Command {
     Serve(Box<Serve>),
     /// Tell the whole story on this machine: load, back up to an embedded S3, drop, restore, compare
     Quickstart(ebla_server::quickstart::Arguments),
+    /// Look at a data directory that no server uses: hash every file, check the catalog, compare replicas. Exits with 0
+    /// when everything is what was written, 1 when what is damaged has a whole copy, 2 when something is lost
+    Fsck(Fsck),
+}
+
+#[derive(Debug, clap::Args)]
+struct Fsck {
+    /// Directory of the catalog
+    #[arg(long, env = "EBLA_DATA_DIR")]
+    data_dir: PathBuf,
+    /// Rebuild replicas from each other, and move files that nothing names to <root>/quarantine
+    #[arg(long)]
+    repair: bool,
+    /// Take what a damaged catalog says for true from now on
+    #[arg(long)]
+    trust_catalog: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +65,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(serve) => run_server(*serve),
         Command::Quickstart(arguments) => ebla_server::quickstart::run(arguments),
+        Command::Fsck(fsck) => return check_directory(fsck),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,6 +89,27 @@ fn run_server(serve: Serve) -> Result<(), AnyError> {
         bound.serve(metrics, shutdown).await?;
         Ok(())
     })
+}
+
+/// Prints what is found; the exit code says what it comes to.
+fn check_directory(fsck: Fsck) -> ExitCode {
+    let options = FsckOptions { data_dir: fsck.data_dir, repair: fsck.repair, trust_catalog: fsck.trust_catalog };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    match ebla_storage::fsck::fsck(&options, &clock, &random) {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::from(match report.verdict() {
+                Verdict::Whole => 0,
+                Verdict::Healable => 1,
+                Verdict::Lost => 2,
+            })
+        }
+        Err(error) => {
+            eprintln!("ebla: {error}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 fn set_up_logs(config: &Config) -> Result<(), AnyError> {

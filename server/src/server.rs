@@ -147,6 +147,7 @@ impl Server {
             secret_key: std::env::var(KEY_VARIABLE).ok().map(Secret::new),
         };
         let repositories = Arc::new(Repositories::open(Arc::clone(&storage), repositories_config)?);
+        repositories.rescue_lost_files();
         let job_config = job_config(&config);
         let jobs = Arc::new(JobRunner::start(Arc::clone(&storage), Arc::clone(&repositories), job_config)?);
         let lifecycle = Lifecycle::new(

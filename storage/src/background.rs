@@ -1,4 +1,4 @@
-//! Work that nobody asks for: collecting garbage, repairing replicas, compacting.
+//! Work that nobody asks for: collecting garbage, repairing replicas, compacting, checking the catalog.
 //!
 //! [`Storage::start_background`] starts it once the storage is open, [`Storage::shutdown`] stops it and waits. Each
 //! task runs one step after the other and pauses in between. A step that fails is logged once, not at every turn, and
@@ -53,6 +53,7 @@ impl Storage {
         }
         tasks.push(tokio::spawn(housekeeping(self.worker())));
         tasks.push(tokio::spawn(compaction(self.worker())));
+        tasks.push(tokio::spawn(catalog_check(self.worker())));
     }
 
     fn worker(self: &Arc<Self>) -> Worker {
@@ -81,7 +82,7 @@ async fn housekeeping(worker: Worker) {
     loop {
         worker.run(&mut finishing, |storage| storage.finish_unfinished()).await;
         worker.run(&mut collecting, |storage| storage.collect_garbage()?.into_result()).await;
-        if worker.pause(interval).await.is_none() {
+        if worker.pause_until_trouble(interval).await.is_none() {
             return;
         }
         worker.run(&mut repairing, |storage| storage.repair_bad_replicas()?.into_result()).await;
@@ -101,6 +102,17 @@ async fn compaction(worker: Worker) {
         if worker.pause(pause).await.is_none() {
             return;
         }
+    }
+}
+
+/// How often the catalog is held against its checksums. The start and every backup do it besides.
+const CATALOG_CHECK_INTERVAL: Duration = Duration::from_secs(6 * 3600);
+
+/// Looks whether the catalog has changed on the disk. Once it has, the catalog says so to everybody.
+async fn catalog_check(worker: Worker) {
+    let mut checking = Step::new("check catalog");
+    while worker.pause(CATALOG_CHECK_INTERVAL).await.is_some() {
+        worker.run(&mut checking, |storage| storage.catalog().verify()).await;
     }
 }
 
@@ -131,6 +143,17 @@ impl Worker {
         tokio::select! {
             () = self.stopping.cancelled() => None,
             () = tokio::time::sleep(duration) => (self.storage.strong_count() > 0).then_some(()),
+        }
+    }
+}
+
+impl Worker {
+    /// Waits, but no longer than until a replica turns out bad. Returns nothing when background work is to end.
+    async fn pause_until_trouble(&self, duration: Duration) -> Option<()> {
+        let files = Arc::clone(self.storage()?.files());
+        tokio::select! {
+            paused = self.pause(duration) => paused,
+            () = files.trouble() => Some(()),
         }
     }
 }

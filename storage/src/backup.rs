@@ -22,6 +22,8 @@ mod submit;
 mod ttl;
 mod upload;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 pub(crate) use properties::parse_timeout;
@@ -189,6 +191,9 @@ impl BackupJob {
     /// Cuts the state of the database in one transaction that pins every file, and writes the cut down.
     /// Run again, it forgets what it had pinned and cuts anew: nobody has been told of a moment yet.
     async fn on_snapshoting(mut self, context: &JobContext) -> Result<BackupJob> {
+        let catalog = Arc::clone(context.storage.catalog());
+        // What has changed on the disk since the start must not go on into a repository.
+        context.blocking(move || catalog.verify()).await?;
         let cut = Cut::take(context, &self.database, &self.objects).await?;
         self.shown = cut.selections();
         self.totals = cut.totals();

@@ -5,10 +5,14 @@
 //! the catalog version and commits with a sync, so that what it reports is on disk. [`Catalog::read`] sees one
 //! consistent state, and never waits for a writer (write-ahead log). One file a noun below; rows are typed there.
 //!
+//! Pages of SQLite carry no checksums, so the catalog keeps its own ([`checksum`]): a catalog in which a byte has changed
+//! on the disk is refused when it is opened, and no longer answers when that is found later.
+//!
 //! The catalog never touches a data file. Files that a transaction takes out of use are named in `garbage`, and
 //! deleting them is the collector's business.
 
 mod account;
+mod checksum;
 mod database;
 mod finding;
 mod garbage;
@@ -23,11 +27,12 @@ mod snapshot;
 mod table;
 mod upkeep;
 mod variable;
+mod wal;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -48,8 +53,10 @@ pub use table::{BASE_INDEX_NAME, IndexRow, TableRow};
 pub use upkeep::{Expired, TabletFile, TabletOwner};
 
 use crate::clock::{Clock, Random};
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::failpoint::{DurableStep, durable};
+pub(crate) use checksum::CatalogCheck;
+use checksum::Sums;
 
 /// How long a reader or a second process waits for SQLite's own locks before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,14 +64,22 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reader connections kept open between reads; more are made under load and closed again.
 const IDLE_READERS_MAX: usize = 8;
 
+/// Up to this size every index is compared with its table when the catalog is opened: about a second's work. Beyond it
+/// only `ebla fsck` does.
+const FULL_CHECK_BYTES_MAX: u64 = 256 << 20;
+
 /// The catalog of one data directory.
 #[derive(Debug)]
 pub struct Catalog {
     path: PathBuf,
-    writer: Mutex<Connection>,
+    // Before the writer, as fields are dropped in this order: the last to close must be one that may empty the log.
     idle_readers: Mutex<Vec<Connection>>,
+    writer: Mutex<Connection>,
     /// The version of the last committed write, so that caches can ask without a query.
     version: AtomicI64,
+    sums: Sums,
+    /// What was found wrong with it while it was in use.
+    damage: OnceLock<String>,
     cluster_id: String,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -86,31 +101,108 @@ pub struct WriteTransaction<'a> {
 impl Catalog {
     /// Opens the catalog at `path`, making it when it is not there, and brings it to the newest schema.
     ///
-    /// Errors when the file is not a catalog, or was written by a newer version of the program.
+    /// Errors when the file is not a catalog, has changed on the disk, or was written by a newer version of the program.
     pub fn open(path: &Path, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Catalog> {
+        let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        if bytes > 0 {
+            let check = if bytes <= FULL_CHECK_BYTES_MAX { CatalogCheck::Full } else { CatalogCheck::Quick };
+            if let Some(detail) = Catalog::find_damage(path, check)? {
+                return Err(Error::CatalogDamaged { path: path.to_owned(), detail });
+            }
+        }
         let mut writer = Connection::open(path)?;
         prepare(&writer)?;
         // Checkpoints must not lose a commit either: FULL syncs the log at every commit.
         writer.pragma_update(None, "journal_mode", "WAL")?;
         writer.pragma_update(None, "synchronous", "FULL")?;
         migrations::migrate(&mut writer)?;
-        let cluster_id = ensure_cluster_id(&writer, random.as_ref(), clock.as_ref())?;
+        let sums = Sums::attach(&writer)?;
+        let cluster_id = ensure_cluster_id(&mut writer, &sums, random.as_ref(), clock.as_ref())?;
         let version = meta_number(&writer, "catalog_version")?;
         Ok(Catalog {
             path: path.to_owned(),
             writer: Mutex::new(writer),
             idle_readers: Mutex::new(Vec::new()),
             version: AtomicI64::new(version),
+            sums,
+            damage: OnceLock::new(),
             cluster_id,
             clock,
             random,
         })
     }
 
+    /// Reads every row and compares it with what was written. Once a difference is found, the catalog answers nothing
+    /// any more. It blocks for as long as a read of the whole file takes.
+    pub fn verify(&self) -> Result<()> {
+        let found = self.read(|read| match checksum::verify(read.connection) {
+            Err(Error::Catalog(error)) if is_damage(&error) => Ok(Some(error.to_string())),
+            found => found,
+        })?;
+        let Some(detail) = found else { return Ok(()) };
+        tracing::error!(path = %self.path.display(), detail, "the catalog has changed on the disk");
+        let _ = self.damage.set(detail);
+        self.refuse_if_damaged()
+    }
+
+    /// What is wrong with the catalog at `path`, which nobody has open; `None` when nothing is.
+    pub(crate) fn find_damage(path: &Path, check: CatalogCheck) -> Result<Option<String>> {
+        let log = log_path(path);
+        if let Some(detail) = wal::check(&log).at("read", &log)? {
+            return Ok(Some(detail));
+        }
+        let look = || -> Result<Option<String>> {
+            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            match checksum::check_structure(&connection, check)? {
+                Some(detail) => Ok(Some(detail)),
+                None => checksum::verify(&connection),
+            }
+        };
+        match look() {
+            Err(Error::Catalog(error)) if is_damage(&error) => Ok(Some(error.to_string())),
+            looked => looked,
+        }
+    }
+
+    /// Takes what a damaged catalog says for true: its checksums are made anew, if it can be read at all.
+    pub(crate) fn accept_damage(path: &Path) -> Result<()> {
+        checksum::accept(&Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?)
+    }
+
+    /// The storage roots that a damaged catalog names, as far as it can be read.
+    pub(crate) fn roots_of_damaged(path: &Path) -> Vec<PathBuf> {
+        let read = || -> Result<Vec<PathBuf>> {
+            let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            let read = ReadTransaction { connection: &connection, now_ms: 0 };
+            Ok(read.storage_roots()?.into_iter().map(|root| root.path).collect())
+        };
+        read().unwrap_or_default()
+    }
+
+    /// Brings what is in the log into the file and empties it, so that an orderly stop leaves a catalog of one file whose
+    /// every byte the next start checks. A log that stays is no fault.
+    pub(crate) fn empty_log(&self) {
+        let emptied = self.writer.lock().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        match emptied {
+            Ok(0) => {}
+            Ok(_) => tracing::debug!("the log of the catalog stays: somebody reads it"),
+            Err(error) => tracing::warn!(%error, "the log of the catalog stays"),
+        }
+    }
+
+    fn refuse_if_damaged(&self) -> Result<()> {
+        match self.damage.get() {
+            None => Ok(()),
+            Some(detail) => Err(Error::CatalogDamaged { path: self.path.clone(), detail: detail.clone() }),
+        }
+    }
+
     /// Runs `change` as one transaction. When it returns an error, nothing has changed.
     ///
     /// The commit is the commit point of every load, DDL and restore: when this returns `Ok`, the change is on disk.
     pub fn write<T>(&self, change: impl FnOnce(&WriteTransaction<'_>) -> Result<T>) -> Result<T> {
+        self.refuse_if_damaged()?;
         let mut writer = self.writer.lock();
         self.write_with(&mut writer, change).map_err(|error| self.tell_disk("write", error))
     }
@@ -120,6 +212,7 @@ impl Catalog {
         writer: &mut Connection,
         change: impl FnOnce(&WriteTransaction<'_>) -> Result<T>,
     ) -> Result<T> {
+        self.sums.begin();
         let transaction = Transaction::new(writer, TransactionBehavior::Immediate)?;
         let write =
             WriteTransaction { read: ReadTransaction { connection: &transaction, now_ms: self.clock.now_ms() } };
@@ -127,8 +220,10 @@ impl Catalog {
         let version: i64 = transaction
             .prepare_cached("UPDATE meta SET value = value + 1 WHERE key = 'catalog_version' RETURNING value")?
             .query_row([], |row| row.get(0))?;
+        self.sums.store(&transaction)?;
         let committed = durable(DurableStep::Commit, || transaction.commit()); // Commit point.
         committed.map_err(|error| self.take_back(writer, error))?;
+        self.sums.commit();
         self.version.store(version, Ordering::Release);
         Ok(value)
     }
@@ -137,10 +232,18 @@ impl Catalog {
     /// is killed now would leave them to the next one, which would take them for a commit. So something that changes
     /// nothing is written over them. When that fails as well, the error says that the outcome is not known.
     fn take_back(&self, writer: &Connection, error: rusqlite::Error) -> Error {
-        // Not with RETURNING: the row would come before the commit.
-        let sql = "UPDATE meta SET value = value + 1 WHERE key = 'catalog_version'";
-        let written = writer.execute(sql, []).map_err(Error::from);
-        match written.and_then(|_| meta_number(writer, "catalog_version")) {
+        let write_over = || -> Result<i64> {
+            // The sums of what was refused are forgotten with it.
+            self.sums.begin();
+            let transaction = writer.unchecked_transaction()?;
+            // Not with RETURNING: the row would come before the commit.
+            transaction.execute("UPDATE meta SET value = value + 1 WHERE key = 'catalog_version'", [])?;
+            self.sums.store(&transaction)?;
+            transaction.commit()?;
+            self.sums.commit();
+            meta_number(writer, "catalog_version")
+        };
+        match write_over() {
             Ok(version) => {
                 self.version.store(version, Ordering::Release);
                 error.into()
@@ -176,6 +279,7 @@ impl Catalog {
 
     /// Runs `look` on one consistent state.
     pub fn read<T>(&self, look: impl FnOnce(&ReadTransaction<'_>) -> Result<T>) -> Result<T> {
+        self.refuse_if_damaged()?;
         self.read_with(look).map_err(|error| self.tell_disk("read", error))
     }
 
@@ -280,16 +384,64 @@ fn meta_number(connection: &Connection, key: &str) -> Result<i64> {
     Ok(number)
 }
 
-fn ensure_cluster_id(connection: &Connection, random: &dyn Random, clock: &dyn Clock) -> Result<String> {
+fn ensure_cluster_id(
+    connection: &mut Connection,
+    sums: &Sums,
+    random: &dyn Random,
+    clock: &dyn Clock,
+) -> Result<String> {
     let known: Option<String> =
         connection.query_row("SELECT cluster_id FROM cluster", [], |row| row.get(0)).optional()?;
     if let Some(cluster_id) = known {
         return Ok(cluster_id);
     }
     let cluster_id = random.identifier();
-    connection
+    sums.begin();
+    let transaction = connection.transaction()?;
+    transaction
         .execute("INSERT INTO cluster (cluster_id, created_at_ms) VALUES (?1, ?2)", (&cluster_id, clock.now_ms()))?;
+    sums.store(&transaction)?;
+    durable(DurableStep::Commit, || transaction.commit())?;
+    sums.commit();
     Ok(cluster_id)
+}
+
+/// Whether an error says that the file is not what it should be. What else can go wrong in reading everything, such as a
+/// missing permission, is not that.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, PermissionDenied};
+    use rusqlite::ErrorCode::{ReadOnly, SystemIoFailure};
+    !matches!(
+        error.sqlite_error_code(),
+        Some(
+            CannotOpen
+                | DatabaseBusy
+                | DatabaseLocked
+                | DiskFull
+                | OutOfMemory
+                | PermissionDenied
+                | ReadOnly
+                | SystemIoFailure
+        )
+    )
+}
+
+/// The write-ahead log beside a catalog.
+fn log_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+impl Drop for Catalog {
+    /// Every test of this crate is one of the checksums as well.
+    fn drop(&mut self) {
+        if self.damage.get().is_none() && !std::thread::panicking() {
+            let found = checksum::verify(&self.writer.lock());
+            assert!(matches!(found, Ok(None)), "the checksums of the catalog are wrong: {found:?}");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -174,10 +174,6 @@ impl Storage {
         let _span = tracing::info_span!("compaction", %tablet, table = %snapshot.table().name).entered();
         let began_ms = self.clock().now_ms();
         let outcome = merge::run(self, &snapshot, &plan);
-        if let Err(Error::Corrupt { path, detail, .. }) = &outcome {
-            // The next attempt reads another replica.
-            self.files().report_corrupt(tablet, path, detail)?;
-        }
         let result = match &outcome {
             Ok(Outcome::Done(report)) => {
                 report.publish(self.clock().now_ms() - began_ms);

@@ -81,6 +81,18 @@ pub enum Error {
     /// A catalog of a newer or broken form.
     #[error("cannot open the catalog: {0}")]
     Migration(#[from] rusqlite_migration::Error),
+    /// Bytes of the catalog have changed on the disk.
+    #[error(
+        "the catalog {path} is damaged and not used: {detail}. Put back a copy of the data directory, or start with an \
+         empty one and RESTORE from a repository; `ebla fsck --data-dir` tells what else is damaged",
+        path = path.display()
+    )]
+    CatalogDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
     /// A stored value in the catalog does not read back.
     #[error("catalog holds a value that does not read back: {0}")]
     Stored(#[from] serde_json::Error),

@@ -24,11 +24,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::catalog::GarbageRow;
+use crate::catalog::{FileKind, GarbageRow};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint::{DurableStep, durable};
 use crate::ids::TabletId;
-use crate::roots::sync_dir;
+use crate::roots::{TREE_EXTENSION, sync_dir};
 use crate::storage::Storage;
 
 /// Files unlinked between two moments in which others may install files and begin to read.
@@ -165,6 +165,10 @@ impl Storage {
             let path = self.roots().file_path(row.root_id, row.tablet_id, &row.digest, row.kind)?;
             let directory = self.roots().tablet_dir(row.root_id, row.tablet_id)?;
             let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            if row.kind == FileKind::Segment {
+                // First, so that none outlives its segment. One that stays is in nobody's way.
+                let _ = fs::remove_file(path.with_extension(TREE_EXTENSION));
+            }
             match durable(DurableStep::Unlink, || fs::remove_file(&path)).at("delete", &path) {
                 Ok(()) => {
                     report.deleted_files += 1;

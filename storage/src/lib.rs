@@ -13,6 +13,7 @@ pub mod delete;
 pub mod digest;
 pub mod error;
 pub mod failpoint;
+pub mod fsck;
 pub mod gc;
 pub mod ids;
 pub mod job;

@@ -3,13 +3,18 @@
 //! A reader that meets a missing or damaged file marks the replica as bad, sets the damaged file aside and reads
 //! another replica. Repair compares what a replica has with what the catalog names: a replica marked as bad file by
 //! file against the digests, any other by presence and size. What is missing is copied from another replica, hashed on
-//! the way, synced and installed. Only a replica that has everything is marked as good again, by a transaction that
-//! makes sure nothing was added meanwhile.
+//! the way, synced and installed. A file that no replica has whole is fetched from a repository that has an object of
+//! its digest, whichever snapshot put it there. Only a replica that has everything is marked as good again, by a
+//! transaction that makes sure nothing was added meanwhile. A damaged file stays where it is until a whole one takes its
+//! place: what is read of it is checked, and may be all that is left.
 //!
-//! A file of which no whole copy is left is reported with its table and tablet, and stays named: only restoring the
-//! table from a backup, or dropping it, helps then.
+//! A file that is nowhere whole is reported with its table and tablet, and stays named: only restoring the partition
+//! from a backup, or dropping it, helps then.
 
 mod copy;
+mod rescue;
+
+pub(crate) use rescue::Rescue;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,6 +34,8 @@ use copy::copy_checked;
 pub struct RepairReport {
     /// Replicas that are whole again.
     pub repaired_replicas: u64,
+    /// Files fetched from a repository, as no replica had them.
+    pub fetched_files: u64,
     /// Files copied.
     pub copied_files: u64,
     /// Their bytes.
@@ -65,8 +72,10 @@ enum Check {
 
 /// What became of one file.
 enum Fetched {
-    /// It is there now.
+    /// It is there now, from another replica.
     Copied,
+    /// It is there now, from a repository.
+    Rescued,
     /// Nobody names it any more.
     NotNeeded,
     /// No whole copy of it is left.
@@ -138,9 +147,14 @@ impl Storage {
                 continue;
             }
             match self.fetch(tablet, replica.root_id, replicas, file)? {
-                Fetched::Copied => {
-                    report.copied_files += 1;
-                    report.copied_bytes += file.bytes;
+                fetched @ (Fetched::Copied | Fetched::Rescued) => {
+                    match fetched {
+                        Fetched::Rescued => report.fetched_files += 1,
+                        _ => {
+                            report.copied_files += 1;
+                            report.copied_bytes += file.bytes;
+                        }
+                    }
                     // What was set aside has been replaced.
                     let _ = fs::remove_file(path.with_extension(CORRUPT_EXTENSION));
                 }
@@ -197,24 +211,36 @@ impl Storage {
             }
             let path = self.roots().file_path(root, tablet, &file.digest, file.kind)?;
             match copy_checked(&path, &staged, file) {
-                Ok(()) => return self.install_copy(tablet, to, file, staged),
+                Ok(()) => return self.install_copy(tablet, to, file, staged, Fetched::Copied),
                 Err(copy::Failure::Missing) => {}
-                Err(copy::Failure::Damaged(detail)) => self.files().report_corrupt(tablet, &path, &detail)?,
+                Err(copy::Failure::Damaged(detail)) => self.files().mark_copy_bad(tablet, &path, &detail),
                 Err(copy::Failure::Write(error)) => return Err(error),
             }
         }
-        let needed = self.catalog().read(|read| read.is_file_live(tablet, &file.digest))?;
-        Ok(if needed { Fetched::Lost } else { Fetched::NotNeeded })
+        if !self.catalog().read(|read| read.is_file_live(tablet, &file.digest))? {
+            return Ok(Fetched::NotNeeded);
+        }
+        if self.fetch_from_repositories(file, &staged)? {
+            return self.install_copy(tablet, to, file, staged, Fetched::Rescued);
+        }
+        Ok(Fetched::Lost)
     }
 
-    fn install_copy(&self, tablet: TabletId, to: StorageRootId, file: &TabletFile, path: PathBuf) -> Result<Fetched> {
+    fn install_copy(
+        &self,
+        tablet: TabletId,
+        to: StorageRootId,
+        file: &TabletFile,
+        path: PathBuf,
+        fetched: Fetched,
+    ) -> Result<Fetched> {
         let _gate = self.pins().install_guard();
         // From here on the collector is kept out: what is named now is garbage at the worst, never without a name.
         if !self.catalog().read(|read| read.is_file_live(tablet, &file.digest))? {
             return Ok(Fetched::NotNeeded);
         }
         self.roots().install(to, tablet, &[StagedFile { path, digest: file.digest, kind: file.kind }])?;
-        Ok(Fetched::Copied)
+        Ok(fetched)
     }
 }
 
@@ -235,6 +261,7 @@ impl RepairReport {
     fn publish(&self) {
         metrics::counter!("ebla_repaired_replicas_total").increment(self.repaired_replicas);
         metrics::counter!("ebla_repaired_files_total").increment(self.copied_files);
+        metrics::counter!("ebla_rescued_files_total").increment(self.fetched_files);
         metrics::gauge!("ebla_lost_files").set(self.lost.len() as f64);
     }
 
@@ -257,7 +284,7 @@ impl fmt::Display for LostFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} of tablet {} of partition '{}' of table '{}.{}': restore the table from a backup",
+            "{} of tablet {} of partition '{}' of table '{}.{}': restore this partition from a snapshot",
             self.path.display(),
             self.tablet,
             self.partition,

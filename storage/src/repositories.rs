@@ -85,6 +85,11 @@ impl Repositories {
         })
     }
 
+    /// The storage whose repositories these are.
+    pub(crate) fn storage(&self) -> &Arc<Storage> {
+        &self.storage
+    }
+
     /// Proves the location, makes or attaches to the repository there, and keeps it under its name.
     pub async fn create(&self, spec: RepositorySpec) -> Result<Arc<Repository>> {
         let (catalog, name) = (Arc::clone(self.storage.catalog()), spec.name.clone());

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <root>/tablets/<tablet>/<digest>.parquet | <digest>.dv     named by the catalog, immutable
+//! <root>/tablets/<tablet>/<digest>.tree                      derived from the segment beside it, see segment/tree
 //! <root>/staging/<name>/…                                    being written; swept when the server starts
 //! ```
 //!
@@ -27,6 +28,9 @@ const STAGING: &str = "staging";
 
 /// Extension of a file that was found to be bad and set aside.
 pub(crate) const CORRUPT_EXTENSION: &str = "corrupt";
+
+/// Extension of the hash tree of a segment, which is derived from it and lies beside it.
+pub(crate) const TREE_EXTENSION: &str = "tree";
 
 /// A table keeps this many replicas when it does not say otherwise and there are as many roots.
 const DEFAULT_REPLICATION_NUM_MAX: usize = 3;

@@ -12,7 +12,7 @@ mod unfinished;
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use rustix::fs::FlockOperation;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -30,6 +30,7 @@ use crate::compaction::Compactor;
 use crate::error::{Error, IoContext, Result};
 use crate::gc::Collector;
 use crate::load::MemtableBudget;
+use crate::repair::Rescue;
 use crate::roots::{StorageRoots, keep_dir};
 use crate::tablet::TabletFiles;
 use auto_increment::AutoIncrementRanges;
@@ -48,6 +49,7 @@ pub struct Storage {
     collector: Collector,
     compactor: Compactor,
     background: Background,
+    rescue: OnceLock<Weak<dyn Rescue>>,
     memtables: MemtableBudget,
     auto_increment: AutoIncrementRanges,
     unfinished: Unfinished,
@@ -86,6 +88,7 @@ impl Storage {
             collector: Collector::default(),
             compactor: Compactor::default(),
             background: Background::default(),
+            rescue: OnceLock::new(),
             memtables,
             auto_increment: AutoIncrementRanges::default(),
             unfinished: Unfinished::default(),
@@ -144,6 +147,11 @@ impl Storage {
         &self.unfinished
     }
 
+    /// Where files come from that no replica has.
+    pub(crate) fn rescue(&self) -> &OnceLock<Weak<dyn Rescue>> {
+        &self.rescue
+    }
+
     pub(crate) fn memtables(&self) -> &MemtableBudget {
         &self.memtables
     }
@@ -157,6 +165,7 @@ impl Storage {
     /// Stops background work and waits until it has ended. Loads that are running are theirs to end.
     pub async fn shutdown(&self) {
         self.background.stop().await;
+        self.catalog.empty_log();
     }
 }
 
@@ -169,7 +178,8 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
     }
 }
 
-fn take_lock(config: &StorageConfig) -> Result<File> {
+/// Takes the lock of a data directory, for as long as the file is open.
+pub(crate) fn take_lock(config: &StorageConfig) -> Result<File> {
     let path = config.lock_path();
     let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).at("open", &path)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -12,7 +12,7 @@ use roaring::RoaringBitmap;
 use crate::catalog::{SegmentMeta, TableRow, TableState, TabletState};
 use crate::error::Result;
 use crate::schema::TableDefinition;
-use crate::tablet::TabletFiles;
+use crate::tablet::{SegmentHandle, TabletFiles};
 
 /// A table as one reader sees it.
 #[derive(Debug)]
@@ -54,7 +54,13 @@ impl TableSnapshot {
         &self.schema
     }
 
-    /// Where a segment's bytes are. Ask right before reading: a replica that turns out bad is passed over.
+    /// A segment to read from: what it gives is checked, and comes from whichever replica has it whole. It reads well
+    /// as long as this snapshot lives.
+    pub fn segment(&self, tablet: &TabletState, segment: &SegmentMeta) -> Arc<SegmentHandle> {
+        Arc::new(self.files.segment(tablet, segment))
+    }
+
+    /// Where a segment's file is. Its bytes are not looked at: read them by [`TableSnapshot::segment`].
     pub fn segment_path(&self, tablet: &TabletState, segment: &SegmentMeta) -> Result<PathBuf> {
         self.files.segment_path(tablet, segment)
     }

@@ -15,7 +15,6 @@ use crate::schema::{
     Bound, Column, ColumnId, DataType, Distribution, KeysType, PartitionBounds, PartitionKey, Partitioning,
     TableDefinition, Value,
 };
-use crate::segment::SegmentReader;
 use crate::storage::{Storage, StorageConfig};
 use crate::table_snapshot::TableSnapshot;
 
@@ -152,11 +151,10 @@ pub(crate) fn rows_of(snapshot: &TableSnapshot) -> Vec<Row> {
     for partition in &snapshot.state().partitions {
         for tablet in &partition.tablets {
             for segment in tablet.segments() {
-                let path = snapshot.segment_path(tablet, segment).unwrap();
                 let deletes = snapshot.delete_vector(tablet, segment).unwrap();
                 let mut last = None;
                 let mut live = 0;
-                for part in SegmentReader::open(tablet.tablet.id, &path, snapshot.schema()).unwrap() {
+                for part in snapshot.segment(tablet, segment).open(snapshot.schema()).unwrap() {
                     let part = part.unwrap();
                     let keys = part.rows.column(0).as_primitive::<Int32Type>().iter().collect::<Vec<_>>();
                     for key in keys {

@@ -137,12 +137,9 @@ impl From<DataFusionError> for QueryError {
             DataFusionError::ResourcesExhausted(text) => Self::OutOfMemory(clean_memory(&text)),
             DataFusionError::ParquetError(error) => from_parquet(*error),
             DataFusionError::ArrowError(error, _) => from_arrow(*error),
-            DataFusionError::ObjectStore(error) => match *error {
-                datafusion::object_store::Error::NotFound { path, .. } => {
-                    Self::Corrupt(format!("segment file {path} is missing"))
-                }
-                other => Self::Corrupt(other.to_string()),
-            },
+            DataFusionError::ObjectStore(error) => {
+                carried(error.as_ref()).unwrap_or_else(|| Self::Corrupt(error.to_string()))
+            }
             DataFusionError::IoError(error) => from_io(&error),
             DataFusionError::SQL(error, _) => Self::Semantic(error.to_string()),
             DataFusionError::NotImplemented(text) => from_not_implemented(&text),
@@ -169,9 +166,20 @@ fn from_external(inner: Box<dyn std::error::Error + Send + Sync>) -> QueryError 
             Ok(error) => QueryError::from(*error),
             Err(inner) => match inner.downcast::<ArrowError>() {
                 Ok(error) => from_arrow(*error),
-                Err(other) => from_execution(&other.to_string()),
+                Err(other) => carried(other.as_ref()).unwrap_or_else(|| from_execution(&other.to_string())),
             },
         },
+    }
+}
+
+/// What one of ours said, however deep the engine has wrapped it.
+fn carried(error: &(dyn std::error::Error + 'static)) -> Option<QueryError> {
+    let mut error = error;
+    loop {
+        if let Some(ours) = error.downcast_ref::<QueryError>() {
+            return Some(ours.clone());
+        }
+        error = error.source()?;
     }
 }
 
@@ -183,7 +191,9 @@ fn from_shared(error: &Arc<DataFusionError>) -> QueryError {
             None => from_execution(&inner.to_string()),
         },
         DataFusionError::ResourcesExhausted(text) => QueryError::OutOfMemory(clean_memory(text)),
-        DataFusionError::ParquetError(error) => QueryError::Corrupt(error.to_string()),
+        DataFusionError::ParquetError(error) => {
+            carried(error.as_ref()).unwrap_or_else(|| QueryError::Corrupt(error.to_string()))
+        }
         DataFusionError::ArrowError(error, _) => arrow_text(error),
         DataFusionError::Execution(text) => from_execution(text),
         DataFusionError::Plan(text) => from_plan(text),
@@ -221,7 +231,7 @@ fn from_parquet(error: ParquetError) -> QueryError {
     match error {
         ParquetError::External(inner) => match inner.downcast::<DataFusionError>() {
             Ok(error) => QueryError::from(*error),
-            Err(other) => QueryError::Corrupt(other.to_string()),
+            Err(other) => carried(other.as_ref()).unwrap_or_else(|| QueryError::Corrupt(other.to_string())),
         },
         ParquetError::ArrowError(text) => from_execution(&text),
         other => QueryError::Corrupt(other.to_string()),

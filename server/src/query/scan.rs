@@ -2,7 +2,8 @@
 //!
 //! Order of events: the optimizer hands over projection, filters and limit; [`prune`] drops partitions by their range,
 //! tablets by their bucket and segments by their zone maps; what is left becomes one Parquet scan that knows its exact
-//! row count, skips deleted rows ([`deletes`]) and reads files of older schemas ([`adapter`]). Filters are never
+//! row count, reads checked bytes ([`store`]), skips deleted rows ([`deletes`]) and reads files of older schemas
+//! ([`adapter`]). Filters are never
 //! promised to be exact here: the plan above keeps them until the Parquet reader takes them over.
 //!
 //! The view travels inside the plan with every file, so its pin holds until the last batch is read.
@@ -10,6 +11,7 @@
 mod adapter;
 mod deletes;
 mod prune;
+mod store;
 mod virtual_table;
 
 use std::fmt;
@@ -23,17 +25,15 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
-use datafusion::object_store::ObjectMeta;
-use datafusion::object_store::path::Path;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 
+use store::{SegmentReaderFactory, SegmentStore, object_meta};
 pub(crate) use virtual_table::VirtualProvider;
 
 use super::error::QueryError;
@@ -184,17 +184,16 @@ impl SegmentTable {
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let url = ObjectStoreUrl::local_filesystem();
-        let store = state.runtime_env().object_store(&url)?;
+        let store = Arc::new(SegmentStore::new(segments));
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let tag = Arc::new(ScanTag { report: report.clone(), _view: Arc::clone(&self.view) });
 
         let mut files = Vec::with_capacity(segments.len());
         for segment in segments {
-            let meta = object_meta(segment)?;
-            let access = match segment.deleted.as_ref().filter(|deleted| !deleted.is_empty()) {
-                Some(deleted) => Some(deletes::access_plan(&store, &cache, &meta, deleted).await?),
-                None => None,
+            let meta = object_meta(segment);
+            let access = match segment.deleted_rows {
+                0 => None,
+                _ => Some(deletes::access_plan(store.as_ref(), &cache, &meta, segment).await?),
             };
             let mut file = PartitionedFile::new_from_meta(meta)
                 .with_statistics(Arc::new(self.file_statistics(segment)))
@@ -212,9 +211,9 @@ impl SegmentTable {
                 global: parquet,
                 ..Default::default()
             })
-            .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(store, cache)));
+            .with_parquet_file_reader_factory(Arc::new(SegmentReaderFactory { store, footers: cache }));
         let defaults = adapter::defaults(&self.view, &self.schema);
-        let config = FileScanConfigBuilder::new(url, Arc::new(source))
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
             .with_file_groups(group_files(files, state.config().target_partitions()))
             .with_statistics(self.statistics_of(segments))
             .with_projection_indices(projection.cloned())?
@@ -307,23 +306,9 @@ fn group_files(mut files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGr
     groups.into_iter().map(|(_, files)| FileGroup::new(files)).collect()
 }
 
-fn object_meta(segment: &SegmentFile) -> Result<ObjectMeta> {
-    let location = Path::from_absolute_path(&segment.path)
-        .map_err(|error| QueryError::Internal(format!("segment path {}: {error}", segment.path.display())).wrap())?;
-    Ok(ObjectMeta {
-        location,
-        // Segments never change, so a constant keeps cached footers valid for good.
-        last_modified: chrono::DateTime::UNIX_EPOCH,
-        size: segment.size_bytes,
-        e_tag: None,
-        version: None,
-    })
-}
-
 /// The rows of a segment that still exist.
 fn live_rows(segment: &SegmentFile) -> u64 {
-    let deleted = segment.deleted.as_ref().map_or(0, |deleted| deleted.len());
-    segment.rows.saturating_sub(deleted)
+    segment.rows.saturating_sub(segment.deleted_rows)
 }
 
 fn zone_bounds(zone: &Zone, data_type: &datafusion::arrow::datatypes::DataType) -> Option<(ScalarValue, ScalarValue)> {

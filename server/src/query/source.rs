@@ -1,15 +1,16 @@
 //! The seam to what is stored: names in, an immutable view of a table out.
 //!
 //! The statement layer implements [`Catalog`] over storage. A [`TableView`] is one version of one table: partitions,
-//! their tablets, their segments, and for each segment where it lies and what its columns range over. The view is kept
-//! alive by the plan and by the stream of the query, and `pin` with it, so no file it names is deleted meanwhile.
+//! their tablets, their segments, and for each segment how its bytes are read and what its columns range over. The view
+//! is kept alive by the plan and by the stream of the query, and `pin` with it, so no file it names is deleted meanwhile.
 //! Nothing here opens a file.
 
 use std::any::Any;
 use std::fmt;
-use std::path::PathBuf;
+use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
 use roaring::RoaringBitmap;
@@ -112,16 +113,27 @@ pub struct TabletView {
 /// One Parquet file of a tablet.
 #[derive(Debug, Clone)]
 pub struct SegmentFile {
-    /// Where it lies, absolute.
-    pub path: PathBuf,
+    /// Its name, which tells its content: another file has another name.
+    pub name: String,
     /// Its size.
     pub size_bytes: u64,
     /// Its rows, deleted ones included.
     pub rows: u64,
+    /// How many of them no longer exist.
+    pub deleted_rows: u64,
     /// What each column of the table ranges over in this file; may be shorter than the schema.
     pub zones: Vec<Zone>,
-    /// Row numbers within the file that no longer exist.
-    pub deleted: Option<Arc<RoaringBitmap>>,
+    /// Its bytes.
+    pub data: Arc<dyn SegmentData>,
+}
+
+/// Reads the bytes of one segment. Calls block. What they give is what was written: an implementation checks it.
+pub trait SegmentData: fmt::Debug + Send + Sync {
+    /// The bytes of these ranges.
+    fn read(&self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, QueryError>;
+
+    /// Row numbers within the file that no longer exist; `None` when all do.
+    fn deleted(&self) -> Result<Option<Arc<RoaringBitmap>>, QueryError>;
 }
 
 /// The zone map of one column of one segment. Bounds may be wider than the data, never narrower.

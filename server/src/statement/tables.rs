@@ -4,24 +4,26 @@
 //! several tables in one transaction, is in all of them or in none.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ebla_storage::catalog::{PartitionState, TabletState, ZoneMap};
 use ebla_storage::schema::{
     Bound, Column, DefaultValue, PartitionBounds, PartitionKey, TableDefinition, Value as StoredValue,
 };
 use ebla_storage::table_snapshot::TableSnapshot;
-use ebla_storage::tablet::bucket_of;
+use ebla_storage::tablet::{SegmentHandle, bucket_of};
 use parking_lot::Mutex;
+use roaring::RoaringBitmap;
 use sqlparser::ast::{ObjectName, Query, visit_relations};
 
 use super::information_schema;
 use crate::auth::privilege::{Access, Object};
 use crate::error::{Error, Result};
 use crate::query::source::{
-    Catalog, Distribution, INFORMATION_SCHEMA, KeyPart, PartitionRange, PartitionView, Relation, SegmentFile,
-    TableView, TabletView, VirtualTables, Zone,
+    Catalog, Distribution, INFORMATION_SCHEMA, KeyPart, PartitionRange, PartitionView, Relation, SegmentData,
+    SegmentFile, TableView, TabletView, VirtualTables, Zone,
 };
 use crate::query::{QueryError, Value};
 use crate::server::Server;
@@ -112,21 +114,16 @@ impl Catalog for SessionTables {
         self.access
             .require("SELECT", Object::Table(database, name))
             .map_err(|error| QueryError::AccessDenied(error.to_string()))?;
-        let view = table_view(&snapshot).map_err(from_storage)?;
+        let view = table_view(&snapshot);
         Ok(Some(Relation::Table(Arc::new(view))))
     }
 }
 
 /// One version of a table as the query engine reads it. The snapshot is the view's pin.
-fn table_view(snapshot: &Arc<TableSnapshot>) -> ebla_storage::Result<TableView> {
+fn table_view(snapshot: &Arc<TableSnapshot>) -> TableView {
     let definition = snapshot.definition();
     let position = |id| definition.position(id);
-    let partitions = snapshot
-        .state()
-        .partitions
-        .iter()
-        .map(|partition| partition_view(snapshot, partition))
-        .collect::<ebla_storage::Result<_>>()?;
+    let partitions = snapshot.state().partitions.iter().map(|partition| partition_view(snapshot, partition)).collect();
     let distribution_columns: Vec<usize> =
         definition.distribution_columns().iter().filter_map(|id| position(*id)).collect();
     let distribution = (!distribution_columns.is_empty()).then(|| Distribution {
@@ -135,7 +132,7 @@ fn table_view(snapshot: &Arc<TableSnapshot>) -> ebla_storage::Result<TableView> 
             bucket_of(columns, buckets).map_err(|error| QueryError::Internal(error.to_string()))
         }),
     });
-    Ok(TableView {
+    TableView {
         database: snapshot.database().to_owned(),
         name: snapshot.table().name.clone(),
         schema: Arc::clone(snapshot.schema()),
@@ -144,7 +141,7 @@ fn table_view(snapshot: &Arc<TableSnapshot>) -> ebla_storage::Result<TableView> 
         partitions,
         distribution,
         pin: Arc::clone(snapshot) as Arc<_>,
-    })
+    }
 }
 
 /// What rows have in a column that is younger than their file.
@@ -159,40 +156,51 @@ fn default_of_older_rows(column: &Column) -> Value {
     }
 }
 
-fn partition_view(snapshot: &TableSnapshot, state: &PartitionState) -> ebla_storage::Result<PartitionView> {
+fn partition_view(snapshot: &TableSnapshot, state: &PartitionState) -> PartitionView {
     let tablets = state
         .tablets
         .iter()
-        .map(|tablet| {
-            Ok(TabletView {
-                id: tablet.tablet.id.0.unsigned_abs(),
-                bucket: tablet.tablet.bucket,
-                segments: segment_files(snapshot, tablet)?,
-            })
+        .map(|tablet| TabletView {
+            id: tablet.tablet.id.0.unsigned_abs(),
+            bucket: tablet.tablet.bucket,
+            segments: segment_files(snapshot, tablet),
         })
-        .collect::<ebla_storage::Result<_>>()?;
-    Ok(PartitionView {
+        .collect();
+    PartitionView {
         id: state.partition.id.0.unsigned_abs(),
         name: state.partition.name.clone(),
         range: range(&state.partition.bounds),
         buckets: state.partition.buckets,
         tablets,
-    })
+    }
 }
 
-fn segment_files(snapshot: &TableSnapshot, tablet: &TabletState) -> ebla_storage::Result<Vec<SegmentFile>> {
+fn segment_files(snapshot: &TableSnapshot, tablet: &TabletState) -> Vec<SegmentFile> {
     tablet
         .segments()
-        .map(|segment| {
-            Ok(SegmentFile {
-                path: snapshot.segment_path(tablet, segment)?,
-                size_bytes: segment.bytes,
-                rows: segment.rows,
-                zones: zones(snapshot.definition(), &segment.zone_maps),
-                deleted: snapshot.delete_vector(tablet, segment)?,
-            })
+        .map(|segment| SegmentFile {
+            name: format!("{}.parquet", segment.digest),
+            size_bytes: segment.bytes,
+            rows: segment.rows,
+            deleted_rows: segment.rows - segment.live_rows(),
+            zones: zones(snapshot.definition(), &segment.zone_maps),
+            data: Arc::new(StoredSegment(snapshot.segment(tablet, segment))),
         })
         .collect()
+}
+
+/// The bytes of a segment on disk, from whichever replica has them whole. The view's pin keeps the file.
+#[derive(Debug)]
+struct StoredSegment(Arc<SegmentHandle>);
+
+impl SegmentData for StoredSegment {
+    fn read(&self, ranges: &[Range<u64>]) -> std::result::Result<Vec<Bytes>, QueryError> {
+        self.0.read_ranges(ranges).map_err(from_storage)
+    }
+
+    fn deleted(&self) -> std::result::Result<Option<Arc<RoaringBitmap>>, QueryError> {
+        self.0.delete_vector().map_err(from_storage)
+    }
 }
 
 fn zones(definition: &TableDefinition, zone_maps: &[ZoneMap]) -> Vec<Zone> {

@@ -54,10 +54,11 @@ pub(super) async fn upload(
 ) -> Result<()> {
     let WantedObject { kind, digest, bytes, tablet, ref table, .. } = *wanted;
     let mut misreads = 0;
+    let mut failed = Vec::new();
     loop {
-        let files = context.storage.files().clone();
+        let (files, passed_over) = (context.storage.files().clone(), failed.clone());
         let path = context
-            .blocking(move || files.find_pinned(tablet, &digest, kind, bytes))
+            .blocking(move || files.find_pinned(tablet, &digest, kind, bytes, &passed_over))
             .await
             .map_err(|error| name_place(error, database, table))?;
         let uploaded = context
@@ -72,8 +73,8 @@ pub(super) async fn upload(
             Err(Error::Repository(error @ RepositoryError::CorruptLocal { .. })) => error,
             done => return done,
         };
-        // It may have come wrong from the disk and not lie wrong on it. Setting the only copy aside takes the table out of
-        // use, so it is read once more first.
+        // It may have come wrong from the disk and not lie wrong on it. Giving up the only copy ends the backup, so it is
+        // read once more first.
         let again = path.clone();
         let whole = context.blocking(move || {
             Ok(Digest::of_file(&again).is_ok_and(|(found, length)| found == digest && length == bytes))
@@ -86,9 +87,14 @@ pub(super) async fn upload(
             misreads += 1;
             continue;
         }
-        let files = context.storage.files().clone();
-        // Set aside, the file is not found again: the loop ends when no replica is left.
-        context.blocking(move || files.report_corrupt(tablet, &path, &error.to_string())).await?;
+        let (files, damaged) = (context.storage.files().clone(), path.clone());
+        let mark = move || {
+            files.mark_copy_bad(tablet, &damaged, &error.to_string());
+            Ok(())
+        };
+        context.blocking(mark).await?;
+        // It is not found again: the loop ends when no replica is left.
+        failed.push(path);
     }
 }
 
@@ -120,8 +126,7 @@ fn name_place(error: Error, database: &str, table: &str) -> Error {
             tablet,
             path,
             detail: format!(
-                "{detail} (table {database}.{table}); no whole copy of this file is left, so it cannot be backed up: \
-                 restore the table from an earlier snapshot"
+                "{detail} (table {database}.{table}); it cannot be backed up: restore the table from an earlier snapshot"
             ),
         },
         other => other,

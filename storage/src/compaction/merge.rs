@@ -9,11 +9,10 @@ use std::sync::Arc;
 use super::plan::{CompactionPlan, SegmentPlace};
 use super::{CompactionReport, Outcome, only_tablet};
 use crate::catalog::{FileKind, ReadTransaction, RowsetRow, SegmentMeta, TabletState, WriteTransaction};
-use crate::digest::Digest;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 use crate::ids::RowsetId;
 use crate::roots::{StagedFile, StorageRoots};
-use crate::segment::{SegmentFormat, SegmentReader, SortedStream, WrittenSegment, merge, write_segments};
+use crate::segment::{SegmentFormat, SortedStream, WrittenSegment, merge, write_segments};
 use crate::storage::Storage;
 use crate::table_snapshot::TableSnapshot;
 use crate::tablet::{StagedTablet, staging_for};
@@ -100,14 +99,9 @@ fn write(
         if storage.background().is_stopping() {
             return Err(Error::Cancelled);
         }
-        let path = snapshot.segment_path(tablet, segment)?;
-        let (digest, _) = Digest::of_file(&path).at("read", &path)?;
-        if digest != segment.digest {
-            let detail = "the bytes do not match their digest".to_owned();
-            return Err(Error::Corrupt { tablet: id, path, detail });
-        }
-        let deletes = snapshot.delete_vector(tablet, segment)?;
-        let reader = SegmentReader::open(id, &path, format.schema())?;
+        let segment = snapshot.segment(tablet, segment);
+        let deletes = segment.delete_vector()?;
+        let reader = segment.open(format.schema())?;
         streams.push(Box::new(reader.map(move |batch| batch?.live_rows(deletes.as_deref()))));
     }
     let stopping = storage.background().stopping();

@@ -1,7 +1,5 @@
 //! Looking through one segment for the rows that a DELETE matches.
 
-use std::path::{Path, PathBuf};
-
 use arrow_array::{Array, BooleanArray};
 use arrow_schema::SchemaRef;
 use arrow_select::filter::filter_record_batch;
@@ -10,11 +8,10 @@ use roaring::RoaringBitmap;
 use super::RowPredicate;
 use crate::catalog::{SegmentMeta, TabletState};
 use crate::error::{Error, Result};
-use crate::segment::SegmentReader;
 use crate::table_snapshot::TableSnapshot;
 
 /// The rows of a segment that will be deleted, those that are deleted already included; `None` when there are no new
-/// ones. A copy that turns out damaged is reported and another one is read. Blocks.
+/// ones. Blocks.
 pub(super) fn find(
     snapshot: &TableSnapshot,
     tablet: &TabletState,
@@ -22,32 +19,11 @@ pub(super) fn find(
     schema: &SchemaRef,
     predicate: &RowPredicate,
 ) -> Result<Option<RoaringBitmap>> {
-    let mut damaged: Vec<PathBuf> = Vec::new();
-    loop {
-        let path = snapshot.segment_path(tablet, segment)?;
-        match find_in(snapshot, &path, tablet, segment, schema, predicate) {
-            // The same path again means that reporting it did not take it away: then there is no other copy.
-            Err(Error::Corrupt { path: at, detail, .. }) if at == path && !damaged.contains(&path) => {
-                snapshot.files().report_corrupt(tablet.tablet.id, &path, &detail)?;
-                damaged.push(path);
-            }
-            found => return found,
-        }
-    }
-}
-
-fn find_in(
-    snapshot: &TableSnapshot,
-    path: &Path,
-    tablet: &TabletState,
-    segment: &SegmentMeta,
-    schema: &SchemaRef,
-    predicate: &RowPredicate,
-) -> Result<Option<RoaringBitmap>> {
-    let deletes = snapshot.delete_vector(tablet, segment)?;
+    let segment = snapshot.segment(tablet, segment);
+    let deletes = segment.delete_vector()?;
     let mut positions = deletes.as_deref().cloned().unwrap_or_default();
     let before = positions.len();
-    for batch in SegmentReader::open(tablet.tablet.id, path, schema)? {
+    for batch in segment.open(schema)? {
         let batch = batch?;
         // The condition sees only rows that exist: on others it might fail.
         let live = batch.live(deletes.as_deref());

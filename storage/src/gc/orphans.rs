@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::error::{IoContext, Result};
 use crate::failpoint::{DurableStep, durable};
 use crate::ids::{StorageRootId, TabletId};
-use crate::roots::CORRUPT_EXTENSION;
+use crate::roots::{CORRUPT_EXTENSION, TREE_EXTENSION};
 use crate::storage::Storage;
 
 impl Storage {
@@ -62,10 +62,10 @@ impl Storage {
     }
 }
 
-/// The digest in the name of a segment, a delete vector or a file that was set aside.
+/// The digest in the name of a segment, a hash tree, a delete vector or a file that was set aside.
 fn digest_of(path: &Path) -> Option<Digest> {
     let name = path.file_name()?.to_str()?;
     let (digest, extension) = name.split_once('.')?;
-    let ours = ["parquet", "dv", CORRUPT_EXTENSION].contains(&extension);
+    let ours = ["parquet", "dv", CORRUPT_EXTENSION, TREE_EXTENSION].contains(&extension);
     ours.then(|| digest.parse().ok()).flatten()
 }

@@ -30,7 +30,7 @@ use crate::schema::{
     Bound, Column, ColumnId, DataType, Distribution, PartitionBounds, PartitionKey, Partitioning, TableDefinition,
     Value,
 };
-use crate::segment::{DeleteVector, SegmentFormat, SegmentReader, sort, write_segments};
+use crate::segment::{DeleteVector, SegmentFormat, sort, write_segments};
 use crate::storage::{Storage, StorageConfig};
 use crate::tablet::{PartitionRouter, bucket_of};
 use crate::testing::{column, table_of};
@@ -289,8 +289,7 @@ impl Bed {
                         .unwrap()
                         .map_or_else(RoaringBitmap::new, |old| (*old).clone());
                     let before = deleted.len();
-                    let path = snapshot.segment_path(tablet, segment).unwrap();
-                    for batch in SegmentReader::open(tablet.tablet.id, &path, snapshot.schema()).unwrap() {
+                    for batch in snapshot.segment(tablet, segment).open(snapshot.schema()).unwrap() {
                         let batch = batch.unwrap();
                         let column = batch.rows.column(0).as_primitive::<Int64Type>();
                         for row in 0..column.len() {
@@ -474,8 +473,7 @@ fn read_tablet(snapshot: &crate::TableSnapshot, tablet: &crate::catalog::TabletS
     let mut rows = Vec::new();
     for segment in tablet.segments() {
         let deletes = snapshot.delete_vector(tablet, segment).unwrap();
-        let path = snapshot.segment_path(tablet, segment).unwrap();
-        for batch in SegmentReader::open(tablet.tablet.id, &path, snapshot.schema()).unwrap() {
+        for batch in snapshot.segment(tablet, segment).open(snapshot.schema()).unwrap() {
             let live = batch.unwrap().live_rows(deletes.as_deref()).unwrap();
             let keys = live.column(0).as_primitive::<Int64Type>();
             let texts = live.column(1).as_string::<i32>();

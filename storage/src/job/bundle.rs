@@ -1,8 +1,9 @@
 //! Many small pieces in one file: the nodes of a snapshot, kept beside a job.
 //!
 //! A file each would have to be synced each, which takes longer than everything else a job without much to move does.
-//! A bundle is the pieces one after the other, then an index of fixed entries (digest, offset, length) in the order of
-//! the digests, then how many there are; a piece is found by bisection, so no reader holds the index in memory.
+//! A bundle is the pieces one after the other, then an index of fixed entries (digest, offset, length, checksum) in the
+//! order of the digests, then how many there are; a piece is found by bisection, so no reader holds the index in memory.
+//! The checksum is over the digest and the piece: what is found is what was added under that digest, or an error.
 //! A bundle is written once, from its beginning to its end, and never changed.
 
 use std::collections::BTreeMap;
@@ -11,7 +12,8 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::digest::{DIGEST_LEN, Digest};
+use super::files::damaged;
+use crate::digest::{DIGEST_LEN, Digest, DigestHasher};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint::{DurableStep, durable};
 use crate::roots::{create_file, sync_file};
@@ -20,7 +22,7 @@ use crate::roots::{create_file, sync_file};
 const NUMBER_LEN: usize = 8;
 
 /// Bytes of an entry of the index.
-const ENTRY_LEN: usize = DIGEST_LEN + 2 * NUMBER_LEN;
+const ENTRY_LEN: usize = DIGEST_LEN + 2 * NUMBER_LEN + DIGEST_LEN;
 
 /// A bundle that is being written. Dropped before its end, it is as if it had never been begun.
 #[derive(Debug)]
@@ -29,8 +31,8 @@ pub struct BundleWriter {
     temporary: PathBuf,
     path: PathBuf,
     bytes: u64,
-    /// Where each piece begins, and how long it is.
-    places: BTreeMap<Digest, (u64, u64)>,
+    /// Where each piece begins, how long it is, and its checksum.
+    places: BTreeMap<Digest, (u64, u64, Digest)>,
 }
 
 impl BundleWriter {
@@ -42,7 +44,7 @@ impl BundleWriter {
 
     /// Adds a piece under a digest, which need not be its own. Pieces of one digest are one piece.
     pub fn add(&mut self, digest: Digest, piece: &[u8]) -> Result<()> {
-        let place = (self.bytes, piece.len() as u64);
+        let place = (self.bytes, piece.len() as u64, checksum(&digest, piece));
         if let std::collections::btree_map::Entry::Vacant(vacant) = self.places.entry(digest) {
             self.file.write_all(piece).at("write", &self.temporary)?;
             vacant.insert(place);
@@ -54,8 +56,9 @@ impl BundleWriter {
     /// Writes the index. When this returns, the bytes are on disk under their name; the name is durable once its
     /// directory is synced.
     pub fn finish(mut self) -> Result<()> {
-        for (digest, (offset, len)) in &self.places {
-            let entry = [digest.as_bytes(), &offset.to_le_bytes()[..], &len.to_le_bytes()].concat();
+        for (digest, (offset, len, checksum)) in &self.places {
+            let numbers = [offset.to_le_bytes(), len.to_le_bytes()].concat();
+            let entry = [&digest.as_bytes()[..], &numbers, checksum.as_bytes()].concat();
             self.file.write_all(&entry).at("write", &self.temporary)?;
         }
         let count = self.places.len() as u64;
@@ -96,11 +99,20 @@ fn find_piece(file: &File, digest: &Digest) -> io::Result<Option<Vec<u8>>> {
                 }
                 let mut piece = vec![0; usize::try_from(len).map_err(|_| cut_short())?];
                 file.read_exact_at(&mut piece, offset)?;
-                return Ok(Some(piece));
+                let mut wanted = [0; DIGEST_LEN];
+                file.read_exact_at(&mut wanted, entry + (DIGEST_LEN + 2 * NUMBER_LEN) as u64)?;
+                return if *checksum(digest, &piece).as_bytes() == wanted { Ok(Some(piece)) } else { Err(damaged()) };
             }
         }
     }
     Ok(None)
+}
+
+fn checksum(digest: &Digest, piece: &[u8]) -> Digest {
+    let mut hasher = DigestHasher::new();
+    hasher.update(digest.as_bytes());
+    hasher.update(piece);
+    hasher.finish().0
 }
 
 fn read_number(file: &File, offset: u64) -> io::Result<u64> {

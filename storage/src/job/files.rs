@@ -4,6 +4,8 @@
 //! backup, the plan of a restore) is kept in files here. Each is written whole, synced and renamed, so that a name
 //! that is there holds everything; what comes in many small pieces goes into one file ([`BundleWriter`]). The directory
 //! goes when the job has ended; what a crash left of ended jobs is swept at start.
+//!
+//! A file ends with the digest of what is in it, so a byte that changed on the disk fails the job and misleads nobody.
 
 use std::fs;
 use std::io;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bundle::{self, BundleWriter};
-use crate::digest::Digest;
+use crate::digest::{DIGEST_LEN, Digest};
 use crate::error::{Error, IoContext, Result};
 use crate::failpoint::{DurableStep, durable};
 use crate::ids::JobId;
@@ -45,7 +47,10 @@ impl JobFiles {
         let path = self.path(name)?;
         let temporary = self.temporary()?;
         let mut file = create_file(&temporary)?;
-        io::Write::write_all(&mut file, bytes).at("write", &temporary)?;
+        let digest = Digest::of(bytes);
+        let written =
+            io::Write::write_all(&mut file, bytes).and_then(|()| io::Write::write_all(&mut file, digest.as_bytes()));
+        written.at("write", &temporary)?;
         sync_file(&file, &temporary)?;
         durable(DurableStep::Rename, || fs::rename(&temporary, &path)).at("rename to", &path)?;
         sync_dir(&self.directory)
@@ -64,7 +69,7 @@ impl JobFiles {
     /// Reads a file.
     pub fn get(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.path(name)?;
-        fs::read(&path).at("read", &path)
+        fs::read(&path).and_then(checked).at("read", &path)
     }
 
     /// Reads a file that may be missing.
@@ -72,7 +77,7 @@ impl JobFiles {
         let path = self.path(name)?;
         match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            read => read.at("read", &path).map(Some),
+            read => read.and_then(checked).at("read", &path).map(Some),
         }
     }
 
@@ -126,6 +131,20 @@ impl JobFiles {
     }
 }
 
+/// What was put, without the digest behind it.
+fn checked(mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    let put = bytes.len().checked_sub(DIGEST_LEN).map(|end| bytes.split_off(end));
+    match put {
+        Some(digest) if digest == Digest::of(&bytes).as_bytes() => Ok(bytes),
+        _ => Err(damaged()),
+    }
+}
+
+/// A file of a job is not what was written.
+pub(super) fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it has changed on the disk: look at the disk, then start the job anew")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,6 +173,18 @@ mod tests {
         assert!(files.get_piece("pieces", &digest).is_err(), "it is not there before it is whole");
         bundle.finish().unwrap();
         assert_eq!(files.get_piece("pieces", &digest).unwrap(), b"a piece");
+        for name in ["plan.json", "pieces"] {
+            let path = dir.path().join("jobs/7").join(name);
+            let good = fs::read(&path).unwrap();
+            for at in 0..good.len() {
+                let mut flipped = good.clone();
+                flipped[at] ^= 1;
+                fs::write(&path, flipped).unwrap();
+                let read = if name == "pieces" { files.get_piece(name, &digest) } else { files.get(name) };
+                assert!(read.is_err(), "byte {at} of {name}");
+            }
+            fs::write(&path, good).unwrap();
+        }
         assert_eq!(JobFiles::sweep(dir.path(), &[JobId(7)]).unwrap(), 0);
         assert_eq!(JobFiles::sweep(dir.path(), &[JobId(8)]).unwrap(), 1);
         assert_eq!(files.find("plan.json").unwrap(), None);

@@ -89,11 +89,10 @@ async fn a_flipped_byte_is_found_by_digest_and_never_copied() {
     let good = fs::read(&here).unwrap();
     let tablet = storage.roots().tablets_on_disk(storage.roots().configured()[0]).unwrap()[0];
     flip_a_byte(&here);
-    storage.files().report_corrupt(tablet, &here, "as a reader found").unwrap();
+    storage.files().mark_copy_bad(tablet, &here, "as a reader found");
     assert_eq!(table_rows(&storage, "t"), rows(0..100));
     assert_eq!(storage.repair_bad_replicas().unwrap().repaired_replicas, 1);
     assert_eq!(fs::read(&here).unwrap(), good);
-    assert!(!here.with_extension(CORRUPT_EXTENSION).exists());
 
     // One replica lacks the file and the other's copy is damaged: nothing is whole any more, and it is said where.
     fs::remove_file(&here).unwrap();

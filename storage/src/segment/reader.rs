@@ -10,17 +10,22 @@ use std::sync::Arc;
 use arrow_array::{BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow_buffer::BooleanBufferBuilder;
 use arrow_cast::cast;
-use arrow_schema::{Schema, SchemaRef};
+use arrow_schema::{ArrowError, Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::ChunkReader;
 use roaring::RoaringBitmap;
 
+use super::chunks::SegmentChunks;
 use super::sort::{OUTPUT_BYTES, OUTPUT_ROWS};
+use crate::catalog::FileKind;
 use crate::error::{Error, IoContext, Result};
 use crate::ids::TabletId;
 use crate::schema::PARQUET_FIELD_ID_KEY;
+use crate::tablet::SegmentHandle;
 
 /// Reads one segment as batches of `schema`, deleted rows included.
 #[derive(Debug)]
@@ -44,11 +49,28 @@ pub struct SegmentBatch {
 }
 
 impl SegmentReader {
-    /// Opens a segment of `tablet` to read the columns of `schema`, which carry field ids.
+    /// Opens a file that this process has written and nobody else has seen, such as a run of a load, to read the columns
+    /// of `schema`, which carry field ids. A segment in its tablet is read by [`SegmentHandle::open`].
     pub fn open(tablet: TabletId, path: &Path, schema: &SchemaRef) -> Result<SegmentReader> {
-        let corrupt = |detail: String| Error::Corrupt { tablet, path: path.to_owned(), detail };
         let file = File::open(path).at("open", path)?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| corrupt(error.to_string()))?;
+        SegmentReader::read(tablet, path.to_owned(), file, schema)
+    }
+
+    /// Reads a segment that is in its tablet: every byte is checked before it is decoded.
+    pub(crate) fn checked(segment: Arc<SegmentHandle>, schema: &SchemaRef) -> Result<SegmentReader> {
+        let tablet = segment.tablet();
+        let path = PathBuf::from(format!("{}.{}", segment.meta().digest, FileKind::Segment));
+        SegmentReader::read(tablet, path, SegmentChunks::new(segment, schema.fields().len()), schema)
+    }
+
+    fn read<T: ChunkReader + 'static>(
+        tablet: TabletId,
+        path: PathBuf,
+        bytes: T,
+        schema: &SchemaRef,
+    ) -> Result<SegmentReader> {
+        let corrupt = |error: ParquetError| from_parquet(error, tablet, &path);
+        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(corrupt)?;
         let stored = Arc::clone(builder.schema());
         let wanted: Vec<Option<usize>> = schema
             .fields()
@@ -69,13 +91,9 @@ impl SegmentReader {
             wanted.iter().map(|column| column.map(|column| read.partition_point(|other| *other < column))).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), read);
         let batch_rows = batch_rows(builder.metadata());
-        let reader = builder
-            .with_projection(mask)
-            .with_batch_size(batch_rows)
-            .build()
-            .map_err(|error| corrupt(error.to_string()))?;
+        let reader = builder.with_projection(mask).with_batch_size(batch_rows).build().map_err(corrupt)?;
         let schema = Arc::clone(schema);
-        Ok(SegmentReader { tablet, path: path.to_owned(), reader, schema, sources, next_row: 0 })
+        Ok(SegmentReader { tablet, path, reader, schema, sources, next_row: 0 })
     }
 
     fn arrange(&mut self, batch: &RecordBatch) -> Result<SegmentBatch> {
@@ -107,10 +125,7 @@ impl Iterator for SegmentReader {
     fn next(&mut self) -> Option<Self::Item> {
         let batch = match self.reader.next()? {
             Ok(batch) => batch,
-            Err(error) => {
-                let (tablet, path) = (self.tablet, self.path.clone());
-                return Some(Err(Error::Corrupt { tablet, path, detail: error.to_string() }));
-            }
+            Err(error) => return Some(Err(from_arrow(error, self.tablet, &self.path))),
         };
         Some(self.arrange(&batch))
     }
@@ -139,6 +154,32 @@ impl SegmentBatch {
             Some(live) => Ok(filter_record_batch(&self.rows, &live)?),
             None => Ok(self.rows),
         }
+    }
+}
+
+/// Takes out what a handle said; whatever else the decoder cannot read is damage.
+fn from_arrow(error: ArrowError, tablet: TabletId, path: &Path) -> Error {
+    match error {
+        ArrowError::ExternalError(inner) => from_external(inner, tablet, path),
+        other => Error::Corrupt { tablet, path: path.to_owned(), detail: other.to_string() },
+    }
+}
+
+fn from_parquet(error: ParquetError, tablet: TabletId, path: &Path) -> Error {
+    match error {
+        ParquetError::External(inner) => from_external(inner, tablet, path),
+        other => Error::Corrupt { tablet, path: path.to_owned(), detail: other.to_string() },
+    }
+}
+
+fn from_external(inner: Box<dyn std::error::Error + Send + Sync>, tablet: TabletId, path: &Path) -> Error {
+    let inner = match inner.downcast::<Error>() {
+        Ok(error) => return *error,
+        Err(inner) => inner,
+    };
+    match inner.downcast::<ParquetError>() {
+        Ok(error) => from_parquet(*error, tablet, path),
+        Err(other) => Error::Corrupt { tablet, path: path.to_owned(), detail: other.to_string() },
     }
 }
 

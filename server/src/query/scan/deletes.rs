@@ -11,24 +11,29 @@ use datafusion::parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use roaring::RoaringBitmap;
 
 use crate::query::error::QueryError;
+use crate::query::source::SegmentFile;
 
 /// Which rows of the file to read. Only the footer is fetched, and it stays cached for the scan itself.
 pub(super) async fn access_plan(
-    store: &Arc<dyn ObjectStore>,
+    store: &dyn ObjectStore,
     cache: &Arc<dyn FileMetadataCache>,
     meta: &ObjectMeta,
-    deleted: &RoaringBitmap,
+    segment: &SegmentFile,
 ) -> Result<ParquetAccessPlan> {
-    let footer = DFParquetMetadata::new(store.as_ref(), meta)
-        .with_file_metadata_cache(Some(Arc::clone(cache)))
-        .fetch_metadata()
-        .await?;
+    let data = Arc::clone(&segment.data);
+    let deleted = tokio::task::spawn_blocking(move || data.deleted())
+        .await
+        .map_err(|error| QueryError::Internal(format!("reading a delete vector: {error}")).wrap())?
+        .map_err(QueryError::wrap)?
+        .unwrap_or_default();
+    let footer =
+        DFParquetMetadata::new(store, meta).with_file_metadata_cache(Some(Arc::clone(cache))).fetch_metadata().await?;
     let mut first = 0u64;
     let mut groups = Vec::with_capacity(footer.num_row_groups());
     for group in footer.row_groups() {
         let rows = u64::try_from(group.num_rows())
             .map_err(|_| QueryError::Corrupt(format!("{}: negative row count", meta.location)).wrap())?;
-        groups.push(group_access(first, rows, deleted));
+        groups.push(group_access(first, rows, &deleted));
         first += rows;
     }
     Ok(ParquetAccessPlan::new(groups))

@@ -15,7 +15,8 @@ use roaring::RoaringBitmap;
 use sqlparser::ast::{Expr, Query, SelectItem};
 
 use crate::query::source::{
-    Catalog, PartitionView, Relation, SegmentFile, TableView, TabletView, VirtualTable, VirtualTables, Zone,
+    Catalog, PartitionView, Relation, SegmentData, SegmentFile, TableView, TabletView, VirtualTable, VirtualTables,
+    Zone,
 };
 use crate::query::{
     QueryConfig, QueryEngine, QueryError, StatementContext, TimeZone, Value, VariableScope, Variables, convert,
@@ -244,10 +245,31 @@ pub(super) fn write_parquet(path: &Path, batch: &RecordBatch) {
 pub(super) fn segment_of(path: PathBuf, batch: &RecordBatch, deleted: Option<RoaringBitmap>) -> SegmentFile {
     SegmentFile {
         size_bytes: std::fs::metadata(&path).unwrap().len(),
-        path,
+        name: path.to_str().unwrap().to_owned(),
         rows: batch.num_rows() as u64,
+        deleted_rows: deleted.as_ref().map_or(0, RoaringBitmap::len),
         zones: batch.columns().iter().map(zone_of).collect(),
-        deleted: deleted.map(Arc::new),
+        data: Arc::new(PlainFile { path, deleted: deleted.map(Arc::new) }),
+    }
+}
+
+/// A file that is read as it is.
+#[derive(Debug)]
+struct PlainFile {
+    path: PathBuf,
+    deleted: Option<Arc<RoaringBitmap>>,
+}
+
+impl SegmentData for PlainFile {
+    fn read(&self, ranges: &[std::ops::Range<u64>]) -> Result<Vec<bytes::Bytes>, QueryError> {
+        let bytes = std::fs::read(&self.path)
+            .map_err(|error| QueryError::Corrupt(format!("{}: {error}", self.path.display())))?;
+        let bytes = bytes::Bytes::from(bytes);
+        Ok(ranges.iter().map(|range| bytes.slice(range.start as usize..range.end as usize)).collect())
+    }
+
+    fn deleted(&self) -> Result<Option<Arc<RoaringBitmap>>, QueryError> {
+        Ok(self.deleted.clone())
     }
 }
 

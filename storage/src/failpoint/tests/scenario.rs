@@ -464,7 +464,7 @@ fn repair(bed: &Bed) {
             let path = storage.roots().file_path(root, tablet, &file.digest, file.kind).unwrap();
             let damaged = Digest::of_file(&path).is_ok_and(|(digest, _)| digest != file.digest);
             if damaged {
-                storage.files().report_corrupt(tablet, &path, "the bytes do not match their digest").unwrap();
+                storage.files().mark_copy_bad(tablet, &path, "the bytes do not match their digest");
             }
         }
     }
