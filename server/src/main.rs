@@ -42,7 +42,7 @@ struct Fsck {
     /// Directory of the catalog
     #[arg(long, env = "EBLA_DATA_DIR")]
     data_dir: PathBuf,
-    /// Rebuild replicas from each other, and move files that nothing names to <root>/quarantine
+    /// Rebuild replicas from each other, and move files that nothing names to the quarantine of their storage root
     #[arg(long)]
     repair: bool,
     /// Take what a damaged catalog says for true from now on
