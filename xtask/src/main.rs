@@ -14,7 +14,7 @@ usage: cargo xtask <command>
   bench [name [args…]]      run a benchmark with release builds; without a name, list them
   torture [--kills N] [--seed S] [--debug]
                             kill a server at random moments under load, and look what it has lost
-  fuzz <target> <seconds>   run a fuzz target for a while (needs cargo-fuzz and a nightly toolchain)";
+  fuzz <target>|all <secs>  run fuzz targets for a while (needs cargo-fuzz and a nightly toolchain)";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -97,6 +97,9 @@ pub(super) fn normalise<T: VisitMut>(c: &Cursor, tree: &mut T) -> Result<()> {
 /// How many operands may get parentheses, each of which makes the printed text deeper than the one that was read.
 const PARENTHESISED_MAX: usize = 16;
 
+/// What a unary operator may begin with.
+const OPERATOR_SYMBOLS: [char; 5] = ['!', '~', '-', '+', '@'];
+
 #[derive(Default)]
 struct Normaliser {
     parenthesised: usize,
@@ -137,11 +140,11 @@ impl VisitorMut for Normaliser {
         ControlFlow::Continue(())
     }
 
-    /// `! ~a` is printed as `!~a`, which is one symbol: an operator on an operator gets parentheses.
+    /// `! ~a` is printed as `!~a`, which is one symbol: what begins with an operator gets parentheses after one.
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
         if let Expr::UnaryOp { op, expr: operand } = expr
             && matches!(op, UnaryOperator::BangNot | UnaryOperator::BitwiseNot)
-            && matches!(**operand, Expr::UnaryOp { .. })
+            && operand.to_string().starts_with(OPERATOR_SYMBOLS)
         {
             self.parenthesised += 1;
             if self.parenthesised > PARENTHESISED_MAX {
