@@ -231,6 +231,14 @@ impl WriteTransaction<'_> {
         Ok(())
     }
 
+    /// Raises the AUTO_INCREMENT counter to `next`, and above what it is: whoever has taken values from it and keeps them for
+    /// later sees that they are not to be used. Rows have come that may hold them.
+    pub fn pass_auto_increment(&self, id: TableId, next: i64) -> Result<()> {
+        self.prepare_cached("UPDATE tables SET auto_increment_next = max(auto_increment_next + 1, ?2) WHERE id = ?1")?
+            .execute((id, next))?;
+        Ok(())
+    }
+
     /// Puts a table where RECOVER can find it.
     pub fn drop_table(&self, id: TableId) -> Result<()> {
         self.prepare_cached("UPDATE tables SET dropped_at_ms = ?2 WHERE id = ?1")?.execute((id, self.now_ms()))?;

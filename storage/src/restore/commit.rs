@@ -123,7 +123,10 @@ fn replace_partitions(write: &WriteTransaction<'_>, job: JobId, id: TableId, pla
             }
         }
     }
-    write.raise_auto_increment(id, plan.auto_increment_next)
+    match table.definition.columns.iter().any(|column| column.auto_increment) {
+        true => write.pass_auto_increment(id, plan.auto_increment_next),
+        false => write.raise_auto_increment(id, plan.auto_increment_next),
+    }
 }
 
 /// The partitions that the job made for a table, by their names in lower case.
