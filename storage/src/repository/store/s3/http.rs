@@ -52,7 +52,12 @@ pub(super) async fn client(
 /// The certificates of a bundle, after a look at each: the TLS library takes only good ones, and does not say which
 /// is bad.
 async fn read_bundle(path: &Path) -> Result<Vec<u8>, String> {
-    let bytes = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?.len();
+    let metadata = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?;
+    // A device or a pipe has no length and may have no end.
+    if !metadata.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
+    let bytes = metadata.len();
     if bytes > BUNDLE_BYTES_MAX {
         return Err(format!("it has {bytes} bytes, more than the {BUNDLE_BYTES_MAX} it may have"));
     }
