@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::background::Background;
 use crate::s3::{Bucket, S3Endpoint};
 
+mod held;
 mod operation;
 mod relay;
 mod rule;
@@ -109,7 +110,7 @@ impl S3Proxy {
         self.shared.log.lock().unwrap().clear();
     }
 
-    /// What has passed, in the order of its ends.
+    /// What has passed, in the order of its ends. An answer that has come whole is among it.
     pub fn exchanges(&self) -> Vec<Exchange> {
         self.shared.log.lock().unwrap().clone()
     }

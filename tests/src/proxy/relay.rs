@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 
+use super::held::HeldBack;
 use super::{Exchange, Fault, Operation, Shared, whole};
 use crate::http::message::{BodyLength, Head, Pace, copy_body, read_body, read_head};
 
@@ -16,10 +17,13 @@ use crate::http::message::{BodyLength, Head, Pace, copy_body, read_body, read_he
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// A connection's two directions.
-pub(super) struct Half {
+pub(super) struct Half<W = OwnedWriteHalf> {
     pub(super) read: BufReader<OwnedReadHalf>,
-    pub(super) write: OwnedWriteHalf,
+    pub(super) write: W,
 }
+
+/// The side that asks.
+pub(super) type Client = Half<HeldBack<OwnedWriteHalf>>;
 
 /// Whether the connection can carry another request.
 #[derive(PartialEq)]
@@ -30,7 +34,8 @@ pub(super) enum After {
 
 /// Serves a client until either side closes. Errors end the connection, as they would without a proxy between.
 pub(super) async fn serve(client: TcpStream, shared: Arc<Shared>) {
-    let mut client = halves(client);
+    let Half { read, write } = halves(client);
+    let mut client = Half { read, write: HeldBack::new(write) };
     let mut upstream = None;
     while let Ok(Some(head)) = read_head(&mut client.read).await {
         let start = Instant::now();
@@ -47,6 +52,9 @@ pub(super) async fn serve(client: TcpStream, shared: Arc<Shared>) {
         let after = pass(&head, &mut client, &mut upstream, &shared, &mut exchange).await;
         exchange.elapsed = start.elapsed();
         shared.log.lock().unwrap().push(exchange);
+        if client.write.release().await.is_err() {
+            break;
+        }
         if !matches!(after, Ok(After::Keep)) {
             break;
         }
@@ -55,7 +63,7 @@ pub(super) async fn serve(client: TcpStream, shared: Arc<Shared>) {
 
 async fn pass(
     head: &Head,
-    client: &mut Half,
+    client: &mut Client,
     upstream: &mut Option<Half>,
     shared: &Arc<Shared>,
     exchange: &mut Exchange,
@@ -101,7 +109,7 @@ async fn pass(
 /// Passes request and answer at the same time: a store may answer before it has read the whole body.
 async fn relay(
     head: &Head,
-    client: &mut Half,
+    client: &mut Client,
     upstream: &mut Half,
     pace: &Pace,
     exchange: &mut Exchange,
@@ -120,9 +128,10 @@ async fn relay(
         loop {
             let answer = read_head(&mut upstream.read).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
             client.write.write_all(answer.bytes()).await?;
-            client.write.flush().await?;
             *status = answer.status().unwrap_or(0);
-            if !(100..200).contains(status) {
+            if (100..200).contains(status) {
+                client.write.release().await?;
+            } else {
                 let length = BodyLength::of_response(&answer, method);
                 *received_bytes = copy_body(&mut upstream.read, &mut client.write, length, pace).await?;
                 return io::Result::Ok(length != BodyLength::UntilClose && !answer.says("connection", "close"));
@@ -146,9 +155,16 @@ async fn relay(
     }
 }
 
-async fn refuse(head: &Head, client: &mut Half, exchange: &mut Exchange, status: u16, code: &str) -> io::Result<After> {
+async fn refuse(
+    head: &Head,
+    client: &mut Client,
+    exchange: &mut Exchange,
+    status: u16,
+    code: &str,
+) -> io::Result<After> {
     if head.says("expect", "100-continue") {
         client.write.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        client.write.release().await?;
     }
     exchange.sent_bytes = read_body(&mut client.read, BodyLength::of_request(head)).await?.len() as u64;
     exchange.status = status;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::relay::{After, Half, halves, wait_lifted};
+use super::relay::{After, Client, halves, wait_lifted};
 use super::{Effect, Ending, Exchange, Fault, Shared};
 use crate::http::message::{BodyLength, Head, read_body, read_head};
 
@@ -31,7 +31,7 @@ struct Answered {
 /// Passes one exchange with a fault in it.
 pub(super) async fn pass(
     head: &Head,
-    client: &mut Half,
+    client: &mut Client,
     shared: &Arc<Shared>,
     exchange: &mut Exchange,
     (fault, mut lifted): (Fault, watch::Receiver<bool>),
@@ -125,14 +125,14 @@ pub(super) async fn pass(
     }
 }
 
-async fn read_request(head: &Head, client: &mut Half) -> io::Result<Asked> {
+async fn read_request(head: &Head, client: &mut Client) -> io::Result<Asked> {
     let length = BodyLength::of_request(head);
     if length == BodyLength::Chunked {
         return Err(io::Error::other("the request does not say how long it is"));
     }
     if head.says("expect", "100-continue") {
         client.write.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
-        client.write.flush().await?;
+        client.write.release().await?;
     }
     let body = read_body(&mut client.read, length).await?;
     let method = head.request().map_or("", |(method, _)| method).to_string();
@@ -160,7 +160,7 @@ async fn ask(upstream: &str, asked: &Asked) -> io::Result<Answered> {
 
 /// Passes an answer on, so many times.
 async fn give(
-    client: &mut Half,
+    client: &mut Client,
     exchange: &mut Exchange,
     asked: &Asked,
     answer: &Answered,
@@ -201,9 +201,9 @@ fn flip(body: &mut [u8], dice: &Mutex<StdRng>) -> bool {
 }
 
 /// Ends the conversation with the client.
-async fn hang_up(client: &mut Half, ending: Ending, lifted: &mut watch::Receiver<bool>) -> io::Result<After> {
+async fn hang_up(client: &mut Client, ending: Ending, lifted: &mut watch::Receiver<bool>) -> io::Result<After> {
     match ending {
-        Ending::Reset => client.write.as_ref().set_zero_linger()?,
+        Ending::Reset => client.write.inner().as_ref().set_zero_linger()?,
         Ending::Close => {}
         // Until the rule is lifted or the client has had enough.
         Ending::Silence => tokio::select! {
