@@ -4,7 +4,7 @@
 //! makes backups cannot do those things. Deleting is [`ObjectDelete`], which only lifecycle code is handed.
 //!
 //! [`S3Store`] and [`FileStore`] are the two backends. What both need is added by wrapping, never by asking which
-//! backend it is: [`Metered`] counts; [`SizeChecked`], [`WholePuts`] and [`HeadFirst`] make up for what a store lacks;
+//! backend it is; a [`StoreLayer`] says what it does differently. [`Metered`] counts; [`SizeChecked`], [`WholePuts`] and [`HeadFirst`] make up for what a store lacks;
 //! [`Relocked`] extends the locks of what was there before; [`Limited`] keeps requests and bytes within what the whole
 //! process may use. [`layered`] stacks them up.
 
@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod head_first;
 mod key;
+mod layer;
 mod limited;
 mod metered;
 mod relocked;
@@ -32,6 +33,7 @@ pub use error::{Operation, Place, StoreError, StoreErrorKind, StoreResult};
 pub use file::FileStore;
 pub use head_first::HeadFirst;
 pub use key::{InvalidKey, ObjectKey};
+pub use layer::StoreLayer;
 pub use limited::{Limited, MemoryPermit, TransferLimits};
 pub use metered::{Metered, MeteredDelete, OperationCounts, StoreCounts, StoreStats};
 pub use relocked::Relocked;

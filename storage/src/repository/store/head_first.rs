@@ -10,11 +10,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::FutureExt;
 
-use super::{
-    KnownCapabilities, ListPage, MultipartUpload, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, PageToken, Place,
-    Put, StoreResult,
-};
+use super::layer::completing;
+use super::{KnownCapabilities, MultipartUpload, ObjectKey, ObjectStore, Put, StoreLayer, StoreResult};
 
 /// A store that looks before it puts, when it must.
 #[derive(Debug)]
@@ -32,9 +31,9 @@ impl HeadFirst {
 }
 
 #[async_trait]
-impl ObjectStore for HeadFirst {
-    fn place(&self) -> Place {
-        self.inner.place()
+impl StoreLayer for HeadFirst {
+    fn inner(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner
     }
 
     async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
@@ -49,58 +48,17 @@ impl ObjectStore for HeadFirst {
         if self.known.get().conditional_put {
             return Ok(upload);
         }
-        Ok(Box::new(HeadFirstUpload { upload, store: Arc::clone(&self.inner), key: key.clone() }))
-    }
-
-    async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
-        self.inner.get(key, bytes_max).await
-    }
-
-    async fn get_range(&self, key: &ObjectKey, offset: u64, bytes: u64) -> StoreResult<Bytes> {
-        self.inner.get_range(key, offset, bytes).await
-    }
-
-    async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
-        self.inner.head(key).await
-    }
-
-    async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
-        self.inner.list(prefix, page).await
-    }
-
-    fn object_lock(&self) -> Option<ObjectLock> {
-        self.inner.object_lock()
-    }
-
-    async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
-        self.inner.renew_lock(key).await
-    }
-}
-
-#[derive(Debug)]
-struct HeadFirstUpload {
-    upload: Box<dyn MultipartUpload>,
-    store: Arc<dyn ObjectStore>,
-    key: ObjectKey,
-}
-
-#[async_trait]
-impl MultipartUpload for HeadFirstUpload {
-    async fn put_part(&self, index: u64, body: Bytes) -> StoreResult<()> {
-        self.upload.put_part(index, body).await
-    }
-
-    async fn complete(self: Box<Self>) -> StoreResult<Put> {
-        match self.store.head(&self.key).await? {
-            Some(_) => {
-                self.upload.abort().await;
+        let (store, key) = (Arc::clone(&self.inner), key.clone());
+        let complete = move |upload: Box<dyn MultipartUpload>| {
+            async move {
+                if store.head(&key).await?.is_none() {
+                    return upload.complete().await;
+                }
+                upload.abort().await;
                 Ok(Put::Exists)
             }
-            None => self.upload.complete().await,
-        }
-    }
-
-    async fn abort(self: Box<Self>) {
-        self.upload.abort().await;
+            .boxed()
+        };
+        Ok(completing(upload, complete))
     }
 }

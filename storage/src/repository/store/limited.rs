@@ -13,8 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::{
-    ListPage, MultipartUpload, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, PART_BYTES, PageToken, Place, Put,
-    StoreResult,
+    ListPage, MultipartUpload, ObjectKey, ObjectMeta, ObjectStore, PART_BYTES, PageToken, Put, StoreLayer, StoreResult,
 };
 
 /// Requests in flight when nothing else is configured: enough to fill a fast link, few enough for a small store.
@@ -128,9 +127,9 @@ impl Limited {
 }
 
 #[async_trait]
-impl ObjectStore for Limited {
-    fn place(&self) -> Place {
-        self.inner.place()
+impl StoreLayer for Limited {
+    fn inner(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner
     }
 
     async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
@@ -162,10 +161,6 @@ impl ObjectStore for Limited {
     async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
         let _permit = self.limits.admit(0).await;
         self.inner.list(prefix, page).await
-    }
-
-    fn object_lock(&self) -> Option<ObjectLock> {
-        self.inner.object_lock()
     }
 
     async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {

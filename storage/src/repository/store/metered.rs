@@ -10,8 +10,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, Operation, PageToken,
-    Place, Put, StoreResult,
+    ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectMeta, ObjectStore, Operation, PageToken, Put, StoreLayer,
+    StoreResult,
 };
 use crate::failpoint::{DurableStep, durable_async};
 
@@ -194,9 +194,9 @@ async fn measure<T>(
 }
 
 #[async_trait]
-impl ObjectStore for Metered {
-    fn place(&self) -> Place {
-        self.inner.place()
+impl StoreLayer for Metered {
+    fn inner(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner
     }
 
     async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
@@ -227,10 +227,6 @@ impl ObjectStore for Metered {
 
     async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
         measure(&self.stats, Operation::List, |_| 0, self.inner.list(prefix, page)).await
-    }
-
-    fn object_lock(&self) -> Option<ObjectLock> {
-        self.inner.object_lock()
     }
 
     async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::FutureExt;
 
-use super::{
-    ListPage, MultipartUpload, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, PageToken, Place, Put, StoreResult,
-};
+use super::layer::completing;
+use super::{MultipartUpload, ObjectKey, ObjectStore, Put, StoreLayer, StoreResult};
 use crate::repository::layout;
 
 /// A store in which a put leaves a locked object behind, whoever has made it.
@@ -36,9 +36,9 @@ async fn relock(store: &dyn ObjectStore, key: &ObjectKey, put: Put) -> StoreResu
 }
 
 #[async_trait]
-impl ObjectStore for Relocked {
-    fn place(&self) -> Place {
-        self.inner.place()
+impl StoreLayer for Relocked {
+    fn inner(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner
     }
 
     async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
@@ -48,54 +48,10 @@ impl ObjectStore for Relocked {
 
     async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
         let upload = self.inner.start_multipart(key, bytes).await?;
-        Ok(Box::new(RelockedUpload { upload, store: Arc::clone(&self.inner), key: key.clone() }))
-    }
-
-    async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
-        self.inner.get(key, bytes_max).await
-    }
-
-    async fn get_range(&self, key: &ObjectKey, offset: u64, bytes: u64) -> StoreResult<Bytes> {
-        self.inner.get_range(key, offset, bytes).await
-    }
-
-    async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
-        self.inner.head(key).await
-    }
-
-    async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
-        self.inner.list(prefix, page).await
-    }
-
-    fn object_lock(&self) -> Option<ObjectLock> {
-        self.inner.object_lock()
-    }
-
-    async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
-        self.inner.renew_lock(key).await
-    }
-}
-
-#[derive(Debug)]
-struct RelockedUpload {
-    upload: Box<dyn MultipartUpload>,
-    store: Arc<dyn ObjectStore>,
-    key: ObjectKey,
-}
-
-#[async_trait]
-impl MultipartUpload for RelockedUpload {
-    async fn put_part(&self, index: u64, body: Bytes) -> StoreResult<()> {
-        self.upload.put_part(index, body).await
-    }
-
-    async fn complete(self: Box<Self>) -> StoreResult<Put> {
-        let put = self.upload.complete().await?;
-        relock(&*self.store, &self.key, put).await
-    }
-
-    async fn abort(self: Box<Self>) {
-        self.upload.abort().await;
+        let (store, key) = (Arc::clone(&self.inner), key.clone());
+        Ok(completing(upload, move |upload| {
+            async move { relock(&*store, &key, upload.complete().await?).await }.boxed()
+        }))
     }
 }
 
@@ -106,45 +62,21 @@ mod tests {
     use super::*;
     use crate::clock::SystemRandom;
     use crate::repository::Location;
-    use crate::repository::properties::LockMode;
+    use crate::repository::properties::{LockMode, ObjectLock};
     use crate::repository::store::FileStore;
 
     /// A store that writes down which locks are renewed.
     #[derive(Debug)]
     struct Locking {
-        inner: FileStore,
+        inner: Arc<dyn ObjectStore>,
         lock: Option<ObjectLock>,
         renewed: Mutex<Vec<String>>,
     }
 
     #[async_trait]
-    impl ObjectStore for Locking {
-        fn place(&self) -> Place {
-            self.inner.place()
-        }
-
-        async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
-            self.inner.put_create(key, body).await
-        }
-
-        async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
-            self.inner.start_multipart(key, bytes).await
-        }
-
-        async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
-            self.inner.get(key, bytes_max).await
-        }
-
-        async fn get_range(&self, key: &ObjectKey, offset: u64, bytes: u64) -> StoreResult<Bytes> {
-            self.inner.get_range(key, offset, bytes).await
-        }
-
-        async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
-            self.inner.head(key).await
-        }
-
-        async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
-            self.inner.list(prefix, page).await
+    impl StoreLayer for Locking {
+        fn inner(&self) -> &Arc<dyn ObjectStore> {
+            &self.inner
         }
 
         fn object_lock(&self) -> Option<ObjectLock> {
@@ -166,9 +98,9 @@ mod tests {
             let Location::File(file) = Location::try_from(directory.path().join("r")).unwrap() else {
                 panic!("a directory is a directory");
             };
-            let inner = FileStore::new(&file, Arc::new(SystemRandom));
+            let inner = Arc::new(FileStore::new(&file, Arc::new(SystemRandom)));
             let bare = Arc::new(Locking { inner, lock, renewed: Mutex::default() });
-            let store = Relocked::new(Arc::clone(&bare) as Arc<dyn ObjectStore>);
+            let store: Arc<dyn ObjectStore> = Arc::new(Relocked::new(Arc::clone(&bare) as Arc<dyn ObjectStore>));
             let body = Bytes::from_static(b"x");
             for key in [layout::repository_info(), layout::probe()] {
                 assert_eq!(store.put_create(&key, body.clone()).await.unwrap(), Put::Created);

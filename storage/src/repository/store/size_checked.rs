@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::FutureExt;
 
+use super::layer::completing;
 use super::{
-    KnownCapabilities, ListPage, MultipartUpload, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, Operation, PageToken,
-    Place, Put, StoreError, StoreErrorKind, StoreResult,
+    KnownCapabilities, MultipartUpload, ObjectKey, ObjectStore, Operation, Put, StoreError, StoreErrorKind, StoreLayer,
+    StoreResult,
 };
 
 /// A store whose objects are looked up after they were put, when it must be.
@@ -43,9 +45,9 @@ async fn check(store: &dyn ObjectStore, operation: Operation, key: &ObjectKey, b
 }
 
 #[async_trait]
-impl ObjectStore for SizeChecked {
-    fn place(&self) -> Place {
-        self.inner.place()
+impl StoreLayer for SizeChecked {
+    fn inner(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner
     }
 
     async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
@@ -59,57 +61,17 @@ impl ObjectStore for SizeChecked {
 
     async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
         let upload = self.inner.start_multipart(key, bytes).await?;
-        Ok(Box::new(SizeCheckedUpload { upload, store: Arc::clone(&self.inner), key: key.clone(), bytes }))
-    }
-
-    async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
-        self.inner.get(key, bytes_max).await
-    }
-
-    async fn get_range(&self, key: &ObjectKey, offset: u64, bytes: u64) -> StoreResult<Bytes> {
-        self.inner.get_range(key, offset, bytes).await
-    }
-
-    async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
-        self.inner.head(key).await
-    }
-
-    async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
-        self.inner.list(prefix, page).await
-    }
-
-    fn object_lock(&self) -> Option<ObjectLock> {
-        self.inner.object_lock()
-    }
-
-    async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
-        self.inner.renew_lock(key).await
-    }
-}
-
-#[derive(Debug)]
-struct SizeCheckedUpload {
-    upload: Box<dyn MultipartUpload>,
-    store: Arc<dyn ObjectStore>,
-    key: ObjectKey,
-    bytes: u64,
-}
-
-#[async_trait]
-impl MultipartUpload for SizeCheckedUpload {
-    async fn put_part(&self, index: u64, body: Bytes) -> StoreResult<()> {
-        self.upload.put_part(index, body).await
-    }
-
-    async fn complete(self: Box<Self>) -> StoreResult<Put> {
-        let put = self.upload.complete().await?;
-        if put == Put::Created {
-            check(&*self.store, Operation::CompleteMultipart, &self.key, self.bytes).await?;
-        }
-        Ok(put)
-    }
-
-    async fn abort(self: Box<Self>) {
-        self.upload.abort().await;
+        let (store, key) = (Arc::clone(&self.inner), key.clone());
+        let complete = move |upload: Box<dyn MultipartUpload>| {
+            async move {
+                let put = upload.complete().await?;
+                if put == Put::Created {
+                    check(&*store, Operation::CompleteMultipart, &key, bytes).await?;
+                }
+                Ok(put)
+            }
+            .boxed()
+        };
+        Ok(completing(upload, complete))
     }
 }

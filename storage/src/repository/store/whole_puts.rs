@@ -10,8 +10,8 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
 use super::{
-    KnownCapabilities, ListPage, MultipartUpload, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, Operation, PageToken,
-    Place, Put, StoreError, StoreErrorKind, StoreResult,
+    KnownCapabilities, MultipartUpload, ObjectKey, ObjectStore, Operation, Put, StoreError, StoreErrorKind, StoreLayer,
+    StoreResult,
 };
 
 /// A store whose objects are put whole, when they must be.
@@ -30,13 +30,9 @@ impl WholePuts {
 }
 
 #[async_trait]
-impl ObjectStore for WholePuts {
-    fn place(&self) -> Place {
-        self.inner.place()
-    }
-
-    async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
-        self.inner.put_create(key, body).await
+impl StoreLayer for WholePuts {
+    fn inner(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner
     }
 
     async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
@@ -45,30 +41,6 @@ impl ObjectStore for WholePuts {
         }
         let store = Arc::clone(&self.inner);
         Ok(Box::new(WholeUpload { store, key: key.clone(), bytes, parts: Mutex::default() }))
-    }
-
-    async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
-        self.inner.get(key, bytes_max).await
-    }
-
-    async fn get_range(&self, key: &ObjectKey, offset: u64, bytes: u64) -> StoreResult<Bytes> {
-        self.inner.get_range(key, offset, bytes).await
-    }
-
-    async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
-        self.inner.head(key).await
-    }
-
-    async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
-        self.inner.list(prefix, page).await
-    }
-
-    fn object_lock(&self) -> Option<ObjectLock> {
-        self.inner.object_lock()
-    }
-
-    async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
-        self.inner.renew_lock(key).await
     }
 }
 

@@ -6,8 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::super::properties::ObjectLock;
-use super::super::store::{ListPage, MultipartUpload, ObjectMeta, PageToken, Place, StoreResult};
+use super::super::store::{MultipartUpload, StoreLayer, StoreResult};
 use super::*;
 
 #[tokio::test]
@@ -118,9 +117,9 @@ impl Spoiling {
 }
 
 #[async_trait]
-impl ObjectStore for Spoiling {
-    fn place(&self) -> Place {
-        self.inner.place()
+impl StoreLayer for Spoiling {
+    fn inner(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner
     }
 
     async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
@@ -141,22 +140,6 @@ impl ObjectStore for Spoiling {
 
     async fn get_range(&self, key: &ObjectKey, offset: u64, bytes: u64) -> StoreResult<Bytes> {
         Ok(self.spoil(self.inner.get_range(key, offset, bytes).await?))
-    }
-
-    async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
-        self.inner.head(key).await
-    }
-
-    async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
-        self.inner.list(prefix, page).await
-    }
-
-    fn object_lock(&self) -> Option<ObjectLock> {
-        self.inner.object_lock()
-    }
-
-    async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
-        self.inner.renew_lock(key).await
     }
 }
 
