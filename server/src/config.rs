@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use ebla_storage::job::RetryPolicy;
+use ebla_storage::job::{HISTORY_KEEP, RetryPolicy};
 use ebla_storage::lifecycle::LifecycleConfig;
 use ebla_storage::repository::{RepositoryPolicy, RequestLimits};
 use ebla_storage::storage::{GARBAGE_INTERVAL, TRASH_EXPIRE};
@@ -97,6 +97,9 @@ pub struct Options {
     /// Longest pause between these, in milliseconds
     #[arg(long, env = "EBLA_JOB_PAUSE_MAX_MS")]
     pub job_pause_max_ms: Option<u64>,
+    /// Seconds for which jobs that have ended are kept as history; the last of each database always are
+    #[arg(long, env = "EBLA_JOB_HISTORY_KEEP_S")]
+    pub job_history_keep_s: Option<u64>,
     /// Form of the log
     #[arg(long, env = "EBLA_LOG_FORMAT", value_enum)]
     pub log_format: Option<LogFormat>,
@@ -152,6 +155,8 @@ pub struct Config {
     pub lifecycle: LifecycleConfig,
     /// How often jobs do again what has failed and may pass.
     pub job_retry: RetryPolicy,
+    /// See [`Options::job_history_keep_s`].
+    pub job_history_keep: Duration,
     /// See [`Options::log_format`].
     pub log_format: LogFormat,
     /// See [`Options::log`].
@@ -199,6 +204,9 @@ const JOB_ATTEMPTS: (u128, u128) = (1, 1_000);
 /// Least and most of [`Options::job_pause_max_ms`]: without a pause an outage would be met by a storm.
 const JOB_PAUSE_MAX_MS: (u128, u128) = (100, 3_600_000);
 
+/// Least and most of [`Options::job_history_keep_s`]: ten years are as good as for ever.
+const JOB_HISTORY_KEEP_S: (u128, u128) = (1, 315_360_000);
+
 const MIB: usize = 1 << 20;
 const GIB: usize = 1 << 30;
 
@@ -242,6 +250,7 @@ impl Options {
             s3_bytes_per_second_min: self.s3_bytes_per_second_min.or(other.s3_bytes_per_second_min),
             job_attempts_max: self.job_attempts_max.or(other.job_attempts_max),
             job_pause_max_ms: self.job_pause_max_ms.or(other.job_pause_max_ms),
+            job_history_keep_s: self.job_history_keep_s.or(other.job_history_keep_s),
             log_format: self.log_format.or(other.log_format),
             log: self.log.or(other.log),
             initialize_insecure: self.initialize_insecure.or(other.initialize_insecure),
@@ -304,6 +313,7 @@ impl Options {
                     .map_or(lifecycle.collection_grace, Duration::from_secs),
             },
             job_retry,
+            job_history_keep: self.job_history_keep_s.map_or(HISTORY_KEEP, Duration::from_secs),
             log_format: self.log_format.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             initialize_insecure: self.initialize_insecure.unwrap_or(false),
@@ -370,6 +380,7 @@ impl Config {
             ("s3_bytes_per_second_min", u128::from(requests.bytes_per_second_min), S3_BYTES_PER_SECOND_MIN),
             ("job_attempts_max", u128::from(self.job_retry.attempts_max), JOB_ATTEMPTS),
             ("job_pause_max_ms", self.job_retry.delay_max.as_millis(), JOB_PAUSE_MAX_MS),
+            ("job_history_keep_s", u128::from(self.job_history_keep.as_secs()), JOB_HISTORY_KEEP_S),
         ];
         match bounded.iter().find(|(_, value, (least, most))| value < least || value > most) {
             Some((name, value, (least, most))) => {
@@ -410,6 +421,7 @@ mod tests {
             ("data_dir = 'd'\ngarbage_interval_s = 90000", "garbage_interval_s is 90000"),
             ("data_dir = 'd'\njob_attempts_max = 0", "job_attempts_max is 0: it must be from 1 to 1000"),
             ("data_dir = 'd'\njob_pause_max_ms = 5", "job_pause_max_ms is 5"),
+            ("data_dir = 'd'\njob_history_keep_s = 0", "job_history_keep_s is 0: it must be from 1 to 315360000"),
             ("data_dir = 'd'\ns3_bytes_per_second_min = 5", "s3_bytes_per_second_min is 5"),
             ("data_dir = 'd'\ns3_stall_timeout_ms = 5", "s3_stall_timeout_ms is 5"),
             ("data_dir = 'd'\nrepository_file_root = '/'", "repository_file_root is /"),

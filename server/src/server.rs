@@ -315,8 +315,12 @@ fn address_of(listener: &TcpListener) -> Result<SocketAddr> {
 }
 
 fn job_config(config: &Config) -> JobConfig {
-    let defaults =
-        JobConfig { concurrent_jobs_max: config.max_concurrent_jobs, retry: config.job_retry, ..JobConfig::default() };
+    let defaults = JobConfig {
+        concurrent_jobs_max: config.max_concurrent_jobs,
+        retry: config.job_retry,
+        history_keep: config.job_history_keep,
+        ..JobConfig::default()
+    };
     match std::env::var(STOP_JOB_VARIABLE) {
         Ok(place) => JobConfig { failpoints: Arc::new(StopAt::new(place)), ..defaults },
         Err(_) => defaults,

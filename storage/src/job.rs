@@ -38,7 +38,7 @@ pub use gate::{Committing, Gate, StopReason};
 pub use progress::{FileProgress, Progress, ProgressCounts, human_bytes, human_seconds};
 pub use retry::RetryPolicy;
 pub use row::{BACKEND_ID, BackupRow, RestoreRow, VerifyRow};
-pub use runner::{JobConfig, JobRunner};
+pub use runner::{HISTORY_KEEP, JobConfig, JobRunner};
 pub use status::{JobStatus, StatusCode};
 
 pub use crate::failpoint::{FailPoint, FailPoints, NoFailPoints, StopAt};

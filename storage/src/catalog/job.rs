@@ -74,6 +74,12 @@ pub struct NewJob {
 const COLUMNS: &str = "id, kind, database, label, repository_id, state, payload, cancel_requested, timeout_ms, \
                        created_at_ms, finished_at_ms";
 
+/// Jobs that ended at or before `?1`, but for the last `?2` of their kind.
+const FORGOTTEN: &str = "finished_at_ms <= ?1 AND (
+    SELECT count(*) FROM jobs AS later WHERE later.database = jobs.database AND later.id > jobs.id
+    AND (jobs.database <> '' OR (later.repository_id = jobs.repository_id AND later.kind = jobs.kind))
+) >= ?2";
+
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<JobRow>> {
     let kind = match row.get_ref(1)?.as_str()?.parse() {
         Ok(kind) => kind,
@@ -142,6 +148,12 @@ impl ReadTransaction<'_> {
         self.prepare_cached(&sql)?.query_row((database, repository), from_row).optional()?.transpose()
     }
 
+    /// Whether [`WriteTransaction::forget_jobs`] would forget one.
+    pub fn has_jobs_to_forget(&self, before_ms: i64, keep: u32) -> Result<bool> {
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM jobs WHERE {FORGOTTEN})");
+        Ok(self.prepare_cached(&sql)?.query_row((before_ms, keep), |row| row.get(0))?)
+    }
+
     /// The job that holds a database's slot, if one does.
     pub fn running_job(&self, database: &str) -> Result<Option<JobRow>> {
         let sql = format!("SELECT {COLUMNS} FROM jobs WHERE database = ?1 AND state NOT IN ('FINISHED', 'CANCELLED')");
@@ -202,13 +214,7 @@ impl WriteTransaction<'_> {
     /// Forgets jobs that ended at or before `before_ms`, but for the last `keep` jobs of each database, and of each kind of
     /// each repository.
     pub fn forget_jobs(&self, before_ms: i64, keep: u32) -> Result<usize> {
-        let deleted = self.execute(
-            "DELETE FROM jobs WHERE finished_at_ms <= ?1 AND (
-                 SELECT count(*) FROM jobs AS later WHERE later.database = jobs.database AND later.id > jobs.id
-                 AND (jobs.database <> '' OR (later.repository_id = jobs.repository_id AND later.kind = jobs.kind))
-             ) >= ?2",
-            (before_ms, keep),
-        )?;
+        let deleted = self.execute(&format!("DELETE FROM jobs WHERE {FORGOTTEN}"), (before_ms, keep))?;
         Ok(deleted)
     }
 }

@@ -34,6 +34,9 @@ const SUBMIT_WAIT: Duration = Duration::from_secs(10);
 /// How long CANCEL waits to see its job end before it answers. The job ends anyway.
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
 
+/// How long ended jobs are kept as history: a quarter's audit, and some thousand rows for an hourly backup.
+pub const HISTORY_KEEP: Duration = Duration::from_secs(90 * 86_400);
+
 /// Limits and policies of jobs.
 #[derive(Debug, Clone)]
 pub struct JobConfig {
@@ -50,7 +53,7 @@ pub struct JobConfig {
     pub download_concurrency_max: usize,
     /// How requests that may pass are tried again.
     pub retry: RetryPolicy,
-    /// How long ended jobs are kept as history.
+    /// How long ended jobs are kept as history. See [`HISTORY_KEEP`].
     pub history_keep: Duration,
     /// Jobs of each database that are kept however old they are.
     pub history_jobs_min: u32,
@@ -96,7 +99,7 @@ impl Default for JobConfig {
             upload_concurrency_max: 16,
             download_concurrency_max: 16,
             retry: RetryPolicy::default(),
-            history_keep: Duration::from_secs(90 * 86_400),
+            history_keep: HISTORY_KEEP,
             history_jobs_min: 10,
             failpoints: Arc::new(NoFailPoints),
         }
@@ -307,6 +310,11 @@ impl Shared {
             let id = row.id;
             shared.drive(row, &context).await;
             shared.running.lock().remove(&id);
+            // With every job that ends, so that history is bounded however long the server runs.
+            let forgetting = Arc::clone(&shared);
+            if let Err(error) = blocking(move || forgetting.forget_old_jobs()).await {
+                tracing::warn!(%error, "old jobs stay in the history until the next job ends");
+            }
             // A value that nobody waits for is no error.
             let _ = running.ended.send_replace(true);
         });
@@ -316,7 +324,12 @@ impl Shared {
     fn forget_old_jobs(&self) -> Result<()> {
         let keep_ms = i64::try_from(self.config.history_keep.as_millis()).unwrap_or(i64::MAX);
         let before_ms = self.storage.clock().now_ms().saturating_sub(keep_ms);
-        self.storage.catalog().write(|write| write.forget_jobs(before_ms, self.config.history_jobs_min))?;
+        let keep = self.config.history_jobs_min;
+        let catalog = self.storage.catalog();
+        // Looked first: a transaction that changes nothing is a write to the disk all the same.
+        if catalog.read(|read| read.has_jobs_to_forget(before_ms, keep))? {
+            catalog.write(|write| write.forget_jobs(before_ms, keep))?;
+        }
         Ok(())
     }
 }

@@ -276,6 +276,27 @@ async fn a_job_that_takes_too_long_is_cancelled() {
     }
 }
 
+/// Goal: history is bounded while the server runs. Method: backups an hour apart, more of them than are kept, without a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn old_jobs_are_forgotten_while_others_end() {
+    const HOUR_MS: i64 = 3_600_000;
+    let dir = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(1_700_000_000_000);
+    let jobs = JobConfig { history_keep: Duration::from_secs(5 * 3_600), history_jobs_min: 2, ..JobConfig::default() };
+    let bed = Bed::open_with(&dir.path().join("data"), 1, clock.clone(), jobs);
+    bed.add_repository(&format!("file://{}", dir.path().join("repository").display()), Access::ReadWrite).await;
+    bed.create_table("t", &[], 1);
+    for number in 0..12 {
+        clock.advance_ms(HOUR_MS);
+        assert_eq!(bed.backup(&format!("x{number}")).await.state, "FINISHED");
+    }
+    // Those of the last five hours, the one that ended just now among them.
+    assert_eq!(bed.runner.backup_history().unwrap().len(), 5);
+    clock.advance_ms(100 * HOUR_MS);
+    assert_eq!(bed.backup("last").await.state, "FINISHED");
+    assert_eq!(bed.runner.backup_history().unwrap().len(), 2);
+}
+
 /// Goal: progress is told while bytes move. Method: look in the middle of an upload.
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_can_be_read() {
