@@ -3,7 +3,7 @@
 //! Inside, errors are rich and typed where they arise; here they become few kinds, each of which tells the user what to
 //! do next. Texts keep the phrases that StarRocks's users and their scripts look for. No text holds a secret.
 
-use ebla_protocol::sql::{SyntaxError, SyntaxErrorKind};
+use ebla_protocol::sql::{SyntaxError, SyntaxErrorKind, TemplateError};
 use ebla_protocol::wire::WireError;
 use ebla_storage::error::Noun;
 use ebla_storage::repository::RepositoryError;
@@ -149,6 +149,15 @@ impl Error {
             Error::Interrupted(_) => (1317, b"70100"),
             Error::BadName(_) => (5063, b"42000"),
             Error::Internal(_) => (1105, b"HY000"),
+        }
+    }
+}
+
+impl From<TemplateError> for Error {
+    fn from(error: TemplateError) -> Self {
+        match error {
+            TemplateError::Count(error) => Error::analysis(error.to_string()),
+            TemplateError::Syntax(error) => Error::Syntax(error),
         }
     }
 }

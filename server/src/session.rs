@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
-use ebla_protocol::sql::{self, ParseOptions, ast::Statement};
+use ebla_protocol::sql::{self, ParseOptions, Template, ast::Statement};
 use ebla_protocol::wire::{self, CloseReason, Completion, ConnectInfo, Outcome, Parameter, Prepared, Rows, WireError};
 use futures::StreamExt;
 use sqlparser::ast::Value as AstValue;
@@ -56,8 +56,8 @@ pub struct Session {
     /// Its entry in the process list.
     pub process: Arc<Process>,
     /// Statements by the names that PREPARE gave them.
-    pub named_statements: HashMap<String, Statement>,
-    prepared: HashMap<u32, Statement>,
+    pub named_statements: HashMap<String, Template>,
+    prepared: HashMap<u32, Template>,
     next_statement_id: u32,
     /// What is left of a text of several statements.
     queue: VecDeque<Statement>,
@@ -325,9 +325,9 @@ impl wire::Session for Session {
     }
 
     async fn prepare(&mut self, text: &str) -> Result<Prepared, WireError> {
-        let mut statements = sql::parse_with(text, self.parse_options()).map_err(Error::from)?;
-        let statement = match (statements.pop(), statements.is_empty()) {
-            (Some(statement), true) => statement,
+        let mut statements = sql::prepare(text, self.parse_options()).map_err(Error::from)?;
+        let template = match (statements.pop(), statements.is_empty()) {
+            (Some(template), true) => template,
             (None, _) => return Err(WireError::new(1065, *b"42000", "Query was empty")),
             (Some(_), false) => {
                 return Err(WireError::new(1295, *b"HY000", "Only one statement can be prepared at a time"));
@@ -340,23 +340,22 @@ impl wire::Session for Session {
                 format!("Can't create more than {PREPARED_STATEMENTS_MAX} prepared statements: close some"),
             ));
         }
-        let count = sql::count_placeholders(&statement);
-        let parameter_count = u16::try_from(count)
+        let parameter_count = u16::try_from(template.parameter_count())
             .map_err(|_| WireError::new(1390, *b"HY000", "Prepared statement contains too many placeholders"))?;
-        let columns = statement::describe(self, &statement).await.unwrap_or_else(|_| no_columns());
+        let columns = statement::describe(self, template.statement()).await.unwrap_or_else(|_| no_columns());
         let statement_id = self.next_statement_id;
         // Some clients read the highest id as "the last one"; wrapping keeps away from it and from 0.
         self.next_statement_id = if statement_id >= u32::MAX - 1 { 1 } else { statement_id + 1 };
-        self.prepared.insert(statement_id, statement);
+        self.prepared.insert(statement_id, template);
         Ok(Prepared { statement_id, parameter_count, columns })
     }
 
     async fn execute(&mut self, statement_id: u32, parameters: Vec<Parameter>) -> Result<Outcome, WireError> {
-        let statement = self.prepared.get(&statement_id).cloned().ok_or_else(|| {
+        let template = self.prepared.get(&statement_id).ok_or_else(|| {
             WireError::new(1243, *b"HY000", format!("Unknown prepared statement handler ({statement_id}) given"))
         })?;
         let values: Vec<AstValue> = parameters.into_iter().map(literal).collect();
-        let bound = sql::bind(statement, &values).map_err(|error| Error::analysis(error.to_string()))?;
+        let bound = template.bind(&values).map_err(Error::from)?;
         self.run(bound).await
     }
 

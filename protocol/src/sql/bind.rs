@@ -3,6 +3,7 @@
 //! The lexer has numbered them `$1, $2, …` in the order of the text, so nothing here depends on the order in which a tree is
 //! walked. Values become literals; the statement that comes out has no placeholders left.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{Expr, UnaryOperator, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut};
@@ -25,11 +26,11 @@ pub struct BindError {
     pub given: usize,
 }
 
-/// How many `?` a statement has.
+/// How many `?` a statement has in its queries and expressions.
 pub fn count_placeholders(statement: &Statement) -> usize {
-    let mut counter = Counter(0);
+    let mut counter = Counter::default();
     walk(statement, &mut counter);
-    counter.0
+    counter.0.len()
 }
 
 /// The statement with `values` in place of its placeholders, in the order of the text.
@@ -44,13 +45,15 @@ pub fn bind(mut statement: Statement, values: &[Value]) -> Result<Statement, Bin
     Ok(statement)
 }
 
-struct Counter(usize);
+/// The numbers that were met: a tree may hold one twice, and need not hold every one.
+#[derive(Default)]
+struct Counter(BTreeSet<usize>);
 
 impl Visitor for Counter {
     type Break = ();
 
     fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<()> {
-        self.0 = self.0.max(number(&value.value).unwrap_or(0));
+        self.0.extend(number(&value.value));
         ControlFlow::Continue(())
     }
 }

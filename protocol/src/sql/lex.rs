@@ -12,7 +12,7 @@ use super::error::SyntaxError;
 use super::limits;
 
 /// The tokens of one statement.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StatementTokens {
     /// No whitespace, no comments, no `;`.
     pub(crate) tokens: Vec<TokenWithSpan>,

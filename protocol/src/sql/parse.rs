@@ -21,9 +21,9 @@ mod types;
 
 use super::ast::Statement;
 use super::ast::database::{Recover, Use};
-use super::dialect::{STARROCKS, STARROCKS_PIPES_AS_CONCAT};
+use super::dialect::{STARROCKS, STARROCKS_PIPES_AS_CONCAT, StarRocks};
 use super::error::SyntaxError;
-use super::lex;
+use super::lex::{self, StatementTokens};
 
 use cursor::{Cursor, Result};
 
@@ -32,6 +32,13 @@ use cursor::{Cursor, Result};
 pub struct ParseOptions {
     /// `PIPES_AS_CONCAT` is in `sql_mode`: `a || b` joins strings. Otherwise it means OR.
     pub pipes_as_concat: bool,
+}
+
+impl ParseOptions {
+    /// The dialect that reads so.
+    pub(super) fn dialect(self) -> &'static StarRocks {
+        if self.pipes_as_concat { &STARROCKS_PIPES_AS_CONCAT } else { &STARROCKS }
+    }
 }
 
 /// Reads a text of any number of statements separated by `;`. Empty ones vanish, so the answer may be empty.
@@ -43,16 +50,23 @@ pub fn parse(text: &str) -> std::result::Result<Vec<Statement>, SyntaxError> {
 
 /// [`parse`], for a session whose settings are not the default.
 pub fn parse_with(text: &str, options: ParseOptions) -> std::result::Result<Vec<Statement>, SyntaxError> {
-    let dialect = if options.pipes_as_concat { &STARROCKS_PIPES_AS_CONCAT } else { &STARROCKS };
-    lex::split(dialect, text)?
-        .into_iter()
-        .map(|tokens| {
-            let mut cursor = Cursor::new(dialect, tokens);
-            let parsed = statement(&mut cursor)?;
-            cursor.expect_end()?;
-            Ok(parsed)
-        })
-        .collect()
+    lex::split(options.dialect(), text)?.into_iter().map(|statement| tokens(statement, options)).collect()
+}
+
+/// One statement that may have `?` wherever a literal may stand; what they stand for is not known yet.
+pub(super) fn template(tokens: StatementTokens, options: ParseOptions) -> std::result::Result<Statement, SyntaxError> {
+    whole(Cursor::over_template(options.dialect(), tokens))
+}
+
+/// One statement from its tokens.
+pub(super) fn tokens(tokens: StatementTokens, options: ParseOptions) -> std::result::Result<Statement, SyntaxError> {
+    whole(Cursor::new(options.dialect(), tokens))
+}
+
+fn whole(mut cursor: Cursor) -> std::result::Result<Statement, SyntaxError> {
+    let parsed = statement(&mut cursor)?;
+    cursor.need_end()?;
+    Ok(parsed)
 }
 
 /// One statement, by its first words.
@@ -155,20 +169,20 @@ fn alter_statement(c: &mut Cursor) -> Result<Statement> {
 
 /// `USE [catalog.]database`, also in quotes as StarRocks's clients send it: `USE 'catalog database'`.
 fn use_database(c: &mut Cursor) -> Result<Statement> {
-    c.expect("USE")?;
+    c.need("USE")?;
     let (catalog, database) = c.database_name()?;
     Ok(Statement::Use(Use { catalog, database }))
 }
 
 fn recover(c: &mut Cursor) -> Result<Statement> {
-    c.expect("RECOVER")?;
+    c.need("RECOVER")?;
     Ok(Statement::Recover(if c.accept("DATABASE") || c.accept("SCHEMA") {
         Recover::Database(c.name("a database")?)
     } else if c.accept("TABLE") {
         Recover::Table(c.table_name()?)
     } else if c.accept("PARTITION") {
         let partition = c.name("a partition")?;
-        c.expect("FROM")?;
+        c.need("FROM")?;
         Recover::Partition { partition, table: c.table_name()? }
     } else {
         return Err(c.expected("DATABASE, TABLE or PARTITION"));

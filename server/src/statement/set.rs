@@ -127,28 +127,28 @@ pub async fn prepared(session: &mut Session, statement: Prepared) -> Result<Outc
                     session.user_variables.get(&variable).unwrap_or(&Value::Null).to_string()
                 }
             };
-            let mut statements = sql::parse_with(&text, session.parse_options())?;
-            let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
+            let mut statements = sql::prepare(&text, session.parse_options())?;
+            let (Some(template), true) = (statements.pop(), statements.is_empty()) else {
                 return Err(Error::refused("PREPARE takes exactly one statement"));
             };
-            if matches!(statement, Statement::Prepared(_)) {
+            if matches!(template.statement(), Statement::Prepared(_)) {
                 return Err(Error::refused("This command is not supported in the prepared statement protocol yet"));
             }
             if session.named_statements.len() >= NAMED_STATEMENTS_MAX && !session.named_statements.contains_key(&name) {
                 return Err(Error::refused(format!("A session may hold at most {NAMED_STATEMENTS_MAX} statements")));
             }
-            session.named_statements.insert(name, statement);
+            session.named_statements.insert(name, template);
             done()
         }
         Prepared::Execute { name, using } => {
-            let statement = session.named_statements.get(&name).cloned().ok_or_else(|| {
+            let template = session.named_statements.get(&name).ok_or_else(|| {
                 Error::refused(format!("Unknown prepared statement handler ({name}) given to EXECUTE"))
             })?;
             let values: Vec<_> = using
                 .iter()
                 .map(|variable| query::literal(session.user_variables.get(variable).unwrap_or(&Value::Null)))
                 .collect();
-            let bound = sql::bind(statement, &values).map_err(|error| Error::analysis(error.to_string()))?;
+            let bound = template.bind(&values)?;
             Box::pin(super::execute(session, bound)).await
         }
         Prepared::Deallocate { name } => match session.named_statements.remove(&name) {

@@ -15,7 +15,7 @@ use crate::sql::ast::account::{
 
 /// `CREATE USER [IF NOT EXISTS] u [IDENTIFIED …] [DEFAULT ROLE r, …] [PROPERTIES (…)]`
 pub(super) fn create_user(c: &mut Cursor) -> Result<Statement> {
-    c.expect("CREATE USER")?;
+    c.need("CREATE USER")?;
     let if_not_exists = c.accept("IF NOT EXISTS");
     let user = user(c)?;
     let authentication = authentication(c)?;
@@ -26,7 +26,7 @@ pub(super) fn create_user(c: &mut Cursor) -> Result<Statement> {
 
 /// `ALTER USER [IF EXISTS] u …`
 pub(super) fn alter_user(c: &mut Cursor) -> Result<Statement> {
-    c.expect("ALTER USER")?;
+    c.need("ALTER USER")?;
     let if_exists = c.accept("IF EXISTS");
     let user = user(c)?;
     let action = if let Some(authentication) = authentication(c)? {
@@ -43,7 +43,7 @@ pub(super) fn alter_user(c: &mut Cursor) -> Result<Statement> {
 
 /// `DROP USER [IF EXISTS] u`
 pub(super) fn drop_user(c: &mut Cursor) -> Result<Statement> {
-    c.expect("DROP USER")?;
+    c.need("DROP USER")?;
     let if_exists = c.accept("IF EXISTS");
     Ok(Statement::DropUser(DropUser { if_exists, user: user(c)? }))
 }
@@ -112,7 +112,7 @@ fn password(c: &mut Cursor) -> Result<String> {
 
 /// What comes after `SET`: `PASSWORD [FOR u] = {PASSWORD('p') | 'h'}`
 pub(super) fn set_password(c: &mut Cursor) -> Result<Statement> {
-    c.expect("PASSWORD")?;
+    c.need("PASSWORD")?;
     let user = if c.accept("FOR") { Some(user(c)?) } else { None };
     if !(c.accept_equals() || c.accept_symbol(&Token::Assignment)) {
         return Err(c.expected_secret("'='"));
@@ -123,7 +123,7 @@ pub(super) fn set_password(c: &mut Cursor) -> Result<Statement> {
             return Err(c.expected_secret("'('"));
         }
         let plain = password(c)?;
-        c.expect_symbol(&Token::RParen)?;
+        c.need_symbol(&Token::RParen)?;
         Credential::Plain(plain)
     } else {
         Credential::Hash(password(c)?)
@@ -133,14 +133,14 @@ pub(super) fn set_password(c: &mut Cursor) -> Result<Statement> {
 
 /// `EXECUTE AS u [WITH NO REVERT]`
 pub(super) fn execute_as(c: &mut Cursor) -> Result<Statement> {
-    c.expect("EXECUTE AS")?;
+    c.need("EXECUTE AS")?;
     let user = user(c)?;
     Ok(Statement::ExecuteAs(ExecuteAs { user, revert: !c.accept("WITH NO REVERT") }))
 }
 
 /// `CREATE ROLE [IF NOT EXISTS] r[, …] [COMMENT "…"]`
 pub(super) fn create_role(c: &mut Cursor) -> Result<Statement> {
-    c.expect("CREATE ROLE")?;
+    c.need("CREATE ROLE")?;
     let if_not_exists = c.accept("IF NOT EXISTS");
     let roles = role_names(c)?;
     Ok(Statement::CreateRole(CreateRole { if_not_exists, roles, comment: c.comment()? }))
@@ -148,14 +148,14 @@ pub(super) fn create_role(c: &mut Cursor) -> Result<Statement> {
 
 /// `DROP ROLE [IF EXISTS] r[, …]`
 pub(super) fn drop_role(c: &mut Cursor) -> Result<Statement> {
-    c.expect("DROP ROLE")?;
+    c.need("DROP ROLE")?;
     let if_exists = c.accept("IF EXISTS");
     Ok(Statement::DropRole(DropRole { if_exists, roles: role_names(c)? }))
 }
 
 /// What comes after `SET`: `ROLE {ALL [EXCEPT …] | NONE | DEFAULT | r, …}`
 pub(super) fn set_role(c: &mut Cursor) -> Result<Statement> {
-    c.expect("ROLE")?;
+    c.need("ROLE")?;
     if c.accept("DEFAULT") {
         return Ok(Statement::SetRole(RoleChoice::Default));
     }
@@ -164,9 +164,9 @@ pub(super) fn set_role(c: &mut Cursor) -> Result<Statement> {
 
 /// What comes after `SET`: `DEFAULT ROLE … TO u`
 pub(super) fn set_default_role(c: &mut Cursor) -> Result<Statement> {
-    c.expect("DEFAULT ROLE")?;
+    c.need("DEFAULT ROLE")?;
     let roles = role_choice(c)?;
-    c.expect("TO")?;
+    c.need("TO")?;
     Ok(Statement::SetDefaultRole(SetDefaultRole { roles, user: user(c)? }))
 }
 
@@ -187,15 +187,15 @@ fn role_names(c: &mut Cursor) -> Result<Vec<String>> {
 
 /// `GRANT …`
 pub(super) fn grant(c: &mut Cursor) -> Result<Statement> {
-    c.expect("GRANT")?;
+    c.need("GRANT")?;
     if names_roles(c, "TO") {
         let roles = role_names(c)?;
-        c.expect("TO")?;
+        c.need("TO")?;
         return Ok(Statement::GrantRoles(RoleGrant { roles, grantees: grantees(c)? }));
     }
     let privileges = c.list(privilege)?;
     let object = object(c)?;
-    c.expect("TO")?;
+    c.need("TO")?;
     let grantees = grantees(c)?;
     let with_grant_option = c.accept("WITH GRANT OPTION");
     Ok(Statement::GrantPrivileges(PrivilegeGrant { privileges, object, grantees, with_grant_option }))
@@ -203,15 +203,15 @@ pub(super) fn grant(c: &mut Cursor) -> Result<Statement> {
 
 /// `REVOKE …`
 pub(super) fn revoke(c: &mut Cursor) -> Result<Statement> {
-    c.expect("REVOKE")?;
+    c.need("REVOKE")?;
     if names_roles(c, "FROM") {
         let roles = role_names(c)?;
-        c.expect("FROM")?;
+        c.need("FROM")?;
         return Ok(Statement::RevokeRoles(RoleGrant { roles, grantees: grantees(c)? }));
     }
     let privileges = c.list(privilege)?;
     let object = object(c)?;
-    c.expect("FROM")?;
+    c.need("FROM")?;
     let grantees = grantees(c)?;
     Ok(Statement::RevokePrivileges(PrivilegeGrant { privileges, object, grantees, with_grant_option: false }))
 }
@@ -251,7 +251,7 @@ fn privilege(c: &mut Cursor) -> Result<String> {
 
 /// `ON …`
 fn object(c: &mut Cursor) -> Result<PrivilegeObject> {
-    c.expect("ON")?;
+    c.need("ON")?;
     if c.accept("ALL") {
         return all_objects(c);
     }
@@ -298,7 +298,7 @@ const NAMED_KINDS: [(&str, NamedKind); 6] = [
 /// True when these words come next and a name after them, so that they are no name themselves.
 fn is_kind(c: &Cursor, words: &str) -> bool {
     let count = words.split(' ').count();
-    c.is(words) && (c.is_name_at(count) || matches!(c.peek(count), Token::SingleQuotedString(_)))
+    c.is(words) && (c.is_name_at(count) || c.is_string_at(count))
 }
 
 /// What comes after `ON ALL`.
@@ -310,11 +310,11 @@ fn all_objects(c: &mut Cursor) -> Result<PrivilegeObject> {
         ("FUNCTIONS", ContainedKind::Functions),
     ] {
         if c.accept(words) {
-            c.expect("IN")?;
+            c.need("IN")?;
             if c.accept("ALL DATABASES") {
                 return Ok(PrivilegeObject::AllIn { kind, databases: Vec::new() });
             }
-            c.expect("DATABASE")?;
+            c.need("DATABASE")?;
             return Ok(PrivilegeObject::AllIn { kind, databases: c.list(|c| c.name("a database"))? });
         }
     }
@@ -343,9 +343,9 @@ fn all_objects(c: &mut Cursor) -> Result<PrivilegeObject> {
 fn function_name(c: &mut Cursor) -> Result<FunctionName> {
     let mut parts = c.dotted_name("a function", 2)?;
     let name = parts.pop().unwrap_or_default();
-    c.expect_symbol(&Token::LParen)?;
+    c.need_symbol(&Token::LParen)?;
     let arguments = if c.is_symbol(&Token::RParen) { Vec::new() } else { c.list(types::data_type)? };
-    c.expect_symbol(&Token::RParen)?;
+    c.need_symbol(&Token::RParen)?;
     Ok(FunctionName { database: parts.pop(), name, arguments })
 }
 

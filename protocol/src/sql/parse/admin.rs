@@ -100,19 +100,19 @@ pub(super) fn not_yet(c: &mut Cursor) -> Option<Statement> {
 
 /// `ADMIN SHOW FRONTEND CONFIG [LIKE 'p']`, `ADMIN SET FRONTEND CONFIG (…)`, `ADMIN CLEAN REPOSITORY r`
 pub(super) fn admin(c: &mut Cursor) -> Result<Statement> {
-    c.expect("ADMIN")?;
+    c.need("ADMIN")?;
     if c.accept("SHOW") {
-        c.expect("FRONTEND CONFIG")?;
+        c.need("FRONTEND CONFIG")?;
         let like = if c.accept("LIKE") { Some(c.string("a pattern")?) } else { None };
         return Ok(Statement::Admin(Admin::ShowConfig { like }));
     }
     if c.accept("SET") {
-        c.expect("FRONTEND CONFIG")?;
+        c.need("FRONTEND CONFIG")?;
         let properties = c.property_list()?;
         return Ok(Statement::Admin(Admin::SetConfig { properties, persistent: c.accept("WITH PERSISTENT") }));
     }
     if c.accept("CLEAN") {
-        c.expect("REPOSITORY")?;
+        c.need("REPOSITORY")?;
         return Ok(Statement::Admin(Admin::CleanRepository { name: c.name_or_string("a repository")? }));
     }
     Err(c.expected("SHOW FRONTEND CONFIG, SET FRONTEND CONFIG or CLEAN REPOSITORY"))

@@ -12,7 +12,7 @@ use crate::sql::ast::name::Properties;
 
 /// `ALTER TABLE t action[, action …]`
 pub(super) fn alter_table(c: &mut Cursor) -> Result<Statement> {
-    c.expect("ALTER TABLE")?;
+    c.need("ALTER TABLE")?;
     let table = c.table_name()?;
     Ok(Statement::AlterTable(AlterTable { table, actions: c.list(action)? }))
 }
@@ -41,12 +41,12 @@ fn action(c: &mut Cursor) -> Result<AlterAction> {
             None => Err(c.expected("a comment in quotes")),
         },
         "ORDER" => {
-            c.expect("ORDER BY")?;
+            c.need("ORDER BY")?;
             let columns = c.names("a column")?;
             Ok(AlterAction::OrderColumns { columns, rollup: from_rollup(c)?, properties: c.properties()? })
         }
         "SWAP" => {
-            c.expect("SWAP WITH")?;
+            c.need("SWAP WITH")?;
             c.name("a table").map(AlterAction::SwapWith)
         }
         "COMPACT" | "BASE" | "CUMULATIVE" => compact(c),
@@ -59,7 +59,7 @@ fn action(c: &mut Cursor) -> Result<AlterAction> {
 }
 
 fn add(c: &mut Cursor) -> Result<AlterAction> {
-    c.expect("ADD")?;
+    c.need("ADD")?;
     let temporary = c.accept("TEMPORARY");
     if c.accept_any(&["PARTITION", "PARTITIONS"]) {
         let partition = partition::definition(c)?;
@@ -89,7 +89,7 @@ fn add(c: &mut Cursor) -> Result<AlterAction> {
 }
 
 fn drop_action(c: &mut Cursor) -> Result<AlterAction> {
-    c.expect("DROP")?;
+    c.need("DROP")?;
     let temporary = c.accept("TEMPORARY");
     if c.accept_any(&["PARTITION", "PARTITIONS"]) {
         let if_exists = c.accept("IF EXISTS");
@@ -117,7 +117,7 @@ fn drop_action(c: &mut Cursor) -> Result<AlterAction> {
 }
 
 fn modify(c: &mut Cursor) -> Result<AlterAction> {
-    c.expect("MODIFY")?;
+    c.need("MODIFY")?;
     if c.accept_any(&["PARTITION", "PARTITIONS"]) {
         let all = *c.peek(0) == Token::LParen && *c.peek(1) == Token::Mul && *c.peek(2) == Token::RParen;
         let target = if all {
@@ -126,7 +126,7 @@ fn modify(c: &mut Cursor) -> Result<AlterAction> {
         } else {
             ModifyPartitionTarget::Names(c.name_or_names("a partition")?)
         };
-        c.expect("SET")?;
+        c.need("SET")?;
         return Ok(AlterAction::ModifyPartition { target, properties: c.property_list()? });
     }
     c.accept("COLUMN");
@@ -136,7 +136,7 @@ fn modify(c: &mut Cursor) -> Result<AlterAction> {
 }
 
 fn rename(c: &mut Cursor) -> Result<AlterAction> {
-    c.expect("RENAME")?;
+    c.need("RENAME")?;
     if c.accept("PARTITION") {
         let (from, to) = two_names(c, "a partition")?;
         return Ok(AlterAction::RenamePartition { from, to });
@@ -162,9 +162,9 @@ fn two_names(c: &mut Cursor, what: &str) -> Result<(String, String)> {
 }
 
 fn replace_partition(c: &mut Cursor) -> Result<AlterAction> {
-    c.expect("REPLACE")?;
+    c.need("REPLACE")?;
     let partitions = c.partitions()?;
-    c.expect("WITH TEMPORARY")?;
+    c.need("WITH TEMPORARY")?;
     let temporary_partitions = c.partitions()?;
     if partitions.is_empty() || temporary_partitions.is_empty() {
         return Err(c.expected("PARTITION"));
@@ -180,7 +180,7 @@ fn compact(c: &mut Cursor) -> Result<AlterAction> {
     } else {
         CompactKind::Any
     };
-    c.expect("COMPACT")?;
+    c.need("COMPACT")?;
     let named = c.is_symbol(&Token::LParen) || c.is_name_at(0);
     let partitions = if named { c.name_or_names("a partition")? } else { Vec::new() };
     Ok(AlterAction::Compact { kind, partitions })

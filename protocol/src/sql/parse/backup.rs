@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use sqlparser::ast::{BinaryOperator, Expr, Value};
+use sqlparser::ast::{BinaryOperator, Expr};
 
 use super::cursor::{Cursor, Result};
 use crate::sql::ast::Statement;
@@ -24,16 +24,16 @@ const SNAPSHOT_WHERE: &str = "Where clause should looks like: SNAPSHOT = 'your_s
 
 /// `BACKUP [catalogs] [DATABASE d] SNAPSHOT [d.]label TO r [ON (…)] [PROPERTIES (…)]`
 pub(super) fn backup(c: &mut Cursor) -> Result<Statement> {
-    c.expect("BACKUP")?;
+    c.need("BACKUP")?;
     let catalogs = catalogs(c)?;
     let clause_database = if c.accept("DATABASE") { Some(c.name("a database")?) } else { None };
-    c.expect("SNAPSHOT")?;
+    c.need("SNAPSHOT")?;
     let (label_database, label) = label(c)?;
-    c.expect("TO")?;
+    c.need("TO")?;
     let repository = c.name_or_string("a repository")?;
     let scope = scope(c)?;
     let properties = c.properties()?;
-    c.expect_end()?;
+    c.need_end()?;
 
     if clause_database.is_some() && label_database.is_some() {
         return Err(c.analysis("The database is specified twice: by DATABASE and before the snapshot's name"));
@@ -62,9 +62,9 @@ pub(super) fn backup(c: &mut Cursor) -> Result<Statement> {
 
 /// `RESTORE SNAPSHOT [d.]label FROM r [catalogs] [DATABASE d [AS e]] [ON (…)] [PROPERTIES (…)]`
 pub(super) fn restore(c: &mut Cursor) -> Result<Statement> {
-    c.expect("RESTORE SNAPSHOT")?;
+    c.need("RESTORE SNAPSHOT")?;
     let (label_database, label) = label(c)?;
-    c.expect("FROM")?;
+    c.need("FROM")?;
     let repository = c.name_or_string("a repository")?;
     let catalogs = catalogs(c)?;
     let mut source_database = None;
@@ -75,7 +75,7 @@ pub(super) fn restore(c: &mut Cursor) -> Result<Statement> {
     }
     let scope = scope(c)?;
     let properties = c.properties()?;
-    c.expect_end()?;
+    c.need_end()?;
 
     if source_database.is_some() && label_database.is_some() {
         return Err(c.analysis("The database is specified twice: by DATABASE and before the snapshot's name"));
@@ -257,7 +257,7 @@ fn check_catalogs(c: &Cursor, catalogs: Option<&CatalogScope>) -> Result<()> {
 
 /// `CANCEL {BACKUP | RESTORE} [{FROM | IN} d | FOR EXTERNAL CATALOG]`, `CANCEL VERIFY {ON | FROM} r`
 pub(super) fn cancel(c: &mut Cursor) -> Result<Statement> {
-    c.expect("CANCEL")?;
+    c.need("CANCEL")?;
     if c.accept("VERIFY") {
         if !c.accept_any(&["ON", "FROM"]) {
             return Err(c.expected("ON"));
@@ -281,7 +281,7 @@ pub(super) fn cancel(c: &mut Cursor) -> Result<Statement> {
 
 /// What comes after `SHOW SNAPSHOT`: `ON r [WHERE …]`
 pub(super) fn show_snapshot(c: &mut Cursor) -> Result<ShowSnapshot> {
-    c.expect("ON")?;
+    c.need("ON")?;
     let repository = c.name_or_string("a repository")?;
     if !c.accept("WHERE") {
         return Ok(ShowSnapshot { repository, labels: Vec::new(), timestamp: None });
@@ -296,14 +296,14 @@ pub(super) fn show_snapshot(c: &mut Cursor) -> Result<ShowSnapshot> {
 
 /// `DROP SNAPSHOT label ON r [FORCE]`, `DROP SNAPSHOT ON r WHERE … [FORCE]`
 pub(super) fn drop_snapshot(c: &mut Cursor) -> Result<Statement> {
-    c.expect("DROP SNAPSHOT")?;
+    c.need("DROP SNAPSHOT")?;
     let label = if c.is("ON") { None } else { Some(c.name_or_string("a snapshot")?) };
-    c.expect("ON")?;
+    c.need("ON")?;
     let repository = c.name_or_string("a repository")?;
     let target = match label {
         Some(label) => DropSnapshotTarget::Label(label),
         None => {
-            c.expect("WHERE")?;
+            c.need("WHERE")?;
             let refusal = "Where clause should looks like: SNAPSHOT = 'name' | SNAPSHOT IN ('name', ...) | \
                            TIMESTAMP <= 'time' | TIMESTAMP >= 'time', joined by AND";
             DropSnapshotTarget::Where(snapshot_filter(c)?.ok_or_else(|| c.analysis(refusal))?)
@@ -317,19 +317,19 @@ pub(super) fn drop_snapshot(c: &mut Cursor) -> Result<Statement> {
 fn snapshot_filter(c: &mut Cursor) -> Result<Option<SnapshotFilter>> {
     let condition = c.expr()?;
     let mut filter = SnapshotFilter::default();
-    Ok(add_condition(&condition, &mut filter).map(|()| filter))
+    Ok(add_condition(c, &condition, &mut filter).map(|()| filter))
 }
 
 /// The tree of ANDs is balanced and the text bounded, so this cannot recurse deep.
-fn add_condition(condition: &Expr, filter: &mut SnapshotFilter) -> Option<()> {
+fn add_condition(c: &Cursor, condition: &Expr, filter: &mut SnapshotFilter) -> Option<()> {
     match condition {
-        Expr::Nested(inner) => add_condition(inner, filter),
+        Expr::Nested(inner) => add_condition(c, inner, filter),
         Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-            add_condition(left, filter)?;
-            add_condition(right, filter)
+            add_condition(c, left, filter)?;
+            add_condition(c, right, filter)
         }
         Expr::BinaryOp { left, op, right } => {
-            let value = text(right)?;
+            let value = text(c, right)?;
             let slot = match (column(left)?.as_str(), op) {
                 ("SNAPSHOT", BinaryOperator::Eq) if filter.labels.is_empty() => {
                     filter.labels.push(value);
@@ -343,7 +343,7 @@ fn add_condition(condition: &Expr, filter: &mut SnapshotFilter) -> Option<()> {
             slot.is_none().then(|| *slot = Some(value))
         }
         Expr::InList { expr, list, negated: false } if filter.labels.is_empty() && column(expr)? == "SNAPSHOT" => {
-            filter.labels = list.iter().map(text).collect::<Option<_>>()?;
+            filter.labels = list.iter().map(|item| text(c, item)).collect::<Option<_>>()?;
             Some(())
         }
         _ => None,
@@ -358,19 +358,13 @@ fn column(expr: &Expr) -> Option<String> {
 }
 
 /// The text of a string literal that is not empty.
-fn text(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) if !text.is_empty() => Some(text.clone()),
-            _ => None,
-        },
-        _ => None,
-    }
+fn text(c: &Cursor, expr: &Expr) -> Option<String> {
+    c.literal_text(expr).filter(|text| !text.is_empty())
 }
 
 /// `VERIFY SNAPSHOT label ON r [WHERE TIMESTAMP = 't'] [PROPERTIES (…)]`, `VERIFY REPOSITORY r [PROPERTIES (…)]`
 pub(super) fn verify(c: &mut Cursor) -> Result<Statement> {
-    c.expect("VERIFY")?;
+    c.need("VERIFY")?;
     if c.accept("REPOSITORY") {
         let name = c.name_or_string("a repository")?;
         return Ok(Statement::VerifyRepository(VerifyRepository { name, properties: c.properties()? }));
@@ -379,7 +373,7 @@ pub(super) fn verify(c: &mut Cursor) -> Result<Statement> {
         return Err(c.expected("SNAPSHOT or REPOSITORY"));
     }
     let label = c.name_or_string("a snapshot")?;
-    c.expect("ON")?;
+    c.need("ON")?;
     let repository = c.name_or_string("a repository")?;
     let timestamp = if c.accept("WHERE") { Some(only_timestamp(c)?) } else { None };
     Ok(Statement::VerifySnapshot(VerifySnapshot { label, repository, timestamp, properties: c.properties()? }))

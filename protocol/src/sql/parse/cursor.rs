@@ -4,7 +4,7 @@
 //! Words are compared without regard to case and never in quotes; which of them cannot be plain names is said in
 //! `sql::words`. Errors name what was expected and what was found, but never the text of a string, which may be a secret.
 
-use sqlparser::ast::{Expr, OrderByExpr};
+use sqlparser::ast::{Expr, OrderByExpr, Value};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Word};
 
@@ -29,6 +29,9 @@ pub(super) struct Cursor {
     end: Location,
     /// `>` left over from a `>>` that closed an inner type.
     pub(super) pending_gt: bool,
+    /// A parameter may stand wherever a literal may. What is read of it is its name: a template is read again, with the
+    /// values in their places, before it means anything.
+    parameters: bool,
 }
 
 /// Looking.
@@ -36,7 +39,12 @@ impl Cursor {
     pub(super) fn new(dialect: &'static StarRocks, statement: StatementTokens) -> Self {
         let parser =
             Parser::new(dialect).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(statement.tokens);
-        Self { parser, end: statement.end, pending_gt: false }
+        Self { parser, end: statement.end, pending_gt: false, parameters: false }
+    }
+
+    /// A cursor over a statement that is prepared, see [`Self::parameters`].
+    pub(super) fn over_template(dialect: &'static StarRocks, statement: StatementTokens) -> Self {
+        Self { parameters: true, ..Self::new(dialect, statement) }
     }
 
     /// The token `nth` places ahead.
@@ -79,6 +87,30 @@ impl Cursor {
     /// True when a name stands `nth` places ahead.
     pub(super) fn is_name_at(&self, nth: usize) -> bool {
         matches!(self.peek(nth), Token::Word(word) if is_name(word))
+    }
+
+    /// True when a string literal stands `nth` places ahead.
+    pub(super) fn is_string_at(&self, nth: usize) -> bool {
+        self.string_at(nth).is_some()
+    }
+
+    /// The string literal `nth` places ahead, or the parameter that stands for one.
+    fn string_at(&self, nth: usize) -> Option<&str> {
+        match self.peek(nth) {
+            Token::SingleQuotedString(text) => Some(text),
+            Token::Placeholder(name) if self.parameters => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The text of a string literal as sqlparser reads it, or the name of the parameter that stands for one.
+    pub(super) fn literal_text(&self, expr: &Expr) -> Option<String> {
+        let Expr::Value(value) = expr else { return None };
+        match &value.value {
+            Value::SingleQuotedString(text) => Some(text.clone()),
+            Value::Placeholder(name) if self.parameters => Some(name.clone()),
+            _ => None,
+        }
     }
 
     /// True when the statement has ended.
@@ -140,8 +172,7 @@ impl Cursor {
 
     /// A string literal if one comes next.
     pub(super) fn accept_string(&mut self) -> Option<String> {
-        let Token::SingleQuotedString(text) = self.peek(0) else { return None };
-        let text = text.clone();
+        let text = self.string_at(0)?.to_owned();
         self.skip(1);
         Some(text)
     }
@@ -150,7 +181,7 @@ impl Cursor {
 /// Taking what must be there.
 impl Cursor {
     /// Takes these words or fails.
-    pub(super) fn expect(&mut self, words: &str) -> Result<()> {
+    pub(super) fn need(&mut self, words: &str) -> Result<()> {
         for word in words.split(' ') {
             if !self.accept(word) {
                 return Err(self.expected(word));
@@ -160,12 +191,12 @@ impl Cursor {
     }
 
     /// Takes this symbol or fails.
-    pub(super) fn expect_symbol(&mut self, symbol: &Token) -> Result<()> {
+    pub(super) fn need_symbol(&mut self, symbol: &Token) -> Result<()> {
         if self.accept_symbol(symbol) { Ok(()) } else { Err(self.expected(&format!("'{symbol}'"))) }
     }
 
     /// Fails unless the statement has ended.
-    pub(super) fn expect_end(&self) -> Result<()> {
+    pub(super) fn need_end(&self) -> Result<()> {
         if self.at_end() { Ok(()) } else { Err(self.expected("the end of the statement")) }
     }
 
@@ -197,9 +228,13 @@ impl Cursor {
 
     /// A whole number.
     pub(super) fn number<N: std::str::FromStr>(&mut self, what: &str) -> Result<N> {
-        if let Token::Number(digits, _) = self.peek(0)
-            && let Ok(number) = digits.parse()
-        {
+        let digits = match self.peek(0) {
+            Token::Number(digits, _) => digits.as_str(),
+            // Any number will do until the value is known.
+            Token::Placeholder(_) if self.parameters => "1",
+            _ => "",
+        };
+        if let Ok(number) = digits.parse() {
             self.skip(1);
             return Ok(number);
         }
@@ -250,9 +285,9 @@ impl Cursor {
 
     /// `(item, …)`, at least one.
     pub(super) fn parenthesised<T>(&mut self, item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
-        self.expect_symbol(&Token::LParen)?;
+        self.need_symbol(&Token::LParen)?;
         let items = self.list(item)?;
-        self.expect_symbol(&Token::RParen)?;
+        self.need_symbol(&Token::RParen)?;
         Ok(items)
     }
 
@@ -284,7 +319,7 @@ impl Cursor {
                 None if matches!(c.peek(0), Token::Word(_)) => c.dotted_name("a property", usize::MAX)?.join("."),
                 None => return Err(c.expected("a property's key in quotes")),
             };
-            c.expect_symbol(&Token::Eq)?;
+            c.need_symbol(&Token::Eq)?;
             let value = c.plain_value().ok_or_else(|| c.expected_secret("a property's value in quotes"))?;
             Ok((key, value))
         })?;
@@ -299,6 +334,7 @@ impl Cursor {
             Token::Number(digits, _) if negative => format!("-{digits}"),
             Token::Number(digits, _) => digits.clone(),
             Token::Word(word) => word.value.clone(),
+            Token::Placeholder(name) if self.parameters => name.clone(),
             _ => return None,
         };
         self.skip(1 + usize::from(negative));
@@ -404,7 +440,7 @@ fn describe(token: &Token) -> String {
     match token {
         Token::EOF => "the end of the statement".to_owned(),
         Token::Word(word) => format!("'{}'", word.value),
-        Token::Placeholder(_) => "'?'".to_owned(),
+        Token::Placeholder(_) => "'?' (a parameter of a prepared statement takes the place of a value)".to_owned(),
         Token::Number(digits, _) => format!("'{digits}'"),
         Token::SingleQuotedString(_) | Token::HexStringLiteral(_) => "a string".to_owned(),
         symbol => match symbol.to_string() {

@@ -15,11 +15,11 @@ pub(super) fn insert(c: &mut Cursor) -> Result<Statement> {
         c.accept("INTO");
         InsertMode::Replace
     } else {
-        c.expect("INSERT")?;
+        c.need("INSERT")?;
         if c.accept("OVERWRITE") {
             InsertMode::Overwrite
         } else {
-            c.expect("INTO")?;
+            c.need("INTO")?;
             InsertMode::Into
         }
     };
@@ -94,24 +94,24 @@ fn value(c: &mut Cursor) -> Result<InsertValue> {
 
 /// `DELETE FROM t [PARTITION …] WHERE …`
 pub(super) fn delete(c: &mut Cursor) -> Result<Statement> {
-    c.expect("DELETE FROM")?;
+    c.need("DELETE FROM")?;
     let table = c.table_name()?;
     let partitions = c.partitions()?;
     if c.at_end() {
         return Err(c.analysis("Where clause is not set; DELETE needs one, TRUNCATE TABLE empties a table"));
     }
-    c.expect("WHERE")?;
+    c.need("WHERE")?;
     Ok(Statement::Delete(Box::new(Delete { table, partitions, selection: c.expr()? })))
 }
 
 /// `UPDATE t SET c = v[, …] [WHERE …]`
 pub(super) fn update(c: &mut Cursor) -> Result<Statement> {
-    c.expect("UPDATE")?;
+    c.need("UPDATE")?;
     let table = c.table_name()?;
-    c.expect("SET")?;
+    c.need("SET")?;
     let assignments = c.list(|c| {
         let column = c.name("a column")?;
-        c.expect_symbol(&Token::Eq)?;
+        c.need_symbol(&Token::Eq)?;
         Ok((column, value(c)?))
     })?;
     let selection = if c.accept("WHERE") { Some(c.expr()?) } else { None };

@@ -48,7 +48,7 @@ fn definitions(c: &mut Cursor) -> Result<Vec<PartitionDef>> {
     }
     c.parenthesised(|c| {
         if !c.is("START") {
-            c.expect("PARTITION")?;
+            c.need("PARTITION")?;
         }
         definition(c)
     })
@@ -61,7 +61,7 @@ pub(super) fn definition(c: &mut Cursor) -> Result<PartitionDef> {
     }
     let if_not_exists = c.accept("IF NOT EXISTS");
     let name = c.name("a partition")?;
-    c.expect("VALUES")?;
+    c.need("VALUES")?;
     let values = values(c)?;
     let properties = if c.is_symbol(&Token::LParen) { c.property_list()? } else { Default::default() };
     Ok(PartitionDef::Single { if_not_exists, name, values, properties })
@@ -69,21 +69,21 @@ pub(super) fn definition(c: &mut Cursor) -> Result<PartitionDef> {
 
 /// `START (a) END (b) EVERY (step)`
 pub(super) fn batch(c: &mut Cursor) -> Result<PartitionBatch> {
-    c.expect("START")?;
+    c.need("START")?;
     let start = bound(c)?;
-    c.expect("END")?;
+    c.need("END")?;
     let end = bound(c)?;
-    c.expect("EVERY")?;
-    c.expect_symbol(&Token::LParen)?;
+    c.need("EVERY")?;
+    c.need_symbol(&Token::LParen)?;
     let step = step(c)?;
-    c.expect_symbol(&Token::RParen)?;
+    c.need_symbol(&Token::RParen)?;
     Ok(PartitionBatch { start, end, step })
 }
 
 fn bound(c: &mut Cursor) -> Result<String> {
-    c.expect_symbol(&Token::LParen)?;
+    c.need_symbol(&Token::LParen)?;
     let text = literal(c)?;
-    c.expect_symbol(&Token::RParen)?;
+    c.need_symbol(&Token::RParen)?;
     Ok(text)
 }
 
@@ -112,7 +112,7 @@ fn step(c: &mut Cursor) -> Result<PartitionStep> {
 /// What comes after VALUES.
 fn values(c: &mut Cursor) -> Result<PartitionValues> {
     if c.accept("LESS") {
-        c.expect("THAN")?;
+        c.need("THAN")?;
         let bare_maximum = c.accept("MAXVALUE");
         let values = if bare_maximum { vec![PartitionValue::MaxValue] } else { c.parenthesised(value)? };
         return Ok(PartitionValues::LessThan(values));
@@ -125,9 +125,9 @@ fn values(c: &mut Cursor) -> Result<PartitionValues> {
     }
     if c.accept_symbol(&Token::LBracket) {
         let lower = c.parenthesised(value)?;
-        c.expect_symbol(&Token::Comma)?;
+        c.need_symbol(&Token::Comma)?;
         let upper = c.parenthesised(value)?;
-        c.expect_symbol(&Token::RParen)?;
+        c.need_symbol(&Token::RParen)?;
         return Ok(PartitionValues::Fixed { lower, upper });
     }
     Err(c.expected("LESS THAN, IN or '['"))
@@ -145,7 +145,7 @@ fn value(c: &mut Cursor) -> Result<PartitionValue> {
 
 /// A string or a number, `DATE` or `DATETIME` before it dropped.
 fn literal(c: &mut Cursor) -> Result<String> {
-    if c.is_any(&["DATE", "DATETIME", "TIMESTAMP"]) && matches!(c.peek(1), Token::SingleQuotedString(_)) {
+    if c.is_any(&["DATE", "DATETIME", "TIMESTAMP"]) && c.is_string_at(1) {
         c.skip(1);
     }
     if c.word(0).is_some_and(|word| word != "TRUE" && word != "FALSE") {
@@ -159,7 +159,7 @@ pub(super) fn distribution(c: &mut Cursor) -> Result<Option<Distribution>> {
     if !c.accept("DISTRIBUTED") {
         return Ok(None);
     }
-    c.expect("BY")?;
+    c.need("BY")?;
     let kind = if c.accept("RANDOM") {
         DistributionKind::Random
     } else if c.accept("HASH") {

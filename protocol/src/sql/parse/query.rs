@@ -57,7 +57,7 @@ pub(super) fn explain_or_describe(c: &mut Cursor) -> Result<Statement> {
     // A table may have such a name, so what comes after decides.
     .find(|(word, _)| c.is_at(0, word) && starts_explained(c, 1));
     if let Some((word, level)) = level {
-        c.expect(word)?;
+        c.need(word)?;
         return explained(c, level);
     }
     if starts_explained(c, 0) {

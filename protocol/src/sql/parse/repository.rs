@@ -6,14 +6,14 @@ use crate::sql::ast::repository::{AlterRepository, CreateRepository, DropReposit
 
 /// `CREATE [READ ONLY] REPOSITORY r WITH {BROKER [b] | S3 | HDFS} ON LOCATION "uri" [PROPERTIES (…)]`
 pub(super) fn create(c: &mut Cursor) -> Result<Statement> {
-    c.expect("CREATE")?;
+    c.need("CREATE")?;
     let read_only = c.accept("READ ONLY");
-    c.expect("REPOSITORY")?;
+    c.need("REPOSITORY")?;
     let if_not_exists = c.accept("IF NOT EXISTS");
     let name = c.name_or_string("a repository")?;
-    c.expect("WITH")?;
+    c.need("WITH")?;
     let storage = storage(c)?;
-    c.expect("ON LOCATION")?;
+    c.need("ON LOCATION")?;
     let location = c.string("a location")?;
     let properties = c.properties()?;
     Ok(Statement::CreateRepository(CreateRepository { read_only, if_not_exists, name, storage, location, properties }))
@@ -35,16 +35,16 @@ fn storage(c: &mut Cursor) -> Result<RepositoryStorage> {
 
 /// `ALTER REPOSITORY r [SET] PROPERTIES (…)`
 pub(super) fn alter(c: &mut Cursor) -> Result<Statement> {
-    c.expect("ALTER REPOSITORY")?;
+    c.need("ALTER REPOSITORY")?;
     let name = c.name_or_string("a repository")?;
     c.accept("SET");
-    c.expect("PROPERTIES")?;
+    c.need("PROPERTIES")?;
     Ok(Statement::AlterRepository(AlterRepository { name, properties: c.property_list()? }))
 }
 
 /// `DROP REPOSITORY [IF EXISTS] r`
 pub(super) fn drop_repository(c: &mut Cursor) -> Result<Statement> {
-    c.expect("DROP REPOSITORY")?;
+    c.need("DROP REPOSITORY")?;
     let if_exists = c.accept("IF EXISTS");
     Ok(Statement::DropRepository(DropRepository { if_exists, name: c.name_or_string("a repository")? }))
 }

@@ -13,8 +13,8 @@ use crate::sql::ast::session::{
 
 /// `SET …` in all its forms; passwords and roles are read by the account family.
 pub(super) fn set(c: &mut Cursor) -> Result<Statement> {
-    c.expect("SET")?;
-    let next_is_name = |c: &Cursor, nth| matches!(c.peek(nth), Token::Word(_) | Token::SingleQuotedString(_));
+    c.need("SET")?;
+    let next_is_name = |c: &Cursor, nth| matches!(c.peek(nth), Token::Word(_)) || c.is_string_at(nth);
     if c.is("PASSWORD") {
         account::set_password(c)
     } else if c.is("ROLE") && next_is_name(c, 1) {
@@ -135,7 +135,7 @@ pub(super) fn transaction(c: &mut Cursor) -> Result<Statement> {
         c.accept("WORK");
         Transaction::Begin(Vec::new())
     } else if c.accept("START") {
-        c.expect("TRANSACTION")?;
+        c.need("TRANSACTION")?;
         let modes = if c.at_end() { Vec::new() } else { c.list(transaction_mode)? };
         Transaction::Begin(modes)
     } else if c.accept("COMMIT") {
@@ -153,7 +153,7 @@ pub(super) fn transaction(c: &mut Cursor) -> Result<Statement> {
     } else if c.accept("SAVEPOINT") {
         Transaction::Savepoint(c.name("a savepoint")?)
     } else {
-        c.expect("RELEASE SAVEPOINT")?;
+        c.need("RELEASE SAVEPOINT")?;
         Transaction::Release(c.name("a savepoint")?)
     };
     Ok(Statement::Transaction(transaction))
@@ -189,7 +189,7 @@ fn transaction_mode(c: &mut Cursor) -> Result<TransactionMode> {
 
 /// `LOCK TABLES t [AS a] READ | WRITE, …`
 pub(super) fn lock_tables(c: &mut Cursor) -> Result<Statement> {
-    c.expect("LOCK")?;
+    c.need("LOCK")?;
     if !c.accept_any(&["TABLES", "TABLE"]) {
         return Err(c.expected("TABLES"));
     }
@@ -203,7 +203,7 @@ pub(super) fn lock_tables(c: &mut Cursor) -> Result<Statement> {
             LockMode::Read
         } else {
             c.accept("LOW_PRIORITY");
-            c.expect("WRITE")?;
+            c.need("WRITE")?;
             LockMode::Write
         };
         Ok(LockTable { table, alias, mode })
@@ -213,7 +213,7 @@ pub(super) fn lock_tables(c: &mut Cursor) -> Result<Statement> {
 
 /// `UNLOCK TABLES`
 pub(super) fn unlock_tables(c: &mut Cursor) -> Result<Statement> {
-    c.expect("UNLOCK")?;
+    c.need("UNLOCK")?;
     if !c.accept_any(&["TABLES", "TABLE"]) {
         return Err(c.expected("TABLES"));
     }
@@ -222,7 +222,7 @@ pub(super) fn unlock_tables(c: &mut Cursor) -> Result<Statement> {
 
 /// `FLUSH [LOCAL | NO_WRITE_TO_BINLOG] what[, …]`
 pub(super) fn flush(c: &mut Cursor) -> Result<Statement> {
-    c.expect("FLUSH")?;
+    c.need("FLUSH")?;
     while c.word(1).is_some() && c.accept_any(&["LOCAL", "NO_WRITE_TO_BINLOG"]) {}
     let mut what = String::new();
     while let Some(word) = c.word(0) {
@@ -243,7 +243,7 @@ pub(super) fn flush(c: &mut Cursor) -> Result<Statement> {
 
 /// `KILL [CONNECTION | QUERY] id`
 pub(super) fn kill(c: &mut Cursor) -> Result<Statement> {
-    c.expect("KILL")?;
+    c.need("KILL")?;
     let target = if c.accept("QUERY") {
         KillTarget::Query
     } else {
@@ -257,7 +257,7 @@ pub(super) fn kill(c: &mut Cursor) -> Result<Statement> {
 pub(super) fn prepared(c: &mut Cursor) -> Result<Statement> {
     let prepared = if c.accept("PREPARE") {
         let name = c.name("a prepared statement")?;
-        c.expect("FROM")?;
+        c.need("FROM")?;
         let source = match c.accept_string() {
             Some(text) => PrepareSource::Text(text),
             None => PrepareSource::Variable(user_variable(c)?),

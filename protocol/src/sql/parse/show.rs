@@ -11,7 +11,7 @@ use crate::sql::ast::show::{AlterJobKind, Show, ShowFilter, ShowLimit, ShowTail}
 
 /// `SHOW …`
 pub(super) fn show(c: &mut Cursor) -> Result<Statement> {
-    c.expect("SHOW")?;
+    c.need("SHOW")?;
     let show = if c.accept("CREATE") { show_create(c)? } else { show_by_word(c)? };
     Ok(Statement::Show(Box::new(show)))
 }
@@ -66,12 +66,12 @@ fn show_by_word(c: &mut Cursor) -> Result<Show> {
             Ok(Show::Databases { catalog, filter: filter(c)? })
         }
         "TABLE" => {
-            c.expect("STATUS")?;
+            c.need("STATUS")?;
             Ok(Show::TableStatus { database: c.database_clause()?, filter: filter(c)? })
         }
         "INDEX" | "INDEXES" | "KEYS" => Ok(Show::Index { table: from_table(c)?, filter: filter(c)? }),
         "TEMPORARY" => {
-            c.expect("PARTITIONS")?;
+            c.need("PARTITIONS")?;
             partitions(c, true)
         }
         "PARTITIONS" => partitions(c, false),
@@ -81,27 +81,27 @@ fn show_by_word(c: &mut Cursor) -> Result<Show> {
         "ERRORS" => limit(c).map(Show::Errors),
         "COUNT" => count(c),
         "ENGINES" => Ok(Show::Engines),
-        "STORAGE" => c.expect("ENGINES").map(|()| Show::Engines),
+        "STORAGE" => c.need("ENGINES").map(|()| Show::Engines),
         "CHARSET" => filter(c).map(Show::Charset),
         "CHARACTER" => {
-            c.expect("SET")?;
+            c.need("SET")?;
             filter(c).map(Show::Charset)
         }
         "COLLATION" => filter(c).map(Show::Collation),
         "PLUGINS" => Ok(Show::Plugins),
         "PROCEDURE" => {
-            c.expect("STATUS")?;
+            c.need("STATUS")?;
             filter(c).map(Show::ProcedureStatus)
         }
         "FUNCTION" => {
-            c.expect("STATUS")?;
+            c.need("STATUS")?;
             filter(c).map(Show::FunctionStatus)
         }
-        "BUILTIN" => c.expect("FUNCTIONS").and_then(|()| functions(c)),
+        "BUILTIN" => c.need("FUNCTIONS").and_then(|()| functions(c)),
         "TRIGGERS" => Ok(Show::Triggers { database: c.database_clause()?, filter: filter(c)? }),
         "EVENTS" => Ok(Show::Events { database: c.database_clause()?, filter: filter(c)? }),
         "OPEN" => {
-            c.expect("TABLES")?;
+            c.need("TABLES")?;
             Ok(Show::OpenTables { database: c.database_clause()?, filter: filter(c)? })
         }
         "MATERIALIZED" => {
@@ -111,7 +111,7 @@ fn show_by_word(c: &mut Cursor) -> Result<Show> {
             Ok(Show::MaterializedViews { database: c.database_clause()?, filter: filter(c)? })
         }
         "DYNAMIC" => {
-            c.expect("PARTITION TABLES")?;
+            c.need("PARTITION TABLES")?;
             Ok(Show::DynamicPartitionTables { database: c.database_clause()? })
         }
         "ALTER" => alter_jobs(c),
@@ -123,21 +123,21 @@ fn show_by_word(c: &mut Cursor) -> Result<Show> {
         "PRIVILEGES" => Ok(Show::Privileges),
         "FRONTENDS" => Ok(Show::Frontends),
         "BACKENDS" => Ok(Show::Backends),
-        "COMPUTE" => c.expect("NODES").map(|()| Show::ComputeNodes),
+        "COMPUTE" => c.need("NODES").map(|()| Show::ComputeNodes),
         "BROKER" => Ok(Show::Broker),
         "PROC" => c.string("a path").map(Show::Proc),
         "CATALOGS" => filter(c).map(Show::Catalogs),
         "MASTER" if c.accept("STATUS") => Ok(Show::MasterStatus),
         "MASTER" | "BINARY" if c.accept("LOGS") => Ok(Show::BinaryLogs),
         "BINARY" if c.accept("LOG STATUS") => Ok(Show::MasterStatus),
-        "SLAVE" | "SLAVES" | "REPLICA" | "REPLICAS" => c.expect("STATUS").map(|()| Show::ReplicaStatus),
+        "SLAVE" | "SLAVES" | "REPLICA" | "REPLICAS" => c.need("STATUS").map(|()| Show::ReplicaStatus),
         "ALL" if c.accept("AUTHENTICATION") => authentication(c, true),
-        "ALL" if c.accept_any(&["SLAVES", "REPLICAS"]) => c.expect("STATUS").map(|()| Show::ReplicaStatus),
+        "ALL" if c.accept_any(&["SLAVES", "REPLICAS"]) => c.need("STATUS").map(|()| Show::ReplicaStatus),
         "PROFILES" => Ok(Show::Profiles),
         "BACKUP" => Ok(Show::Backup { database: c.database_clause()?, filter: filter(c)? }),
         "RESTORE" => Ok(Show::Restore { brief: false, database: c.database_clause()?, filter: filter(c)? }),
         "BRIEF" => {
-            c.expect("RESTORE")?;
+            c.need("RESTORE")?;
             Ok(Show::Restore { brief: true, database: c.database_clause()?, filter: filter(c)? })
         }
         "SNAPSHOT" => backup::show_snapshot(c).map(Show::Snapshot),
@@ -237,12 +237,12 @@ fn tablets(c: &mut Cursor) -> Result<Show> {
 /// `COUNT(*) WARNINGS | ERRORS`
 fn count(c: &mut Cursor) -> Result<Show> {
     for symbol in [Token::LParen, Token::Mul, Token::RParen] {
-        c.expect_symbol(&symbol)?;
+        c.need_symbol(&symbol)?;
     }
     if c.accept("WARNINGS") {
         return Ok(Show::CountWarnings);
     }
-    c.expect("ERRORS").map(|()| Show::CountErrors)
+    c.need("ERRORS").map(|()| Show::CountErrors)
 }
 
 /// What comes after `SHOW ALTER`.
@@ -266,7 +266,7 @@ fn grants(c: &mut Cursor) -> Result<Show> {
     }
     if c.accept("CURRENT_USER") {
         if c.accept_symbol(&Token::LParen) {
-            c.expect_symbol(&Token::RParen)?;
+            c.need_symbol(&Token::RParen)?;
         }
         return Ok(Show::Grants(None));
     }

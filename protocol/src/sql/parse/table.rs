@@ -12,10 +12,10 @@ use crate::sql::ast::table::{
 
 /// `CREATE [TEMPORARY | EXTERNAL] TABLE …` in its three forms.
 pub(super) fn create(c: &mut Cursor) -> Result<Statement> {
-    c.expect("CREATE")?;
+    c.need("CREATE")?;
     let temporary = c.accept("TEMPORARY");
     let external = c.accept("EXTERNAL");
-    c.expect("TABLE")?;
+    c.need("TABLE")?;
     let if_not_exists = c.accept("IF NOT EXISTS");
     let table = c.table_name()?;
 
@@ -30,7 +30,7 @@ pub(super) fn create(c: &mut Cursor) -> Result<Statement> {
     if names_only(c) {
         let columns = c.names("a column")?;
         table_options(c, &mut options)?;
-        c.expect("AS")?;
+        c.need("AS")?;
         let query = query::query(c)?;
         let create = CreateTableAs { temporary, if_not_exists, table, columns, options, query };
         return Ok(Statement::CreateTableAs(Box::new(create)));
@@ -42,7 +42,7 @@ pub(super) fn create(c: &mut Cursor) -> Result<Statement> {
     table_options(c, &mut options)?;
     if columns.is_empty() {
         if !query::is_next(c) {
-            c.expect("AS")?;
+            c.need("AS")?;
         }
         let query = query::query(c)?;
         let columns = Vec::new();
@@ -113,9 +113,9 @@ pub(super) fn column(c: &mut Cursor, mut table: Option<&mut TableOptions>) -> Re
         } else if c.accept("KEY") {
             column.is_key = true;
         } else if c.accept("GENERATED ALWAYS AS") || c.accept("AS") {
-            c.expect_symbol(&Token::LParen)?;
+            c.need_symbol(&Token::LParen)?;
             column.generated = Some(c.expr()?);
-            c.expect_symbol(&Token::RParen)?;
+            c.need_symbol(&Token::RParen)?;
             c.accept_any(&["STORED", "VIRTUAL"]);
         } else if c.is("COMMENT") {
             column.comment = c.comment()?;
@@ -162,15 +162,15 @@ fn default_value(c: &mut Cursor) -> Result<DefaultValue> {
             if !c.is_symbol(&Token::RParen) {
                 precision = Some(c.number("a precision")?);
             }
-            c.expect_symbol(&Token::RParen)?;
+            c.need_symbol(&Token::RParen)?;
         }
         return Ok(DefaultValue::CurrentTimestamp { precision });
     }
     if c.accept_symbol(&Token::LParen) {
         let function = c.name("a function")?.to_ascii_lowercase();
-        c.expect_symbol(&Token::LParen)?;
-        c.expect_symbol(&Token::RParen)?;
-        c.expect_symbol(&Token::RParen)?;
+        c.need_symbol(&Token::LParen)?;
+        c.need_symbol(&Token::RParen)?;
+        c.need_symbol(&Token::RParen)?;
         return Ok(DefaultValue::Function(function));
     }
     let is_literal = match c.word(0) {
@@ -238,7 +238,7 @@ fn accept_mysql_option(c: &mut Cursor) -> Result<bool> {
         return Ok(false);
     }
     c.accept_equals();
-    if c.is("DEFAULT") || matches!(c.peek(0), Token::SingleQuotedString(_) | Token::Number(..)) || c.is_name_at(0) {
+    if c.is("DEFAULT") || c.is_name_at(0) || c.is_string_at(0) || matches!(c.peek(0), Token::Number(..)) {
         c.skip(1);
         return Ok(true);
     }
@@ -279,9 +279,9 @@ pub(super) fn rollup(c: &mut Cursor) -> Result<RollupDef> {
 
 /// `DROP [TEMPORARY] TABLE [IF EXISTS] t [FORCE]`
 pub(super) fn drop_table(c: &mut Cursor) -> Result<Statement> {
-    c.expect("DROP")?;
+    c.need("DROP")?;
     let temporary = c.accept("TEMPORARY");
-    c.expect("TABLE")?;
+    c.need("TABLE")?;
     let if_exists = c.accept("IF EXISTS");
     let table = c.table_name()?;
     Ok(Statement::DropTable(DropTable { temporary, if_exists, table, force: c.accept("FORCE") }))
@@ -289,7 +289,7 @@ pub(super) fn drop_table(c: &mut Cursor) -> Result<Statement> {
 
 /// `TRUNCATE [TABLE] t [PARTITION (…)]`
 pub(super) fn truncate(c: &mut Cursor) -> Result<Statement> {
-    c.expect("TRUNCATE")?;
+    c.need("TRUNCATE")?;
     c.accept("TABLE");
     let table = c.table_name()?;
     Ok(Statement::TruncateTable(TruncateTable { table, partitions: c.partitions()? }))
@@ -297,9 +297,9 @@ pub(super) fn truncate(c: &mut Cursor) -> Result<Statement> {
 
 /// `CREATE [OR REPLACE] VIEW …`
 pub(super) fn create_view(c: &mut Cursor) -> Result<Statement> {
-    c.expect("CREATE")?;
+    c.need("CREATE")?;
     let or_replace = c.accept("OR REPLACE");
-    c.expect("VIEW")?;
+    c.need("VIEW")?;
     let if_not_exists = c.accept("IF NOT EXISTS");
     let view = c.table_name()?;
     let columns = if c.is_symbol(&Token::LParen) {
@@ -308,14 +308,14 @@ pub(super) fn create_view(c: &mut Cursor) -> Result<Statement> {
         Vec::new()
     };
     let comment = c.comment()?;
-    c.expect("AS")?;
+    c.need("AS")?;
     let query = query::query(c)?;
     Ok(Statement::CreateView(CreateView { or_replace, if_not_exists, view, columns, comment, query }))
 }
 
 /// `DROP VIEW [IF EXISTS] v`
 pub(super) fn drop_view(c: &mut Cursor) -> Result<Statement> {
-    c.expect("DROP VIEW")?;
+    c.need("DROP VIEW")?;
     let if_exists = c.accept("IF EXISTS");
     Ok(Statement::DropView(DropView { if_exists, view: c.table_name()? }))
 }

@@ -57,24 +57,24 @@ fn nested_type(c: &mut Cursor) -> Result<DataType> {
         "HLL" => DataType::Hll,
         "PERCENTILE" => DataType::Percentile,
         "ARRAY" => {
-            c.expect_symbol(&Token::Lt)?;
+            c.need_symbol(&Token::Lt)?;
             let element = nested_type(c)?;
             close(c)?;
             DataType::Array(Box::new(element))
         }
         "MAP" => {
-            c.expect_symbol(&Token::Lt)?;
+            c.need_symbol(&Token::Lt)?;
             let key = nested_type(c)?;
             if c.pending_gt {
                 return Err(c.expected("the type of a map's values"));
             }
-            c.expect_symbol(&Token::Comma)?;
+            c.need_symbol(&Token::Comma)?;
             let value = nested_type(c)?;
             close(c)?;
             DataType::Map(Box::new(key), Box::new(value))
         }
         "STRUCT" => {
-            c.expect_symbol(&Token::Lt)?;
+            c.need_symbol(&Token::Lt)?;
             let mut fields = vec![struct_field(c)?];
             // After `>>` the comma belongs to what is outside.
             while !c.pending_gt && c.accept_symbol(&Token::Comma) {
@@ -106,7 +106,7 @@ fn close(c: &mut Cursor) -> Result<()> {
         c.pending_gt = true;
         return Ok(());
     }
-    c.expect_symbol(&Token::Gt)
+    c.need_symbol(&Token::Gt)
 }
 
 fn integer(c: &mut Cursor, data_type: DataType) -> Result<DataType> {
@@ -138,7 +138,7 @@ fn length(c: &mut Cursor) -> Result<Option<u32>> {
         return Ok(None);
     }
     let length = c.number("a length")?;
-    c.expect_symbol(&Token::RParen)?;
+    c.need_symbol(&Token::RParen)?;
     Ok(Some(length))
 }
 
@@ -149,6 +149,6 @@ fn precision_and_scale(c: &mut Cursor) -> Result<(Option<u8>, Option<u8>)> {
     }
     let precision = c.number("a precision")?;
     let scale = if c.accept_symbol(&Token::Comma) { Some(c.number("a scale")?) } else { None };
-    c.expect_symbol(&Token::RParen)?;
+    c.need_symbol(&Token::RParen)?;
     Ok((Some(precision), scale))
 }
