@@ -171,6 +171,7 @@ fn query_code(error: &QueryError) -> (u16, &'static [u8; 5]) {
         QueryError::UnknownVariable(_) => (1193, b"HY000"),
         QueryError::NotGrouped(_) => (1055, b"42000"),
         QueryError::OutOfRange(_) => (1690, b"22003"),
+        QueryError::TooLong { .. } => (1301, b"HY000"),
         QueryError::MisplacedAggregate => (1111, b"HY000"),
         QueryError::RecursionTooDeep(_) => (3636, b"HY000"),
         QueryError::NameTooLong(_) => (1059, b"42000"),

@@ -14,15 +14,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::registry::FunctionRegistry as _;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::execution::{SessionState, SessionStateDefaults};
+use datafusion::execution::{SessionState, SessionStateDefaults, TaskContext};
 use datafusion::logical_expr::planner::ExprPlanner;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::physical_plan::ExecutionPlan;
@@ -45,6 +46,8 @@ use super::value::Value;
 
 /// Rows in a batch.
 const BATCH_ROWS: usize = 8192;
+/// A constant in every row of a batch takes at most this much.
+const CONSTANT_COLUMN_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Parquet footers kept in memory, so that a hot table's files are opened without reading their ends again.
 const FOOTER_CACHE_BYTES: usize = 128 * 1024 * 1024;
 /// How many of the largest memory users an out-of-memory error looks at.
@@ -60,18 +63,26 @@ const SPLIT_BYTES_MIN: usize = 4 * 1024 * 1024;
 
 /// Functions of the engine that are not of the dialect: they show its inner types, or make arrays of any length out of
 /// two numbers, whose memory nobody counts.
-const HIDDEN_FUNCTIONS: [&str; 15] = [
+const HIDDEN_FUNCTIONS: [&str; 23] = [
     "arrow_cast",
     "arrow_field",
     "arrow_metadata",
     "arrow_try_cast",
     "arrow_typeof",
     "array_repeat",
+    "array_replace",
+    "array_replace_all",
+    "array_replace_n",
     "array_resize",
     "generate_series",
     "get_field",
+    "list_join",
     "list_repeat",
+    "list_replace",
+    "list_replace_all",
+    "list_replace_n",
     "list_resize",
+    "list_to_string",
     "range",
     "union_extract",
     "union_tag",
@@ -159,7 +170,8 @@ impl QueryEngine {
                 Arc::new(TypeCoercion::new()),
             ])
             .build();
-        for function in functions::scalars() {
+        let memory = functions::text::Memory(Arc::clone(&state.runtime_env().memory_pool));
+        for function in functions::scalars(&memory) {
             state.register_udf(function)?;
         }
         for function in functions::aggregates() {
@@ -262,9 +274,9 @@ impl QueryEngine {
         let interrupt = Interrupt::default();
         let watching = interrupt.clone();
         let task = self.runtime()?.spawn(async move {
-            let plan = physical_plan(&state, &logical, recursion_max).await?;
+            let (plan, context) = physical_plan(&state, &logical, recursion_max).await?;
             let plan = interrupt::watch(plan, &watching)?;
-            let stream = datafusion::physical_plan::execute_stream(plan, state.task_ctx())?;
+            let stream = datafusion::physical_plan::execute_stream(plan, context)?;
             Ok::<_, QueryError>(stream)
         });
         // Aborted with the caller: planning may read footers of many files.
@@ -304,15 +316,46 @@ impl Drop for QueryEngine {
     }
 }
 
-/// From an analysed plan to one that runs.
+/// From an analysed plan to one that runs, and what it runs with.
 pub(super) async fn physical_plan(
     state: &SessionState,
     logical: &LogicalPlan,
     recursion_max: u64,
-) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
-    let optimized = state.optimizer().optimize(logical.clone(), state, |_, _| {})?;
-    let plan = state.query_planner().create_physical_plan(&optimized, state).await?;
-    Ok(recursion::limit(plan, recursion_max)?)
+) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), QueryError> {
+    functions::text::plan_with_budget(async {
+        let optimized = state.optimizer().optimize(logical.clone(), state, |_, _| {})?;
+        let context = task_context(state, longest_constant(&optimized)?);
+        let plan = state.query_planner().create_physical_plan(&optimized, state).await?;
+        Ok((recursion::limit(plan, recursion_max)?, context))
+    })
+    .await
+}
+
+/// The bytes of the longest text among a plan's constants.
+fn longest_constant(plan: &LogicalPlan) -> Result<usize, QueryError> {
+    let mut longest = 0;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Literal(value, _) = expr {
+                    let text = value.try_as_str().flatten().map_or(0, str::len);
+                    longest = longest.max(text);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(longest)
+}
+
+/// What a plan runs with. A long constant is copied into every row of a batch, so batches have fewer rows then.
+fn task_context(state: &SessionState, constant_bytes: usize) -> Arc<TaskContext> {
+    let rows = (CONSTANT_COLUMN_BYTES_MAX / constant_bytes.max(1)).clamp(1, BATCH_ROWS);
+    if rows == BATCH_ROWS {
+        return state.task_ctx();
+    }
+    let config = state.config().clone().with_batch_size(rows);
+    Arc::new(TaskContext::from(state).with_session_config(config))
 }
 
 /// A task that ends with the one who waits for it.

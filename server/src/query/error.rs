@@ -49,6 +49,16 @@ pub enum QueryError {
     /// A result that its type cannot hold.
     #[error("{0}")]
     OutOfRange(String),
+    /// A text that a function makes and that is longer than any may be.
+    #[error(
+        "Result of {function}() was larger than {bytes_max} bytes, which is the longest text that a function answers"
+    )]
+    TooLong {
+        /// The function.
+        function: String,
+        /// How long a text may be.
+        bytes_max: usize,
+    },
     /// An aggregate stands where rows are not grouped.
     #[error(
         "Invalid use of group function: it may stand in a select list, in HAVING and in ORDER BY, and not in another one"

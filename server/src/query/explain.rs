@@ -33,9 +33,9 @@ impl QueryEngine {
         let reports = Arc::clone(&planned.reports);
         reports.lock().clear();
         let task = self.runtime()?.spawn(async move {
-            let plan = physical_plan(&state, &logical, recursion_max).await?;
+            let (plan, context) = physical_plan(&state, &logical, recursion_max).await?;
             if mode == ExplainMode::Analyze {
-                let mut stream = datafusion::physical_plan::execute_stream(Arc::clone(&plan), state.task_ctx())?;
+                let mut stream = datafusion::physical_plan::execute_stream(Arc::clone(&plan), context)?;
                 while let Some(batch) = stream.next().await {
                     batch?;
                 }

@@ -18,6 +18,7 @@ use super::context::StatementContext;
 use super::convert;
 use super::engine::QueryEngine;
 use super::error::QueryError;
+use super::functions;
 use super::rewrite;
 use super::scan::{Reports, lower_case_schema};
 use super::stream::output_type;
@@ -78,7 +79,8 @@ impl QueryEngine {
                 .with_config_options(Arc::clone(self.state().config_options()))
                 .build(),
         );
-        let expr = simplifier.simplify(simplifier.coerce(expr, &df_schema)?)?;
+        let expr = simplifier.coerce(expr, &df_schema)?;
+        let expr = functions::text::plan_at_once_with_budget(|| simplifier.simplify(expr))?;
         let expr = self.state().create_physical_expr(expr, &df_schema)?;
         let data_type = output_type(&expr.data_type(&input)?);
         Ok(CompiledExpr { expr, input, data_type })

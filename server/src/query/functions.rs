@@ -20,13 +20,14 @@ pub(crate) mod misc;
 pub(crate) mod regexp;
 pub(crate) mod strings;
 pub(crate) mod support;
+pub(crate) mod text;
 
 use std::sync::Arc;
 
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
-/// All scalar functions of the dialect.
-pub(crate) fn scalars() -> Vec<Arc<ScalarUDF>> {
+/// All scalar functions of the dialect, their texts counted against this memory.
+pub(crate) fn scalars(memory: &text::Memory) -> Vec<Arc<ScalarUDF>> {
     let tables = [
         arithmetic::functions(),
         arrays::functions(),
@@ -42,7 +43,8 @@ pub(crate) fn scalars() -> Vec<Arc<ScalarUDF>> {
         regexp::functions(),
         strings::functions(),
     ];
-    let mut functions: Vec<Arc<ScalarUDF>> = tables.into_iter().flatten().map(support::Scalar::into_udf).collect();
+    let mut functions: Vec<Arc<ScalarUDF>> =
+        tables.into_iter().flatten().map(|function| function.counted(memory).into_udf()).collect();
     functions.push(misc::sleep());
     functions
 }

@@ -14,6 +14,7 @@ pub(super) fn functions() -> Vec<Scalar> {
         Scalar::int("array_length", 1, 1, sizes),
         Scalar::int("cardinality", 1, 1, sizes),
         Scalar::int("map_size", 1, 1, sizes),
+        Scalar::text("array_join", 2, 3, join).alias(&["array_to_string"]),
         Scalar::double("array_sum", 1, 1, |args| folded(args, |values| values.iter().sum())),
         Scalar::double("array_avg", 1, 1, |args| {
             folded(args, |values| values.iter().sum::<f64>() / values.len() as f64)
@@ -45,6 +46,30 @@ fn sizes(args: &Args<'_>) -> Result<ArrayRef> {
         .map(|row| (!null && array.is_valid(row)).then(|| i64::try_from(size(row)).unwrap_or(i64::MAX)))
         .collect();
     Ok(Arc::new(sizes))
+}
+
+/// ARRAY_JOIN(array, separator [, what stands for NULL]): the elements as texts. NULL elements are left out when nothing
+/// stands for them.
+fn join(args: &Args<'_>) -> Result<ArrayRef> {
+    let (array, separators) = (args.array(0)?, args.strings(1)?);
+    let nulls = if args.len() > 2 { Some(args.strings(2)?) } else { None };
+    let Some(list) = array.as_list_opt::<i32>() else {
+        return Err(QueryError::Semantic("An ARRAY is wanted".to_owned()).wrap());
+    };
+    let items: Vec<_> = (0..list.len())
+        .map(|row| list.is_valid(row).then(|| crate::query::convert::to_strings(&list.value(row))).transpose())
+        .collect::<std::result::Result<_, _>>()?;
+    args.build_strings(|row, out| {
+        let (items, separator) = (items.get(row)?.as_ref()?, separators.get(row)?);
+        let of_null = nulls.as_ref().and_then(|nulls| nulls.get(row));
+        for (number, item) in items.iter().filter_map(|item| item.or(of_null)).enumerate() {
+            if number > 0 {
+                out.push_str(separator);
+            }
+            out.push_str(item);
+        }
+        Some(())
+    })
 }
 
 /// A number out of the numbers of each array; NULL elements do not count, no elements give NULL.

@@ -8,6 +8,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 use super::support::run;
+use super::text::Memory;
 use crate::query::convert;
 
 /// The cast to a type.
@@ -68,6 +69,8 @@ impl ScalarUDFImpl for CastTo {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        run(&args, false, |args| Ok(convert::cast(&args.raw(0)?, args.return_type())?))
+        run(&args, self.name(), false, &Memory::uncounted(), |args| {
+            Ok(convert::cast(&args.raw(0)?, args.return_type())?)
+        })
     }
 }

@@ -172,16 +172,16 @@ fn timediff(args: &Args<'_>) -> Result<ArrayRef> {
     if both_text {
         let (left, right) = (args.strings(0)?, args.strings(1)?);
         let moment = |text: &str| datetime::parse_datetime(text).or_else(|| duration_of(text));
-        return Ok(args.build_strings(|row, out| {
-            push_duration(moment(left.get(row)?)?.checked_sub(moment(right.get(row)?)?)?, out);
+        return args.build_strings(|row, out| {
+            push_duration(moment(left.get(row)?)?.checked_sub(moment(right.get(row)?)?)?, out.short());
             Some(())
-        }));
+        });
     }
     let (left, right) = (args.datetimes(0)?, args.datetimes(1)?);
-    Ok(args.build_strings(|row, out| {
-        push_duration(left.get(row)?.checked_sub(right.get(row)?)?, out);
+    args.build_strings(|row, out| {
+        push_duration(left.get(row)?.checked_sub(right.get(row)?)?, out.short());
         Some(())
-    }))
+    })
 }
 
 /// The start of the unit a DATETIME lies in.
@@ -299,16 +299,16 @@ fn unix_timestamp(args: &Args<'_>) -> Result<ArrayRef> {
 fn from_unixtime(args: &Args<'_>) -> Result<ArrayRef> {
     let (seconds, formats, zones) = (args.doubles(0)?, args.strings(1)?, args.strings(2)?);
     let zone = zones.single().flatten().and_then(|zone| TimeZone::parse(zone).ok());
-    Ok(args.build_strings(|row, out| {
+    args.build_strings(|row, out| {
         let micros = convert::number::double_to_int((seconds.get(row)? * SECOND as f64).round())?;
         let local = zone?.to_local(micros)?;
         if micros < 0 || datetime::in_range_micros(local).is_none() {
             return None;
         }
         match formats.get(row) {
-            Some(format) => super::date_format::push(local, format, out)?,
-            None => datetime::push_datetime(local - local.rem_euclid(SECOND), out),
+            Some(format) => super::date_format::push(local, format, out.short())?,
+            None => datetime::push_datetime(local - local.rem_euclid(SECOND), out.short()),
         }
         Some(())
-    }))
+    })
 }

@@ -16,15 +16,15 @@ pub(super) fn functions() -> Vec<Scalar> {
     vec![
         Scalar::text("date_format", 2, 2, |args| {
             let (times, formats) = (args.datetimes(0)?, args.strings(1)?);
-            Ok(args.build_strings(|row, out| push(times.get(row)?, formats.get(row)?, out)))
+            args.build_strings(|row, out| push(times.get(row)?, formats.get(row)?, out.short()))
         }),
         Scalar::text("time_format", 2, 2, |args| {
             let (times, formats) = (args.strings(0)?, args.strings(1)?);
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let text = times.get(row)?;
                 let micros = datetime::parse_datetime(text).or_else(|| super::date_parts::duration_of(text))?;
-                push(micros, formats.get(row)?, out)
-            }))
+                push(micros, formats.get(row)?, out.short())
+            })
         }),
         Scalar::datetime("str_to_date", 2, 2, |args| {
             let (texts, formats) = (args.strings(0)?, args.strings(1)?);
@@ -37,13 +37,13 @@ pub(super) fn functions() -> Vec<Scalar> {
         Scalar::text("to_iso8601", 1, 1, |args| {
             let times = args.datetimes(0)?;
             let date_only = args.data_type(0) == datafusion::arrow::datatypes::DataType::Date32;
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let micros = times.get(row)?;
                 if date_only {
-                    return push(micros, "%Y-%m-%d", out);
+                    return push(micros, "%Y-%m-%d", out.short());
                 }
-                push(micros, "%Y-%m-%dT%H:%i:%s.%f", out)
-            }))
+                push(micros, "%Y-%m-%dT%H:%i:%s.%f", out.short())
+            })
         }),
     ]
 }

@@ -70,10 +70,10 @@ pub(super) fn functions() -> Vec<Scalar> {
         Scalar::text("time", 1, 1, time_of_day),
         Scalar::text("sec_to_time", 1, 1, |args| {
             let seconds = args.ints(0)?;
-            Ok(args.build_strings(|row, out| {
-                push_duration(seconds.get(row)?.checked_mul(SECOND)?, out);
+            args.build_strings(|row, out| {
+                push_duration(seconds.get(row)?.checked_mul(SECOND)?, out.short());
                 Some(())
-            }))
+            })
         }),
         Scalar::date("last_day", 1, 2, last_day),
         Scalar::date("makedate", 2, 2, |args| {
@@ -110,10 +110,10 @@ fn part(args: &Args<'_>, of: impl Fn(i64) -> i64) -> Result<ArrayRef> {
 
 fn name(args: &Args<'_>, of: impl Fn(i64) -> Option<&'static str>) -> Result<ArrayRef> {
     let times = args.datetimes(0)?;
-    Ok(args.build_strings(|row, out| {
+    args.build_strings(|row, out| {
         out.push_str(of(times.get(row)?)?);
         Some(())
-    }))
+    })
 }
 
 fn week(args: &Args<'_>, default_mode: i64, with_year: bool) -> Result<ArrayRef> {
@@ -179,16 +179,16 @@ pub(super) fn push_duration(micros: i64, out: &mut String) {
 fn time_of_day(args: &Args<'_>) -> Result<ArrayRef> {
     if crate::query::convert::is_string(&args.data_type(0)) {
         let texts = args.strings(0)?;
-        return Ok(args.build_strings(|row, out| {
-            push_duration(duration_of(texts.get(row)?)?, out);
+        return args.build_strings(|row, out| {
+            push_duration(duration_of(texts.get(row)?)?, out.short());
             Some(())
-        }));
+        });
     }
     let times = args.datetimes(0)?;
-    Ok(args.build_strings(|row, out| {
-        datetime::push_clock(clock(times.get(row)?), out);
+    args.build_strings(|row, out| {
+        datetime::push_clock(clock(times.get(row)?), out.short());
         Some(())
-    }))
+    })
 }
 
 fn time_to_sec(args: &Args<'_>) -> Result<ArrayRef> {

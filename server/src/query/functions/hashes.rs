@@ -25,14 +25,14 @@ pub(super) fn functions() -> Vec<Scalar> {
             let joined = args.build_strings(|row, out| {
                 parts.iter().filter_map(|part| part.get(row)).for_each(|part| out.push_str(part));
                 Some(())
-            });
+            })?;
             hex_digest(joined, &datafusion::functions::crypto::md5())
         }),
         Scalar::text("sha1", 1, 1, |args| {
             let texts = args.strings(0)?;
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 Sha1::digest(texts.get(row)?).iter().try_for_each(|byte| write!(out, "{byte:02x}")).ok()
-            }))
+            })
         })
         .alias(&["sha"]),
         Scalar::text("sha2", 2, 2, sha2),
@@ -60,7 +60,7 @@ fn digest(args: &Args<'_>, function: &ScalarUDF) -> Result<ArrayRef> {
     let column = args.build_strings(|row, out| {
         out.push_str(texts.get(row)?);
         Some(())
-    });
+    })?;
     hex_digest(column, function)
 }
 

@@ -11,6 +11,7 @@ use datafusion::logical_expr::ScalarUDF;
 use serde_json::{Map, Number, Value};
 
 use super::support::{Args, MANY, Returns, Scalar};
+use super::text::Text;
 use crate::query::convert;
 
 pub(super) fn functions() -> Vec<Scalar> {
@@ -72,7 +73,7 @@ pub(super) fn functions() -> Vec<Scalar> {
         Scalar::new("json_keys", 1, 2, Returns::Json, |args| {
             let texts = args.strings(0)?;
             let paths = if args.len() > 1 { Some(args.strings(1)?) } else { None };
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let path = match &paths {
                     Some(paths) => paths.get(row)?,
                     None => "$",
@@ -81,7 +82,7 @@ pub(super) fn functions() -> Vec<Scalar> {
                     return None;
                 };
                 push_json(&Value::Array(fields.into_iter().map(|(key, _)| Value::String(key)).collect()), out)
-            }))
+            })
         }),
         Scalar::boolean("json_valid", 1, 1, |args| {
             let texts = args.strings(0)?;
@@ -89,40 +90,40 @@ pub(super) fn functions() -> Vec<Scalar> {
         }),
         Scalar::new("parse_json", 1, 1, Returns::Json, |args| {
             let texts = args.strings(0)?;
-            Ok(args.build_strings(|row, out| push_json(&serde_json::from_str(texts.get(row)?).ok()?, out)))
+            args.build_strings(|row, out| push_json(&serde_json::from_str(texts.get(row)?).ok()?, out))
         }),
         Scalar::text("json_string", 1, 1, |args| {
             let texts = args.strings(0)?;
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 out.push_str(texts.get(row)?);
                 Some(())
-            }))
+            })
         }),
         Scalar::text("json_unquote", 1, 1, |args| {
             let texts = args.strings(0)?;
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let text = texts.get(row)?;
                 match serde_json::from_str(text) {
                     Ok(Value::String(inner)) => out.push_str(&inner),
                     _ => out.push_str(text),
                 }
                 Some(())
-            }))
+            })
         }),
         Scalar::new("json_quote", 1, 1, Returns::Json, |args| {
             let texts = args.strings(0)?;
-            Ok(args.build_strings(|row, out| push_json(&Value::String(texts.get(row)?.to_owned()), out)))
+            args.build_strings(|row, out| push_json(&Value::String(texts.get(row)?.to_owned()), out))
         }),
         Scalar::new("json_array", 0, MANY, Returns::Json, |args| {
             let columns = columns(args, 0)?;
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let items = columns.iter().map(|column| column(row)).collect();
                 push_json(&Value::Array(items), out)
-            }))
+            })
         }),
         Scalar::new("json_object", 0, MANY, Returns::Json, |args| {
             let columns = columns(args, 0)?;
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let mut fields = Map::new();
                 for pair in columns.chunks(2) {
                     let key = match pair[0](row) {
@@ -134,7 +135,7 @@ pub(super) fn functions() -> Vec<Scalar> {
                     fields.insert(key, value);
                 }
                 push_json(&Value::Object(fields), out)
-            }))
+            })
         }),
     ]
 }
@@ -167,9 +168,9 @@ fn string_entry() -> Scalar {
 }
 
 /// Texts made of what a path leads to.
-fn found(args: &Args<'_>, write: impl Fn(&Value, &mut String) -> Option<()>) -> Result<ArrayRef> {
+fn found(args: &Args<'_>, write: impl Fn(&Value, &mut Text<'_>) -> Option<()>) -> Result<ArrayRef> {
     let (texts, paths) = (args.strings(0)?, args.strings(1)?);
-    Ok(args.build_strings(|row, out| write(&lookup(texts.get(row)?, paths.get(row)?)?, out)))
+    args.build_strings(|row, out| write(&lookup(texts.get(row)?, paths.get(row)?)?, out))
 }
 
 fn values(args: &Args<'_>, build: impl Fn(&Args<'_>, &dyn Fn(usize) -> Option<Value>) -> ArrayRef) -> Result<ArrayRef> {
@@ -177,12 +178,12 @@ fn values(args: &Args<'_>, build: impl Fn(&Args<'_>, &dyn Fn(usize) -> Option<Va
     Ok(build(args, &|row| lookup(texts.get(row)?, paths.get(row)?)))
 }
 
-fn push_json(value: &Value, out: &mut String) -> Option<()> {
+fn push_json(value: &Value, out: &mut Text<'_>) -> Option<()> {
     push_spaced(value, out)
 }
 
 /// JSON as StarRocks prints it: one space after commas and colons.
-fn push_spaced(value: &Value, out: &mut String) -> Option<()> {
+fn push_spaced(value: &Value, out: &mut Text<'_>) -> Option<()> {
     match value {
         Value::Array(items) => {
             out.push('[');

@@ -64,17 +64,17 @@ pub(super) fn functions() -> Vec<Scalar> {
         Scalar::text("conv", 3, 3, conv),
         Scalar::text("bin", 1, 1, |args| {
             let values = args.ints(0)?;
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 out.push_str(&format!("{:b}", values.get(row)?));
                 Some(())
-            }))
+            })
         }),
         Scalar::text("oct", 1, 1, |args| {
             let values = args.ints(0)?;
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 out.push_str(&format!("{:o}", values.get(row)?));
                 Some(())
-            }))
+            })
         }),
     ]
 }
@@ -314,7 +314,7 @@ fn rand(args: &Args<'_>) -> Result<ArrayRef> {
 /// CONV(number, from base, to base); a negative base to means a signed result.
 fn conv(args: &Args<'_>) -> Result<ArrayRef> {
     let (texts, from, to) = (args.strings(0)?, args.ints(1)?, args.ints(2)?);
-    Ok(args.build_strings(|row, out| {
+    args.build_strings(|row, out| {
         let text = texts.get(row)?.trim();
         let from = u32::try_from(from.get(row)?.abs()).ok().filter(|base| (2..=36).contains(base))?;
         let signed = to.get(row)? < 0;
@@ -342,7 +342,7 @@ fn conv(args: &Args<'_>) -> Result<ArrayRef> {
                 break;
             }
         }
-        out.extend(digits.iter().rev());
+        out.extend(digits.into_iter().rev());
         Some(())
-    }))
+    })
 }

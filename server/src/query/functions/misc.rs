@@ -22,10 +22,10 @@ pub(super) fn functions() -> Vec<Scalar> {
     vec![
         Scalar::text("typeof", 1, 1, |args| {
             let name = of_type(&args.data_type(0)).to_lowercase();
-            Ok(args.build_strings(|_, out| {
+            args.build_strings(|_, out| {
                 out.push_str(&name);
                 Some(())
-            }))
+            })
         }),
         Scalar::new(PLAIN, 1, 1, Returns::Of(|types| types.first().cloned().unwrap_or(DataType::Null)), |args| {
             args.raw(0)

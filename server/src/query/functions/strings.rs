@@ -6,6 +6,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion::error::Result;
 
 use super::support::{Args, MANY, Returns, Scalar, Strings};
+use super::text::Text;
 use crate::query::convert;
 
 /// Longest text a function may make out of shorter ones (REPEAT, LPAD, SPACE): what a STRING column holds.
@@ -23,17 +24,17 @@ fn building() -> Vec<Scalar> {
     vec![
         Scalar::text("concat", 1, MANY, |args| {
             let parts = all_strings(args, 0)?;
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 for part in &parts {
                     out.push_str(part.get(row)?);
                 }
                 Some(())
-            }))
+            })
         }),
         Scalar::text("concat_ws", 1, MANY, |args| {
             let separators = args.strings(0)?;
             let parts = all_strings(args, 1)?;
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let separator = separators.get(row)?;
                 let mut first = true;
                 for part in parts.iter().filter_map(|part| part.get(row)) {
@@ -44,40 +45,40 @@ fn building() -> Vec<Scalar> {
                     first = false;
                 }
                 Some(())
-            }))
+            })
         }),
         Scalar::text("substring", 2, 3, substring).alias(&["substr", "mid"]),
         Scalar::text("left", 2, 2, |args| {
             let (texts, lengths) = (args.strings(0)?, args.ints(1)?);
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 out.push_str(take_chars(texts.get(row)?, lengths.get(row)?));
                 Some(())
-            }))
+            })
         })
         .alias(&["strleft"]),
         Scalar::text("right", 2, 2, |args| {
             let (texts, lengths) = (args.strings(0)?, args.ints(1)?);
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let (text, length) = (texts.get(row)?, lengths.get(row)?.max(0));
                 let skip = char_count(text).saturating_sub(length);
                 out.push_str(skip_chars(text, skip));
                 Some(())
-            }))
+            })
         })
         .alias(&["strright"]),
         Scalar::text("substring_index", 3, 3, |args| {
             let (texts, delimiters, counts) = (args.strings(0)?, args.strings(1)?, args.ints(2)?);
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 out.push_str(substring_index(texts.get(row)?, delimiters.get(row)?, counts.get(row)?));
                 Some(())
-            }))
+            })
         }),
         Scalar::text("split_part", 3, 3, |args| {
             let (texts, delimiters, positions) = (args.strings(0)?, args.strings(1)?, args.ints(2)?);
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 out.push_str(split_part(texts.get(row)?, delimiters.get(row)?, positions.get(row)?)?);
                 Some(())
-            }))
+            })
         }),
         Scalar::new(
             "split",
@@ -90,25 +91,25 @@ fn building() -> Vec<Scalar> {
         Scalar::text("rpad", 2, 3, |args| pad(args, false)),
         Scalar::text("repeat", 2, 2, |args| {
             let (texts, counts) = (args.strings(0)?, args.ints(1)?);
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let (text, count) = (texts.get(row)?, usize::try_from(counts.get(row)?).unwrap_or(0));
                 if text.len().checked_mul(count)? > GROWN_BYTES_MAX {
                     return None;
                 }
                 out.extend(std::iter::repeat_n(text, count));
                 Some(())
-            }))
+            })
         }),
         Scalar::text("space", 1, 1, |args| {
             let counts = args.ints(0)?;
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let count = usize::try_from(counts.get(row)?).unwrap_or(0);
                 if count > GROWN_BYTES_MAX {
                     return None;
                 }
                 out.extend(std::iter::repeat_n(' ', count));
                 Some(())
-            }))
+            })
         }),
         Scalar::text("reverse", 1, 1, |args| {
             map(args, |text, out| {
@@ -118,30 +119,36 @@ fn building() -> Vec<Scalar> {
         }),
         Scalar::text("replace", 3, 3, |args| {
             let (texts, from, to) = (args.strings(0)?, args.strings(1)?, args.strings(2)?);
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let (text, from, to) = (texts.get(row)?, from.get(row)?, to.get(row)?);
                 if from.is_empty() {
                     out.push_str(text);
                 } else {
-                    out.push_str(&text.replace(from, to));
+                    let mut rest = 0;
+                    for (at, _) in text.match_indices(from) {
+                        out.push_str(&text[rest..at]);
+                        out.push_str(to);
+                        rest = at + from.len();
+                    }
+                    out.push_str(&text[rest..]);
                 }
                 Some(())
-            }))
+            })
         }),
         Scalar::text("translate", 3, 3, |args| {
             let (texts, from, to) = (args.strings(0)?, args.strings(1)?, args.strings(2)?);
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let (text, from, to) = (texts.get(row)?, from.get(row)?, to.get(row)?);
                 out.extend(text.chars().filter_map(|c| match from.chars().position(|f| f == c) {
                     Some(at) => to.chars().nth(at),
                     None => Some(c),
                 }));
                 Some(())
-            }))
+            })
         }),
         Scalar::text("insert", 4, 4, |args| {
             let (texts, positions, lengths, news) = (args.strings(0)?, args.ints(1)?, args.ints(2)?, args.strings(3)?);
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let (text, position, length) = (texts.get(row)?, positions.get(row)?, lengths.get(row)?);
                 let new = news.get(row)?;
                 if position < 1 || position > char_count(text) {
@@ -154,7 +161,7 @@ fn building() -> Vec<Scalar> {
                     out.push_str(skip_chars(text, (position - 1).saturating_add(length)));
                 }
                 Some(())
-            }))
+            })
         }),
         Scalar::text("trim", 1, 2, |args| trim(args, true, true)).alias(&["btrim"]),
         Scalar::text("ltrim", 1, 2, |args| trim(args, true, false)),
@@ -189,7 +196,7 @@ fn building() -> Vec<Scalar> {
         }),
         Scalar::text("append_trailing_char_if_absent", 2, 2, |args| {
             let (texts, tails) = (args.strings(0)?, args.strings(1)?);
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let (text, tail) = (texts.get(row)?, tails.get(row)?);
                 if char_count(tail) != 1 {
                     return None;
@@ -199,27 +206,27 @@ fn building() -> Vec<Scalar> {
                     out.push_str(tail);
                 }
                 Some(())
-            }))
+            })
         }),
         Scalar::text("char", 1, MANY, |args| {
             let codes: Result<Vec<_>> = (0..args.len()).map(|index| args.ints(index)).collect();
             let codes = codes?;
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 for code in codes.iter().filter_map(|codes| codes.get(row)) {
                     out.push(char::from_u32(u32::try_from(code).ok()?)?);
                 }
                 Some(())
-            }))
+            })
         })
         .alias(&["chr"]),
         Scalar::text("elt", 2, MANY, |args| {
             let indexes = args.ints(0)?;
             let texts = all_strings(args, 1)?;
-            Ok(args.build_strings(|row, out| {
+            args.build_strings(|row, out| {
                 let index = usize::try_from(indexes.get(row)?.checked_sub(1)?).ok()?;
                 out.push_str(texts.get(index)?.get(row)?);
                 Some(())
-            }))
+            })
         }),
         Scalar::text("quote", 1, 1, |args| {
             map(args, |text, out| {
@@ -290,7 +297,7 @@ fn encoding() -> Vec<Scalar> {
         }),
         Scalar::text("to_base64", 1, 1, |args| {
             map(args, |text, out| {
-                base64::engine::general_purpose::STANDARD.encode_string(text, out);
+                out.push_str(&base64::engine::general_purpose::STANDARD.encode(text));
                 Some(())
             })
         })
@@ -324,17 +331,17 @@ fn encoding() -> Vec<Scalar> {
         Scalar::text("parse_url", 2, 3, parse_url),
         Scalar::text("format", 2, 3, |args| {
             let (values, digits) = (args.doubles(0)?, args.ints(1)?);
-            Ok(args.build_strings(|row, out| {
-                push_grouped(values.get(row)?, usize::try_from(digits.get(row)?.clamp(0, 30)).ok()?, out);
+            args.build_strings(|row, out| {
+                push_grouped(values.get(row)?, usize::try_from(digits.get(row)?.clamp(0, 30)).ok()?, out.short());
                 Some(())
-            }))
+            })
         }),
         Scalar::text("money_format", 1, 1, |args| {
             let values = args.doubles(0)?;
-            Ok(args.build_strings(|row, out| {
-                push_grouped(values.get(row)?, 2, out);
+            args.build_strings(|row, out| {
+                push_grouped(values.get(row)?, 2, out.short());
                 Some(())
-            }))
+            })
         }),
     ]
 }
@@ -344,9 +351,9 @@ fn all_strings(args: &Args<'_>, first: usize) -> Result<Vec<Strings>> {
 }
 
 /// One text to another.
-fn map(args: &Args<'_>, write: impl Fn(&str, &mut String) -> Option<()>) -> Result<ArrayRef> {
+fn map(args: &Args<'_>, write: impl Fn(&str, &mut Text<'_>) -> Option<()>) -> Result<ArrayRef> {
     let texts = args.strings(0)?;
-    Ok(args.build_strings(|row, out| write(texts.get(row)?, out)))
+    args.build_strings(|row, out| write(texts.get(row)?, out))
 }
 
 fn measure(args: &Args<'_>, of: impl Fn(&str) -> i64) -> Result<ArrayRef> {
@@ -386,7 +393,7 @@ fn skip_chars(text: &str, chars: i64) -> &str {
 fn substring(args: &Args<'_>) -> Result<ArrayRef> {
     let (texts, starts) = (args.strings(0)?, args.ints(1)?);
     let lengths = if args.len() > 2 { Some(args.ints(2)?) } else { None };
-    Ok(args.build_strings(|row, out| {
+    args.build_strings(|row, out| {
         let (text, start) = (texts.get(row)?, starts.get(row)?);
         let length = match &lengths {
             Some(lengths) => lengths.get(row)?,
@@ -402,7 +409,7 @@ fn substring(args: &Args<'_>) -> Result<ArrayRef> {
         };
         out.push_str(take_chars(skip_chars(text, skip), length));
         Some(())
-    }))
+    })
 }
 
 fn substring_index<'a>(text: &'a str, delimiter: &str, count: i64) -> &'a str {
@@ -448,7 +455,7 @@ fn split(args: &Args<'_>) -> Result<ArrayRef> {
 fn pad(args: &Args<'_>, left: bool) -> Result<ArrayRef> {
     let (texts, lengths) = (args.strings(0)?, args.ints(1)?);
     let fills = if args.len() > 2 { Some(args.strings(2)?) } else { None };
-    Ok(args.build_strings(|row, out| {
+    args.build_strings(|row, out| {
         let (text, length) = (texts.get(row)?, lengths.get(row)?);
         let fill = match &fills {
             Some(fills) => fills.get(row)?,
@@ -475,14 +482,14 @@ fn pad(args: &Args<'_>, left: bool) -> Result<ArrayRef> {
             out.extend(fill.chars().cycle().take(missing));
         }
         Some(())
-    }))
+    })
 }
 
 /// TRIM family: spaces, or a whole text as often as it occurs at the ends.
 fn trim(args: &Args<'_>, left: bool, right: bool) -> Result<ArrayRef> {
     let texts = args.strings(0)?;
     let removed = if args.len() > 1 { Some(args.strings(1)?) } else { None };
-    Ok(args.build_strings(|row, out| {
+    args.build_strings(|row, out| {
         let mut text = texts.get(row)?;
         let part = match &removed {
             Some(removed) => removed.get(row)?,
@@ -498,7 +505,7 @@ fn trim(args: &Args<'_>, left: bool, right: bool) -> Result<ArrayRef> {
         }
         out.push_str(text);
         Some(())
-    }))
+    })
 }
 
 /// Where a text lies in another, from 1; 0 when it does not.
@@ -545,19 +552,19 @@ fn hex(args: &Args<'_>) -> Result<ArrayRef> {
     use std::fmt::Write as _;
     if convert::is_number(&args.data_type(0)) {
         let numbers = args.ints(0)?;
-        return Ok(args.build_strings(|row, out| write!(out, "{:X}", numbers.get(row)?).ok()));
+        return args.build_strings(|row, out| write!(out, "{:X}", numbers.get(row)?).ok());
     }
     if args.data_type(0) == DataType::Binary {
         let raw = args.raw(0)?;
         let bytes = datafusion::arrow::array::AsArray::as_binary::<i32>(&raw).clone();
         let single = args.is_single(0);
-        return Ok(args.build_strings(|row, out| {
+        return args.build_strings(|row, out| {
             let row = if single { 0 } else { row };
             if datafusion::arrow::array::Array::is_null(&bytes, row) {
                 return None;
             }
             bytes.value(row).iter().try_for_each(|byte| write!(out, "{byte:02X}")).ok()
-        }));
+        });
     }
     map(args, |text, out| text.bytes().try_for_each(|byte| write!(out, "{byte:02X}")).ok())
 }
@@ -599,7 +606,7 @@ fn url_decode(text: &str) -> Option<String> {
 fn parse_url(args: &Args<'_>) -> Result<ArrayRef> {
     let (urls, parts) = (args.strings(0)?, args.strings(1)?);
     let keys = if args.len() > 2 { Some(args.strings(2)?) } else { None };
-    Ok(args.build_strings(|row, out| {
+    args.build_strings(|row, out| {
         let part = parts.get(row)?.to_ascii_uppercase();
         let found = url_part(urls.get(row)?, &part)?;
         match &keys {
@@ -611,7 +618,7 @@ fn parse_url(args: &Args<'_>) -> Result<ArrayRef> {
             None => out.push_str(found),
         }
         Some(())
-    }))
+    })
 }
 
 fn url_part<'a>(url: &'a str, part: &str) -> Option<&'a str> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, Int64Array, PrimitiveArray, StringArray,
-    StringBuilder, StringViewArray, TimestampMicrosecondArray,
+    StringViewArray, TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::{ArrowPrimitiveType, DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::text::{self, Constant, Memory, Room, Text};
 use crate::query::convert;
 use crate::query::error::QueryError;
 use crate::query::scan::MYSQL_TYPE;
@@ -49,6 +50,7 @@ pub(crate) struct Scalar {
     returns: Returns,
     signature: Signature,
     body: Body,
+    memory: Memory,
 }
 
 impl Scalar {
@@ -61,6 +63,7 @@ impl Scalar {
             returns,
             signature: Signature::user_defined(Volatility::Immutable),
             body,
+            memory: Memory::uncounted(),
         }
     }
 
@@ -104,6 +107,11 @@ impl Scalar {
     pub(crate) fn volatile(mut self) -> Self {
         self.signature = Signature::user_defined(Volatility::Volatile);
         self
+    }
+
+    /// The function with its texts counted against this memory.
+    pub(crate) fn counted(self, memory: &Memory) -> Self {
+        Self { memory: memory.clone(), ..self }
     }
 
     /// The engine's form of it.
@@ -172,7 +180,7 @@ impl ScalarUDFImpl for Scalar {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let volatile = self.signature.volatility == Volatility::Volatile;
-        run(&args, volatile, self.body)
+        run(&args, self.name, volatile, &self.memory, self.body)
     }
 }
 
@@ -191,25 +199,38 @@ fn check_arguments(name: &str, given: usize, (least, most): (usize, usize)) -> R
 /// Runs a body over the arguments of a call.
 pub(crate) fn run(
     call: &ScalarFunctionArgs,
+    name: &str,
     volatile: bool,
+    memory: &Memory,
     body: impl Fn(&Args<'_>) -> Result<ArrayRef>,
 ) -> Result<ColumnarValue> {
     let single = !volatile && call.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
-    let args = Args {
-        values: &call.args,
-        rows: if single { 1 } else { call.number_rows },
-        return_type: call.return_field.data_type(),
-    };
-    let result = body(&args)?;
-    Ok(if single {
-        ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)
-    } else {
-        ColumnarValue::Array(result)
-    })
+    let of_rows =
+        move |rows| Args { name, memory, values: &call.args, rows, return_type: call.return_field.data_type() };
+    if !single {
+        return Ok(ColumnarValue::Array(body(&of_rows(call.number_rows))?));
+    }
+    let result = body(&of_rows(1))?;
+    let constant = text::constant(name, result.get_buffer_memory_size())?;
+    let is_text = result.as_string_opt::<i32>().is_some_and(|texts| texts.is_valid(0));
+    if constant == Constant::One || !is_text {
+        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+    }
+    if call.number_rows == 1 {
+        return Ok(ColumnarValue::Array(result));
+    }
+    let value = result.as_string::<i32>().value(0);
+    let every_row = Text::column(name, memory, call.number_rows, |_, out| {
+        out.push_str(value);
+        Some(())
+    });
+    Ok(ColumnarValue::Array(every_row?))
 }
 
 /// The arguments of one call.
 pub(crate) struct Args<'a> {
+    name: &'a str,
+    memory: &'a Memory,
     values: &'a [ColumnarValue],
     rows: usize,
     return_type: &'a DataType,
@@ -287,18 +308,14 @@ impl Args<'_> {
         Ok(Values(convert::to_dates(&self.raw(index)?)?, self.is_single(index)))
     }
 
-    /// Builds text row by row; the closure writes into the buffer and says whether there is a value.
-    pub(crate) fn build_strings(&self, mut write: impl FnMut(usize, &mut String) -> Option<()>) -> ArrayRef {
-        let mut builder = StringBuilder::with_capacity(self.rows, self.rows * 8);
-        let mut buffer = String::new();
-        for row in 0..self.rows {
-            buffer.clear();
-            match write(row, &mut buffer) {
-                Some(()) => builder.append_value(&buffer),
-                None => builder.append_null(),
-            }
-        }
-        Arc::new(builder.finish())
+    /// Builds text row by row; the closure writes it and says whether there is a value.
+    pub(crate) fn build_strings(&self, write: impl FnMut(usize, &mut Text<'_>) -> Option<()>) -> Result<ArrayRef> {
+        Text::column(self.name, self.memory, self.rows, write)
+    }
+
+    /// Room for results of these lengths, for what makes them without asking.
+    pub(crate) fn room(&self, lengths: impl Iterator<Item = usize>) -> Result<Room> {
+        Room::for_texts(self.name, self.memory, lengths)
     }
 
     /// Builds numbers or times row by row.
