@@ -1,8 +1,7 @@
 //! Goal: what people type gets the answers that the documents promise: rows with their columns, or an error with number, SQLSTATE
 //! and text; and what must stop, stops.
 //! Method: scripts in `golden/surface/`, run through the real port (see `ebla_tests::script`); beside them what a script cannot
-//! say: a printed definition that makes the same table, work that ends when nobody wants it, limits that hold, and
-//! `docs/sql.md` naming exactly the columns that the server prints.
+//! say: a printed definition that makes the same table, work that ends when nobody wants it, limits that hold.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
 
@@ -11,10 +10,9 @@ use std::time::Duration;
 
 use ebla_tests::client::Client;
 use ebla_tests::http::Body;
-use ebla_tests::s3sfs::S3sFs;
 use ebla_tests::script;
 use ebla_tests::server::{ROOT_PASSWORD, Server};
-use ebla_tests::wait::{assert_finished, wait_backup, wait_restore, wait_until};
+use ebla_tests::wait::wait_until;
 
 /// How long a machine under load may take for what is done in a moment.
 const SOON: Duration = Duration::from_secs(60);
@@ -369,59 +367,4 @@ async fn health_and_metrics_tell_what_there_is() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not among\n{metrics}");
     }
-}
-
-/// The statements of `docs/sql.md` under which a table of columns stands, with these columns.
-fn documented() -> Vec<(String, Vec<String>)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sql.md");
-    let text = std::fs::read_to_string(path).unwrap();
-    let mut found = Vec::new();
-    for part in text.split("\n#### `").skip(1) {
-        let (statement, rest) = part.split_once("`\n").unwrap();
-        let rows = rest.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
-        let columns = rows.skip(2).map(|row| row.split('|').nth(1).unwrap().trim().trim_matches('`').to_string());
-        found.push((statement.to_string(), columns.collect()));
-    }
-    found
-}
-
-#[tokio::test]
-async fn the_document_names_the_columns_that_are_printed() {
-    let store = S3sFs::start();
-    let server = Server::start("columns").await;
-    let bucket = store.bucket("columns").await;
-    let mut client = server.client().await;
-    for statement in [
-        "CREATE DATABASE sr_hub",
-        "USE sr_hub",
-        "CREATE TABLE sr_member (sr_id INT, name STRING, INDEX by_name (name)) DISTRIBUTED BY HASH(sr_id)",
-        "INSERT INTO sr_member VALUES (1, 'ada')",
-        &bucket.create_repository("test_repo", "path"),
-        "BACKUP SNAPSHOT sr_hub.sr_member_backup TO test_repo ON (sr_member)",
-    ] {
-        client.query(statement).await;
-    }
-    assert_finished(&wait_backup(&mut client, "sr_hub").await);
-    client
-        .query("RESTORE SNAPSHOT sr_hub.sr_member_backup FROM test_repo PROPERTIES (\"replication_num\" = \"1\")")
-        .await;
-    assert_finished(&wait_restore(&mut client, "sr_hub").await);
-    let snapshots = client.query("SHOW SNAPSHOT ON test_repo").await;
-    let timestamp = snapshots.column("Timestamp")[0].to_string();
-    let tablets = client.query("SHOW TABLET FROM sr_member").await;
-    let tablet = tablets.column("TabletId")[0].to_string();
-
-    let documented = documented();
-    assert!(documented.len() > 40, "only {} statements have their columns documented", documented.len());
-    let mut wrong = String::new();
-    for (statement, columns) in documented {
-        let sql = statement
-            .replace("2023-02-07-14-45-53-143", &timestamp)
-            .replace("TABLET 10005", &format!("TABLET {tablet}"));
-        let printed = client.query(&sql).await.columns;
-        if printed != columns {
-            wrong.push_str(&format!("{statement}\n  printed    {printed:?}\n  documented {columns:?}\n"));
-        }
-    }
-    assert!(wrong.is_empty(), "docs/sql.md and the server differ:\n{wrong}");
 }

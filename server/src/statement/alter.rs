@@ -117,7 +117,7 @@ async fn apply(session: &Session, database: &str, name: &str, action: &AlterActi
             })?;
         }
         AlterAction::Compact { .. } => storage.compact_table(database, name).await?,
-        other => return Err(Error::not_yet(describe(other))),
+        other => return Err(not_yet(other)),
     }
     Ok(())
 }
@@ -204,7 +204,7 @@ fn check_changeable(key: &str, value: &str) -> Result<()> {
 fn refuse_later_features(action: &AlterAction) -> Result<()> {
     match action {
         AlterAction::AddPartition { temporary: true, .. } | AlterAction::DropPartition { temporary: true, .. } => {
-            Err(Error::not_yet("TEMPORARY partitions"))
+            Err(Error::not_yet("TEMPORARY partitions (INSERT OVERWRITE replaces a partition's rows at once)"))
         }
         AlterAction::AddPartition { .. }
         | AlterAction::DropPartition { .. }
@@ -215,8 +215,16 @@ fn refuse_later_features(action: &AlterAction) -> Result<()> {
         | AlterAction::Set(_)
         | AlterAction::Comment(_)
         | AlterAction::Compact { .. } => Ok(()),
-        other => Err(Error::not_yet(describe(other))),
+        other => Err(not_yet(other)),
     }
+}
+
+/// What is not done to a table in place can be done by making another one.
+fn not_yet(action: &AlterAction) -> Error {
+    Error::not_yet(format!(
+        "{} (make a table as it shall be, INSERT INTO it SELECT from this one, and RENAME both)",
+        describe(action)
+    ))
 }
 
 fn describe(action: &AlterAction) -> &'static str {

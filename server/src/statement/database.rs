@@ -71,7 +71,9 @@ pub fn alter(session: &mut Session, statement: AlterDatabase) -> Result<Outcome>
     match &statement.action {
         AlterDatabaseAction::Rename(new) => check_name(new)?,
         AlterDatabaseAction::SetDataQuota(_) | AlterDatabaseAction::SetReplicaQuota(_) => {
-            return Err(Error::not_yet("quotas of a database"));
+            return Err(Error::not_yet(
+                "quotas of a database (SHOW DATA tells what each table takes; the file systems of the storage roots bound it)",
+            ));
         }
         AlterDatabaseAction::SetProperties(_) => {}
     }

@@ -86,13 +86,13 @@ pub fn resolve(
         return Err(Error::not_yet(format!("ENGINE={engine} (tables are of ENGINE=OLAP)")));
     }
     if !options.rollups.is_empty() {
-        return Err(Error::not_yet("ROLLUP in CREATE TABLE"));
+        return Err(Error::not_yet("ROLLUP in CREATE TABLE (use a second table, filled by INSERT … SELECT)"));
     }
     let keys_type = match options.keys.as_ref().map(|keys| keys.model) {
         None | Some(TableModel::Duplicate) => KeysType::Duplicate,
-        Some(TableModel::Aggregate) => return Err(not_yet_model("AGGREGATE KEY")),
-        Some(TableModel::Unique) => return Err(not_yet_model("UNIQUE KEY")),
-        Some(TableModel::Primary) => return Err(not_yet_model("PRIMARY KEY")),
+        Some(TableModel::Aggregate) => return Err(not_yet_model("AGGREGATE KEY", "GROUP BY when it is read")),
+        Some(TableModel::Unique) => return Err(not_yet_model("UNIQUE KEY", REPLACES)),
+        Some(TableModel::Primary) => return Err(not_yet_model("PRIMARY KEY", REPLACES)),
     };
     let mut columns = resolve_columns(columns)?;
     let sort_key = resolve_keys(&mut columns, options)?;
@@ -112,8 +112,12 @@ pub fn resolve(
             }
             (Partitioning::Range { columns: ids }, partitions.as_slice())
         }
-        Some(PartitionBy::List { .. }) => return Err(Error::not_yet("PARTITION BY LIST")),
-        Some(PartitionBy::Expression { .. }) => return Err(Error::not_yet("expression partitioning")),
+        Some(PartitionBy::List { .. }) => {
+            return Err(Error::not_yet("PARTITION BY LIST (use PARTITION BY RANGE over a date or an integer)"));
+        }
+        Some(PartitionBy::Expression { .. }) => {
+            return Err(Error::not_yet("expression partitioning (use PARTITION BY RANGE with START … END … EVERY)"));
+        }
     };
 
     let (distribution, buckets) = match &options.distribution {
@@ -194,8 +198,11 @@ fn check_name(name: &str, length_max: usize, kind: &str) -> Result<()> {
     Ok(())
 }
 
-fn not_yet_model(model: &str) -> Error {
-    Error::not_yet(format!("The {model} table model (use DUPLICATE KEY for now)"))
+/// How rows get new values without a key that replaces them.
+const REPLACES: &str = "DELETE a row before its new version is inserted";
+
+fn not_yet_model(model: &str, instead: &str) -> Error {
+    Error::not_yet(format!("The {model} table model (use DUPLICATE KEY for now, and {instead})"))
 }
 
 /// Errors unless a partition may have this many buckets.
@@ -240,7 +247,9 @@ fn resolve_columns(columns: &[ColumnDef]) -> Result<Vec<Column>> {
 fn resolve_column(column: &ColumnDef, id: ColumnId) -> Result<Column> {
     let name = &column.name;
     if column.generated.is_some() {
-        return Err(Error::not_yet(format!("Generated column '{name}'")));
+        return Err(Error::not_yet(format!(
+            "Generated column '{name}' (write the expression in the query or the INSERT)"
+        )));
     }
     if column.aggregation.is_some() {
         return Err(Error::analysis(format!(
@@ -267,6 +276,11 @@ fn resolve_column(column: &ColumnDef, id: ColumnId) -> Result<Column> {
             Value::parse(text, &data_type)
                 .map_err(|error| Error::analysis(format!("Invalid default value for '{name}': {error}")))?;
             Some(DefaultValue::Constant(text.clone()))
+        }
+        Some(AstDefault::CurrentTimestamp { precision: Some(1..) }) => {
+            return Err(Error::not_yet(format!(
+                "CURRENT_TIMESTAMP with digits as the default of '{name}' (a default keeps whole seconds; INSERT now(6) where more is wanted)"
+            )));
         }
         Some(AstDefault::CurrentTimestamp { .. }) => match data_type {
             DataType::DateTime | DataType::Date => Some(DefaultValue::CurrentTimestamp),

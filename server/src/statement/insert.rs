@@ -40,7 +40,9 @@ pub async fn execute(session: &mut Session, statement: Insert) -> Result<Outcome
 /// INSERT whose privileges have been checked.
 pub async fn execute_checked(session: &mut Session, statement: Insert) -> Result<Outcome> {
     if statement.mode == InsertMode::Replace {
-        return Err(Error::not_yet("REPLACE INTO (it needs a PRIMARY KEY table)"));
+        return Err(Error::not_yet(
+            "REPLACE INTO (it needs a PRIMARY KEY table; INSERT OVERWRITE replaces partitions)",
+        ));
     }
     if statement.temporary_partitions {
         return Err(Error::not_yet("TEMPORARY partitions"));

@@ -83,13 +83,7 @@ fn column(column: &Column) -> String {
 }
 
 fn default_clause(default: &Option<DefaultValue>) -> String {
-    match default {
-        None => String::new(),
-        Some(DefaultValue::Constant(text)) => format!(" DEFAULT {}", quoted(text)),
-        Some(DefaultValue::CurrentTimestamp) => " DEFAULT CURRENT_TIMESTAMP".to_owned(),
-        Some(DefaultValue::Uuid) => " DEFAULT (uuid())".to_owned(),
-        Some(DefaultValue::UuidNumeric) => " DEFAULT (uuid_numeric())".to_owned(),
-    }
+    default.as_ref().map_or_else(String::new, |default| format!(" DEFAULT {default}"))
 }
 
 fn comment_clause(comment: &str) -> String {
