@@ -99,9 +99,14 @@ pub async fn execute(session: &mut Session, statement: Statement) -> Result<Outc
         Statement::CancelVerify(repository) => verify::cancel(session, &repository).await,
 
         Statement::NotYet(not_yet) => Err(Error::not_yet(not_yet.name)),
-        Statement::CreateView(_) | Statement::DropView(_) | Statement::Update(_) | Statement::ExecuteAs(_) => {
-            Err(Error::not_yet(statement.kind()))
-        }
+        Statement::CreateView(_) => Err(Error::not_yet(
+            "CREATE VIEW (write its query where its name would stand: WITH name AS (query) SELECT …)",
+        )),
+        Statement::DropView(_) => Err(Error::not_yet("DROP VIEW (there are no views to drop)")),
+        Statement::Update(_) => Err(Error::not_yet(
+            "UPDATE (DELETE the rows and INSERT them as they shall be, or replace their partition by INSERT OVERWRITE)",
+        )),
+        Statement::ExecuteAs(_) => Err(Error::not_yet("EXECUTE AS (connect as the user)")),
     }
 }
 

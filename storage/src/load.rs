@@ -247,6 +247,14 @@ impl Load {
         Ok(refused)
     }
 
+    /// What of a batch a write would leave out. Nothing of it is kept: for a load that fails anyway, and says of all its
+    /// rows what is wrong with them.
+    pub fn refuse(&mut self, batch: &RecordBatch) -> Result<RefusedRows> {
+        let (_, _, refused) = self.span.clone().in_scope(|| self.deal(batch))?;
+        self.filtered_rows += refused.count;
+        Ok(refused)
+    }
+
     /// Counts rows that the caller left out.
     pub fn add_filtered(&mut self, rows: u64) {
         self.filtered_rows += rows;

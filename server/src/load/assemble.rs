@@ -197,7 +197,9 @@ fn absent(column: &Column, now_micros: i64) -> Result<Source, LoadError> {
     match &column.default {
         Some(DefaultValue::Constant(text)) => constant(Arc::new(StringArray::from_iter_values([text.as_str()])), text),
         Some(DefaultValue::CurrentTimestamp) => {
-            constant(Arc::new(TimestampMicrosecondArray::from_value(now_micros, 1)), "CURRENT_TIMESTAMP")
+            // CURRENT_TIMESTAMP without digits is a second, here as in a query.
+            let seconds = now_micros - now_micros.rem_euclid(1_000_000);
+            constant(Arc::new(TimestampMicrosecondArray::from_value(seconds, 1)), "CURRENT_TIMESTAMP")
         }
         Some(DefaultValue::Uuid) => Ok(Source::Uuid),
         Some(DefaultValue::UuidNumeric) => Ok(Source::UuidNumeric),

@@ -349,10 +349,10 @@ impl CsvReader {
         let expected = self.builder.width();
         if self.fields.len() != expected {
             let got = self.fields.len();
-            let separator = String::from_utf8_lossy(&self.format.column_separator).into_owned();
+            let separator = String::from_utf8_lossy(&self.format.column_separator).escape_default().to_string();
             let reason = || {
                 format!(
-                    "Value count does not match column count. Expect {expected}, but got {got}. Column separator: {separator:?}"
+                    "Value count does not match column count. Expect {expected}, but got {got}. Column separator: '{separator}'"
                 )
             };
             out.reject(number, reason, row);

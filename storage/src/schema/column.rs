@@ -43,6 +43,20 @@ pub enum DefaultValue {
     UuidNumeric,
 }
 
+/// As a definition has it after DEFAULT.
+impl fmt::Display for DefaultValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DefaultValue::Constant(text) => {
+                write!(f, "\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+            }
+            DefaultValue::CurrentTimestamp => f.write_str("CURRENT_TIMESTAMP"),
+            DefaultValue::Uuid => f.write_str("(uuid())"),
+            DefaultValue::UuidNumeric => f.write_str("(uuid_numeric())"),
+        }
+    }
+}
+
 /// One column of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Column {

@@ -172,8 +172,8 @@ impl TableDefinition {
             attribute("aggregation", option_text(&column.aggregation), option_text(&other.aggregation));
             attribute(
                 "default",
-                column.default.as_ref().map_or("none".into(), |default| format!("{default:?}")),
-                other.default.as_ref().map_or("none".into(), |default| format!("{default:?}")),
+                column.default.as_ref().map_or("none".into(), ToString::to_string),
+                other.default.as_ref().map_or("none".into(), ToString::to_string),
             );
             attribute("auto increment", column.auto_increment.to_string(), other.auto_increment.to_string());
             attribute("id", column.id.0.to_string(), other.id.0.to_string());

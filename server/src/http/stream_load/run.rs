@@ -278,12 +278,14 @@ impl Worker {
         ready.into_iter().try_for_each(|ready| self.write(ready))
     }
 
-    /// Writes a batch, unless the load has failed already and only goes on to count its bad rows.
+    /// Writes a batch. When the load has failed already and only goes on to count its bad rows, those are counted that
+    /// only the table knows, too, so that they need not be mended kind by kind.
     fn write(&mut self, ready: ReadyBatch) -> Result<(), LoadError> {
-        if self.one_bad_row_fails && self.rows.counts().filtered > 0 {
-            return Ok(());
-        }
-        let refused = self.runtime.block_on(self.load.write(ready.batch.clone()))?;
+        let refused = if self.one_bad_row_fails && self.rows.counts().filtered > 0 {
+            self.load.refuse(&ready.batch)?
+        } else {
+            self.runtime.block_on(self.load.write(ready.batch.clone()))?
+        };
         if refused.count > 0 {
             self.filtered_by_storage += refused.count;
             let described = refused.rows.iter().map(|row| (row.index, row.reason.as_str()));

@@ -48,8 +48,8 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
 fn context() -> AssembleContext {
     let mut next = 100;
     AssembleContext {
-        // 2024-01-31 12:00:00
-        now_micros: 1_706_702_400_000_000,
+        // 2024-01-31 12:00:00.344
+        now_micros: 1_706_702_400_344_000,
         random: Arc::new(SystemRandom),
         auto_increment: Some(Box::new(move |count| {
             next += count as i64;
