@@ -258,8 +258,11 @@ fn classify(
         ("ExpiredToken" | "TokenRefreshRequired" | "InvalidToken" | "ExpiredTokenException", _) => {
             advice(PermissionDenied, inner.identity.when_ended())
         }
+        // The SDK signs by the store's time, which it knows from the last answer. When this machine's clock has been set
+        // since, what it knows is wrong, and this answer has told it anew.
         ("RequestTimeTooSkewed" | "RequestExpired", _) => {
-            advice(PermissionDenied, "set this machine's clock: it is too far from the store's")
+            let text = "set this machine's clock: it is too far from the store's";
+            (PermissionDenied, Some(text.to_owned()), true)
         }
         (
             "PermanentRedirect"

@@ -148,6 +148,15 @@ async fn each_answer_has_its_kind_and_its_advice() {
     }
 }
 
+/// Goal: a clock that is set costs no job. Method: the first request is refused for its time, as the first one is that is signed by
+/// the distance to the store's clock before it was set.
+#[tokio::test]
+async fn a_request_refused_for_its_time_is_signed_again() {
+    let refused = s3_error("403 Forbidden", "RequestTimeTooSkewed", "skewed");
+    let server = canned(vec![refused, http("200 OK", "", "")]).await;
+    assert_eq!(put(&interactive(&server.endpoint).await).await.unwrap(), Put::Created);
+}
+
 #[tokio::test]
 async fn the_region_a_store_names_is_passed_on() {
     let server = canned(vec![http("301 Moved Permanently", "x-amz-bucket-region: ap-south-1\r\n", "")]).await;
