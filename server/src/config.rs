@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use ebla_storage::job::{HISTORY_KEEP, RetryPolicy};
 use ebla_storage::lifecycle::LifecycleConfig;
-use ebla_storage::repository::{RepositoryPolicy, RequestLimits};
+use ebla_storage::repository::{LocationPattern, RepositoryPolicy, RequestLimits};
 use ebla_storage::storage::{GARBAGE_INTERVAL, TRASH_EXPIRE};
 use serde::Deserialize;
 
@@ -48,8 +48,8 @@ pub struct Options {
     /// Bytes per second that all backups may upload together; 0 is unlimited
     #[arg(long, env = "EBLA_MAX_BACKUP_BANDWIDTH")]
     pub max_backup_bandwidth: Option<u64>,
-    /// Buckets of AWS, hosts of other endpoints, or host/bucket that repositories may use, comma separated; `*` stands
-    /// for any letters. Empty allows all but link-local and metadata addresses, which must be named
+    /// Buckets that repositories may use, comma separated: `bucket` is one of AWS, `host/bucket` one of another store; `*`
+    /// stands for any letters. Empty allows all but link-local and metadata addresses, which must be named
     #[arg(long, env = "EBLA_REPOSITORY_LOCATION_ALLOWLIST", value_delimiter = ',')]
     pub repository_location_allowlist: Option<Vec<String>>,
     /// Directory below which file:// repositories must lie
@@ -58,6 +58,9 @@ pub struct Options {
     /// PEM file of certificates that S3 endpoints may show beside those the system trusts
     #[arg(long, env = "EBLA_S3_CA_BUNDLE")]
     pub s3_ca_bundle: Option<PathBuf>,
+    /// Directory below which files that aws.s3.ca_bundle names must lie
+    #[arg(long, env = "EBLA_S3_CA_BUNDLE_ROOT")]
+    pub s3_ca_bundle_root: Option<PathBuf>,
     /// Time to open a connection to S3, in milliseconds
     #[arg(long, env = "EBLA_S3_CONNECT_TIMEOUT_MS")]
     pub s3_connect_timeout_ms: Option<u64>,
@@ -235,6 +238,7 @@ impl Options {
             repository_location_allowlist: self.repository_location_allowlist.or(other.repository_location_allowlist),
             repository_file_root: self.repository_file_root.or(other.repository_file_root),
             s3_ca_bundle: self.s3_ca_bundle.or(other.s3_ca_bundle),
+            s3_ca_bundle_root: self.s3_ca_bundle_root.or(other.s3_ca_bundle_root),
             s3_connect_timeout_ms: self.s3_connect_timeout_ms.or(other.s3_connect_timeout_ms),
             s3_statement_timeout_ms: self.s3_statement_timeout_ms.or(other.s3_statement_timeout_ms),
             s3_attempt_timeout_ms: self.s3_attempt_timeout_ms.or(other.s3_attempt_timeout_ms),
@@ -264,15 +268,10 @@ impl Options {
         })?;
         let (requests, lifecycle) = (RequestLimits::default(), LifecycleConfig::default());
         let repository_policy = RepositoryPolicy {
-            location_allowlist: self
-                .repository_location_allowlist
-                .unwrap_or_default()
-                .into_iter()
-                .map(|pattern| pattern.trim().to_owned())
-                .filter(|pattern| !pattern.is_empty())
-                .collect(),
+            location_allowlist: allowlist(&self.repository_location_allowlist.unwrap_or_default())?,
             file_root: Some(self.repository_file_root.unwrap_or_else(|| data_dir.join("repositories"))),
             ca_bundle: self.s3_ca_bundle,
+            ca_bundle_root: Some(self.s3_ca_bundle_root.unwrap_or_else(|| data_dir.join("certificates"))),
             requests: RequestLimits {
                 connect_timeout: self.s3_connect_timeout_ms.map_or(requests.connect_timeout, Duration::from_millis),
                 statement_timeout: self
@@ -324,6 +323,13 @@ impl Options {
     }
 }
 
+fn allowlist(entries: &[String]) -> Result<Vec<LocationPattern>, ConfigError> {
+    let entries = entries.iter().map(|entry| entry.trim()).filter(|entry| !entry.is_empty());
+    entries
+        .map(|entry| entry.parse().map_err(|error| ConfigError(format!("repository_location_allowlist: {error}"))))
+        .collect()
+}
+
 impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let loopback = self.mysql_addr.ip().is_loopback() && self.http_addr.ip().is_loopback();
@@ -362,12 +368,13 @@ impl Config {
     }
 
     fn check_repositories(&self) -> Result<(), ConfigError> {
-        let RepositoryPolicy { file_root, requests, .. } = &self.repository_policy;
-        if let Some(root) = file_root.as_ref().filter(|root| root.as_path() == Path::new("/")) {
-            let root = root.display();
-            return Err(ConfigError(format!(
-                "repository_file_root is {root}: name a directory for repositories alone"
-            )));
+        let RepositoryPolicy { file_root, ca_bundle_root, requests, .. } = &self.repository_policy;
+        let roots = [
+            ("repository_file_root", file_root, "repositories"),
+            ("s3_ca_bundle_root", ca_bundle_root, "certificates"),
+        ];
+        if let Some((name, _, what)) = roots.iter().find(|(_, root, _)| root.as_deref() == Some(Path::new("/"))) {
+            return Err(ConfigError(format!("{name} is /: name a directory for {what} alone")));
         }
         let grace_s = u128::from(self.lifecycle.collection_grace.as_secs());
         let bounded = [
@@ -425,6 +432,8 @@ mod tests {
             ("data_dir = 'd'\ns3_bytes_per_second_min = 5", "s3_bytes_per_second_min is 5"),
             ("data_dir = 'd'\ns3_stall_timeout_ms = 5", "s3_stall_timeout_ms is 5"),
             ("data_dir = 'd'\nrepository_file_root = '/'", "repository_file_root is /"),
+            ("data_dir = 'd'\ns3_ca_bundle_root = '/'", "s3_ca_bundle_root is /"),
+            ("data_dir = 'd'\nrepository_location_allowlist = ['169.254.1.1']", "such as 169.254.1.1/*"),
             (
                 "data_dir = 'd'\nrepository_collection_grace_s = 0",
                 "repository_collection_grace_s is 0: it must be from 1",

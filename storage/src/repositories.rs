@@ -178,6 +178,33 @@ impl Repositories {
         Ok((row, repository))
     }
 
+    /// Looks whether each repository can be reached and is the one it was, and keeps what is wrong for SHOW REPOSITORIES.
+    /// One request a repository.
+    pub async fn look(&self) -> Result<()> {
+        let catalog = Arc::clone(self.storage.catalog());
+        for row in blocking(move || catalog.read(|read| read.repositories())).await? {
+            let found = match self.handle(row.clone(), Patience::Interactive).await {
+                Ok(repository) => repository.verify_identity().await.err().map(|error| error.to_string()),
+                Err(error) => Some(error.to_string()),
+            };
+            if found == row.error {
+                continue;
+            }
+            let catalog = Arc::clone(self.storage.catalog());
+            let keep = move || {
+                catalog.write(|write| match write.repository_by_id(row.id)? {
+                    // What was found of properties that have been altered since says nothing of the new ones.
+                    Some(now) if now.properties == row.properties => {
+                        write.set_repository_error(row.id, found.as_deref())
+                    }
+                    _ => Ok(()),
+                })
+            };
+            blocking(keep).await?;
+        }
+        Ok(())
+    }
+
     /// What a row says of how its repository is reached.
     pub fn attachment(&self, row: &RepositoryRow) -> Result<Attachment> {
         let opened = self.vault.open(&row.identity, &row.properties).map_err(RepositoryError::from)?;

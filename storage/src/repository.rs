@@ -45,7 +45,7 @@ pub use error::{RepositoryError, RepositoryResult};
 pub use inspect::{Copy, Inspection};
 pub(crate) use lifecycle::{AnnouncementListing, CommitListing, CommitName, Entombed, MarkListing};
 pub use location::{Location, LocationError};
-pub use policy::{NotAllowed, RepositoryPolicy};
+pub use policy::{LocationPattern, NoPattern, NotAllowed, RepositoryPolicy};
 pub use properties::{LockMode, ObjectLock, PropertiesError, RepositoryProperties, Secret};
 pub use store::{Capabilities, Patience, Put, RequestLimits, StoreCounts, StoreError, StoreErrorKind, TransferLimits};
 pub use timestamp::{InvalidTimestamp, SnapshotTimestamp};
@@ -158,6 +158,7 @@ impl Repository {
         access: Access,
         context: &RepositoryContext,
     ) -> RepositoryResult<Attachment> {
+        properties.check(location)?;
         let stats = StoreStats::new();
         let backend =
             Backend::connect(location, properties, Patience::Interactive, Capabilities::ALL, &stats, context).await?;

@@ -12,11 +12,12 @@ use super::parse::parse;
 pub const MASK: &str = "***";
 
 /// Words that make a property's value secret when its key contains one, once separators are dropped.
-const SECRET_WORDS: [&str; 13] = [
+const SECRET_WORDS: [&str; 14] = [
     "secret",
     "token",
     "password",
     "passwd",
+    "pwd",
     "passphrase",
     "accesskey",
     "privatekey",
@@ -28,11 +29,24 @@ const SECRET_WORDS: [&str; 13] = [
     "signature",
 ];
 
+/// The same as a whole part of a property's key, such as `s3.sk`. Columns are called so as well (`d_date_sk`), so these
+/// tell only where they are in quotes or followed by a value in quotes.
+const SECRET_PARTS: [&str; 2] = ["ak", "sk"];
+
 /// True when the value of a property or variable with this key must not be shown: `aws.s3.secret_key`,
 /// `fs.s3a.access.key`, `session_token`, `AWS_ACCESS_KEY`, `password`, …
 pub fn is_secret_key(key: &str) -> bool {
+    has_secret_word(key) || has_secret_part(key)
+}
+
+fn has_secret_word(key: &str) -> bool {
     let key = squeeze(key);
     SECRET_WORDS.iter().any(|word| key.contains(word))
+}
+
+fn has_secret_part(key: &str) -> bool {
+    let mut parts = key.split(|c: char| !c.is_alphanumeric());
+    parts.any(|part| SECRET_PARTS.iter().any(|word| part.eq_ignore_ascii_case(word)))
 }
 
 /// Lower case, without separators.
@@ -65,8 +79,51 @@ fn first_telling_word(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     (0..bytes.len()).find(|&at| {
         let here = |word: &&str| begins_with(&bytes[at..], word.as_bytes());
-        bytes[at].is_ascii_alphabetic() && (SECRET_WORDS.iter().any(here) || here(&"identified"))
+        bytes[at].is_ascii_alphabetic()
+            && (SECRET_WORDS.iter().any(here)
+                || here(&"identified")
+                || is_telling_part(bytes, at)
+                || is_azure_signature(bytes, at))
     })
+}
+
+/// True when the signature of a presigned URL of Azure stands at `at`; those of others have telling words.
+fn is_azure_signature(bytes: &[u8], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+    matches!(before, Some(b'?' | b'&')) && bytes[at..].starts_with(b"sig=")
+}
+
+/// True when one of [`SECRET_PARTS`] stands at `at` by itself, as the end of a key in quotes or with a value in quotes
+/// after it.
+fn is_telling_part(bytes: &[u8], at: usize) -> bool {
+    let is_of_word = |byte: u8| byte.is_ascii_alphanumeric();
+    let before = at.checked_sub(1).and_then(|before| bytes.get(before)).copied();
+    if before.is_some_and(is_of_word) {
+        return false;
+    }
+    let Some(word) = SECRET_PARTS
+        .iter()
+        .find(|word| bytes.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes())))
+    else {
+        return false;
+    };
+    let rest = &bytes[at + word.len()..];
+    let is_quote = |byte: u8| matches!(byte, b'\'' | b'"');
+    let blank = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let closed = rest.first().copied().is_some_and(is_quote);
+    // `d_date_sk = '…'` is a column.
+    if !closed && before == Some(b'_') {
+        return false;
+    }
+    let rest = if closed { &rest[1..] } else { rest };
+    let rest = &rest[blank(rest)..];
+    match rest.first() {
+        Some(b'=' | b':') => {
+            let value = &rest[1..];
+            closed || value.get(blank(value)).copied().is_some_and(is_quote)
+        }
+        _ => false,
+    }
 }
 
 /// True when `bytes` begin with `word`, with up to two separators between letters.
@@ -216,7 +273,8 @@ impl Masker {
             self.dotted.clear();
         }
         self.dotted.push_str(piece);
-        if kind != Kind::Symbol && is_secret_key(&self.dotted) { Watch::Key } else { Watch::Nothing }
+        let tells = has_secret_word(&self.dotted) || kind == Kind::Quoted && has_secret_part(piece);
+        if kind != Kind::Symbol && tells { Watch::Key } else { Watch::Nothing }
     }
 }
 
@@ -227,7 +285,8 @@ fn tells_within(quoted: &str) -> bool {
     after.contains(['=', ':']) || begins_with(after.as_bytes(), b"identified")
 }
 
-/// `scheme://user:password@host` without the user and password.
+/// `scheme://user:password@host` without the user and password. A secret key may hold slashes: what follows a colon and
+/// is no port belongs to it up to the last `@`.
 fn hide_user_info(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -237,7 +296,10 @@ fn hide_user_info(text: &str) -> String {
         let authority =
             after.find(|c: char| c.is_whitespace() || matches!(c, '/' | '\'' | '"' | '`' | ',' | ')' | ';'));
         let authority = &after[..authority.unwrap_or(after.len())];
-        rest = match authority.rfind('@') {
+        let has_port = authority.rsplit_once(':').is_none_or(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+        let all = after.find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | ',' | ')' | ';'));
+        let searched = if has_port { authority } else { &after[..all.unwrap_or(after.len())] };
+        rest = match searched.rfind('@') {
             Some(sign) => {
                 out.push_str(MASK);
                 &after[sign..]

@@ -72,10 +72,11 @@ pub fn drop(session: &Session, statement: DropRepository) -> Result<Outcome> {
     done()
 }
 
-/// SHOW REPOSITORIES.
+/// SHOW REPOSITORIES. Credentials that cannot be opened are an error of the repository, whatever was last found.
 pub fn show(session: &Session) -> Result<Outcome> {
     let mut rows = TextRows::new(["RepoId", "RepoName", "CreateTime", "IsReadOnly", "Location", "Broker", "ErrMsg"]);
     for repository in session.server.storage.catalog().read(|read| read.repositories())? {
+        let closed = session.server.repositories.attachment(&repository).err().map(|error| error.to_string());
         rows.push(vec![
             text(repository.id),
             text(repository.name),
@@ -83,7 +84,7 @@ pub fn show(session: &Session) -> Result<Outcome> {
             text(repository.read_only),
             text(repository.location),
             text(repository.broker),
-            repository.error,
+            closed.or(repository.error),
         ]);
     }
     rows.into_outcome()
@@ -117,12 +118,20 @@ pub fn show_create(session: &Session, name: &str) -> Result<Outcome> {
     // Comments, so that the text stays a statement. Of a repository that is only read nothing of this is known.
     let fallbacks = if repository.read_only { Vec::new() } else { attachment.capabilities.fallbacks() };
     let fallbacks: String = fallbacks.iter().map(|fallback| format!("\n-- this store has {fallback}")).collect();
+    let ignored = attachment.properties.ignored_keys();
+    let ignored: String =
+        ignored.iter().map(|key| format!("\n-- {} is of no consequence here", comment(key))).collect();
     let statement = format!(
-        "CREATE {read_only}REPOSITORY {}\nWITH BROKER{broker}\nON LOCATION {}{properties};{fallbacks}",
+        "CREATE {read_only}REPOSITORY {}\nWITH BROKER{broker}\nON LOCATION {}{properties};{fallbacks}{ignored}",
         identifier(&repository.name),
         quoted(&repository.location)
     );
     TextRows::new(["Repository", "Create Repository"]).with(vec![text(name), Some(statement)]).into_outcome()
+}
+
+/// A key within a comment, which a line's end would end.
+fn comment(key: &str) -> String {
+    quoted(key).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// A letter, or an underscore and a letter or digit; then letters, digits and underscores; at most 64 in all.

@@ -19,6 +19,9 @@ use crate::storage::blocking;
 /// When the first turn comes at the latest, so that a server which is restarted every day collects too.
 const FIRST_TURN_AFTER_MAX: Duration = Duration::from_secs(600);
 
+/// Time between two looks whether repositories can be reached, which SHOW REPOSITORIES tells: as often as StarRocks does.
+const LOOK_INTERVAL: Duration = Duration::from_secs(600);
+
 /// The tasks.
 #[derive(Debug, Default)]
 pub(super) struct Background {
@@ -32,6 +35,7 @@ impl Lifecycle {
         if !tasks.is_empty() || self.stopping.is_cancelled() {
             return;
         }
+        tasks.push(tokio::spawn(Arc::clone(self).look_at_intervals()));
         if !self.config.expiry_interval.is_zero() {
             tasks.push(tokio::spawn(Arc::clone(self).expire_at_intervals()));
         }
@@ -92,6 +96,14 @@ impl Lifecycle {
             "collected garbage of a repository"
         );
         Ok(report)
+    }
+
+    async fn look_at_intervals(self: Arc<Self>) {
+        while self.pause(LOOK_INTERVAL).await {
+            if let Some(Err(error)) = self.stopping.run_until_cancelled(self.repositories.look()).await {
+                tracing::warn!(%error, "cannot look at repositories");
+            }
+        }
     }
 
     async fn expire_at_intervals(self: Arc<Self>) {

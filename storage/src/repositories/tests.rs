@@ -119,6 +119,9 @@ async fn altering_proves_before_it_replaces_and_reaches_handles_in_use() {
     let unknown = set(&[("aws.s3.acces_key", "x")]);
     let error = repositories.alter("r", unknown).await.unwrap_err().to_string();
     assert!(error.contains("did you mean 'aws.s3.access_key'"), "{error}");
+    let elsewhere = set(&[("location", "s3://bucket/elsewhere")]);
+    let error = repositories.alter("r", elsewhere).await.unwrap_err().to_string();
+    assert!(error.contains("'location'") && error.contains("stays where it is"), "{error}");
     assert!(repositories.alter("nobody", Vec::new()).await.unwrap_err().to_string().contains("[nobody]"));
     working.verify_identity().await.unwrap();
 
@@ -144,4 +147,47 @@ async fn altering_does_not_lead_to_another_repository() {
     let endpoint = format!("http://{elsewhere}");
     let error = repositories.alter("r", set(&[("aws.s3.endpoint", &endpoint)])).await.unwrap_err().to_string();
     assert!(error.contains("is not the one it was"), "{error}");
+}
+
+/// Goal: a directory's repository takes no property of S3, neither when it is made nor later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_takes_no_properties() {
+    let dir = tempfile::tempdir().unwrap();
+    let repositories = open(dir.path());
+    let location = format!("file://{}", dir.path().join("repository").display());
+    let asked = |pairs: &[(&str, &str)]| RepositorySpec {
+        location: location.clone(),
+        ..spec(RepositoryProperties::parse(set(pairs)).unwrap())
+    };
+    let lock = [("aws.s3.object_lock_mode", "COMPLIANCE"), ("aws.s3.object_lock_days", "30")];
+    let error = repositories.create(asked(&lock)).await.unwrap_err().to_string();
+    assert!(error.contains("no use for property 'aws.s3.object_lock_mode'"), "{error}");
+    assert!(!dir.path().join("repository").exists(), "it was refused before anything was written");
+    repositories.create(asked(&[])).await.unwrap();
+    for pairs in [&lock[..], &[("aws.s3.sse", "AES256")], &[("aws.s3.access_key", "half")]] {
+        let error = repositories.alter("r", set(pairs)).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("no use for property '{}'", pairs[0].0)), "{error}");
+    }
+    let error = repositories.alter("r", set(&[("no.such", "x")])).await.unwrap_err().to_string();
+    assert!(error.contains("unknown repository property 'no.such'"), "{error}");
+}
+
+/// Goal: SHOW REPOSITORIES knows which repository cannot be reached. Method: a store that changes its keys and takes them
+/// back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_finds_what_cannot_be_reached() {
+    let server = servers::RotatingS3::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let repositories = open(dir.path());
+    server.accept("first", "first-secret");
+    repositories.create(spec(s3_properties(&server.endpoint(), "first", "first-secret"))).await.unwrap();
+    repositories.look().await.unwrap();
+    assert_eq!(repositories.row("r").await.unwrap().error, None);
+    server.accept("second", "second-secret");
+    repositories.look().await.unwrap();
+    let error = repositories.row("r").await.unwrap().error.unwrap();
+    assert!(error.contains("aws.s3.access_key") && !error.contains("first-secret"), "{error}");
+    server.accept("first", "first-secret");
+    repositories.look().await.unwrap();
+    assert_eq!(repositories.row("r").await.unwrap().error, None);
 }

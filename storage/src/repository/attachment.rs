@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn round_trip_without_a_leak() {
-        let pairs = [("aws.s3.access_key", "AKIDCANARY"), ("aws.s3.secret_key", "SECRETCANARY"), ("x.y", "z")];
+        let pairs = [("aws.s3.access_key", "AKIDCANARY"), ("aws.s3.secret_key", "SECRETCANARY"), ("hadoop.x", "z")];
         let attachment = Attachment {
             info: RepositoryInfo {
                 format_version: 1,

@@ -3,6 +3,7 @@
 //! ```text
 //! ebla/repository.json                        the repository's identity
 //! ebla/probe                                  written once, to prove that writing works
+//! ebla/probe-parts                            the same, put in parts, where there are uploads in parts
 //! ebla/probe-checksum                         there only where a store takes a body with a wrong checksum
 //! ebla/probe-lock-<mode>                      written once, to prove that locks are kept; locked for an hour
 //! ebla/objects/<dd>/<digest>.parquet          segments; <dd> are the first two hex digits of the digest
@@ -112,6 +113,11 @@ pub fn repository_info() -> ObjectKey {
 /// The object that proves that writing works.
 pub fn probe() -> ObjectKey {
     built(ObjectKey::new("ebla/probe"))
+}
+
+/// The object that proves that uploads in parts work.
+pub fn probe_parts() -> ObjectKey {
+    built(ObjectKey::new("ebla/probe-parts"))
 }
 
 /// The object that a store must refuse, because the checksum sent with it is wrong.
@@ -310,7 +316,7 @@ mod tests {
             assert!(is_of_snapshots(key.as_str()), "{key}");
         }
         // Proofs, and whatever else is not for ever.
-        for key in [probe(), probe_checksum(), probe_lock(LockMode::Governance)] {
+        for key in [probe(), probe_parts(), probe_checksum(), probe_lock(LockMode::Governance)] {
             assert!(!is_of_snapshots(key.as_str()), "{key}");
         }
         assert!(!is_of_snapshots("ebla/writers/c-1.json"));

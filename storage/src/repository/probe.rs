@@ -1,12 +1,12 @@
 //! The proof that a location can hold a repository, made when it is created.
 //!
 //! In order: list, read `repository.json` if it is there, then on one object of constant content: create it, read it
-//! back byte for byte, whole and in part, create it again (which must find it), and the same in one part of a
-//! multipart upload; then offer a body with a wrong checksum (which must be refused) and, where locks are asked for, lock an object for an
+//! back byte for byte, whole and in part, create it again (which must find it), also in one part of a multipart upload;
+//! put another of the same content in parts and read that back; then offer a body with a wrong checksum (which must be refused) and, where locks are asked for, lock an object for an
 //! hour and extend that lock; last, create `repository.json`
 //! if it was not there. A store that loses or changes bytes is refused; what it merely lacks is noted, and made up for
 //! from then on ([`Capabilities`]). Nothing is deleted, so the proof works with the credentials a write-once repository
-//! needs and leaves one small object (two, where checksums are not looked at), which the next proof finds and uses again.
+//! needs and leaves two small objects (three, where checksums are not looked at), which the next proof finds and uses again.
 //!
 //! Each request has the time a statement's request has, and nothing limits them together: a store that is slow and
 //! answers is no worse than a fast one.
@@ -23,7 +23,9 @@ use super::error::{RepositoryError, RepositoryResult};
 use super::format::{FORMAT_VERSION, INFO_BYTES_MAX, RepositoryInfo};
 use super::layout;
 use super::location::Location;
-use super::store::{Capabilities, ObjectStore, Operation, Put, S3Store, StoreError, StoreErrorKind, StoreResult};
+use super::store::{
+    Capabilities, ObjectKey, ObjectStore, Operation, Put, S3Store, StoreError, StoreErrorKind, StoreResult,
+};
 
 /// Content of the probe object, the same in every repository. Its bytes are such that framing, a change of line ends
 /// or of encoding, or a cut would show.
@@ -78,19 +80,7 @@ pub(super) async fn create(
     // The probe comes before the repository's own object, so that a failed proof leaves no repository behind.
     let probe = layout::probe();
     store.put_create(&probe, Bytes::from_static(PROBE_CONTENT)).await?;
-    // Once it may have been damaged on its way; nobody is told to use another store for that.
-    let mut back = read_back(store, location).await?;
-    if back != PROBE_CONTENT {
-        back = read_back(store, location).await?;
-    }
-    if back != PROBE_CONTENT {
-        return Err(unfit(format!(
-            "it does not keep what it is given: {} bytes of '{probe}' came back as {} others; if it is an old S3 \
-             server, use a newer one",
-            PROBE_CONTENT.len(),
-            back.len(),
-        )));
-    }
+    prove_kept(store, location, &probe).await?;
     let (offset, length) = PROBE_RANGE;
     let is_right = |part: &Bytes| {
         Some(&part[..]) == usize::try_from(offset).ok().and_then(|at| PROBE_CONTENT.get(at..at + part.len()))
@@ -104,7 +94,12 @@ pub(super) async fn create(
         )));
     }
     let whole = store.put_create(&probe, Bytes::from_static(PROBE_CONTENT)).await?;
-    let parts = put_in_parts(store).await?;
+    let parts = put_in_parts(store, &probe).await?;
+    if parts.is_some() {
+        // Found, the probe still is as it was put whole: what uploads in parts make of a body is seen on one of their own.
+        put_in_parts(store, &layout::probe_parts()).await?;
+        prove_kept(store, location, &layout::probe_parts()).await?;
+    }
     let upload_checksums = match &candidate.s3 {
         Some(s3) => s3.refuses_checksum(&layout::probe_checksum(), PROBE_CONTENT, WRONG_CRC32).await?,
         None => true,
@@ -138,9 +133,29 @@ async fn prove_lock(candidate: &Candidate, unfit: &(dyn Fn(String) -> Repository
     )))
 }
 
-/// What the store gives back of the probe object that it was given.
-async fn read_back(store: &dyn ObjectStore, location: &Location) -> RepositoryResult<Bytes> {
-    store.get(&layout::probe(), INFO_BYTES_MAX).await.map_err(|error| match error.kind() {
+/// Errors unless the store gives back what it was given.
+async fn prove_kept(store: &dyn ObjectStore, location: &Location, key: &ObjectKey) -> RepositoryResult<()> {
+    // Once it may have been damaged on its way; nobody is told to use another store for that.
+    let mut back = read_back(store, location, key).await?;
+    if back != PROBE_CONTENT {
+        back = read_back(store, location, key).await?;
+    }
+    if back == PROBE_CONTENT {
+        return Ok(());
+    }
+    let (given, found) = (PROBE_CONTENT.len(), back.len());
+    Err(RepositoryError::UnfitStore {
+        location: location.to_string(),
+        detail: format!(
+            "it does not keep what it is given: {given} bytes of '{key}' came back as {found} others; if it is an old S3 \
+             server, use a newer one"
+        ),
+    })
+}
+
+/// What the store gives back of an object that it was given.
+async fn read_back(store: &dyn ObjectStore, location: &Location, key: &ObjectKey) -> RepositoryResult<Bytes> {
+    store.get(key, INFO_BYTES_MAX).await.map_err(|error| match error.kind() {
         StoreErrorKind::NotFound => RepositoryError::UnfitStore {
             location: location.to_string(),
             detail: "an object that was put is not there afterwards".to_owned(),
@@ -150,9 +165,9 @@ async fn read_back(store: &dyn ObjectStore, location: &Location) -> RepositoryRe
 }
 
 /// Puts the probe object in one part; `None` where there are no uploads in parts.
-async fn put_in_parts(store: &dyn ObjectStore) -> StoreResult<Option<Put>> {
+async fn put_in_parts(store: &dyn ObjectStore, key: &ObjectKey) -> StoreResult<Option<Put>> {
     let put = async {
-        let upload = store.start_multipart(&layout::probe(), PROBE_CONTENT.len() as u64).await?;
+        let upload = store.start_multipart(key, PROBE_CONTENT.len() as u64).await?;
         upload.put_part(0, Bytes::from_static(PROBE_CONTENT)).await?;
         upload.complete().await
     };

@@ -2,10 +2,12 @@
 //!
 //! [`RepositoryProperties`] keeps what the user wrote, in order, so that SHOW CREATE REPOSITORY can print it back
 //! with secrets masked. [`RepositoryProperties::s3`] resolves it into [`S3Settings`]. Which identity is used, first
-//! match wins: the SDK's default chain, the instance profile, static keys; a role ARN wraps whichever it is.
+//! match wins: the SDK's default chain, the instance profile, static keys; a role ARN wraps whichever it is. A directory
+//! has no use for any of them, so [`RepositoryProperties::check`] refuses them there.
 //!
 //! Nothing here opens a connection, and no error, Debug or Display ever carries the value of a secret.
 
+pub(in crate::repository) mod aws;
 mod keys;
 mod resolve;
 mod secret;
@@ -14,9 +16,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::location::Location;
+
 pub use secret::{MASK, Secret};
 
-use keys::Setting;
+use keys::{Known, Setting};
 use resolve::Given;
 pub(in crate::repository) use resolve::host_of;
 
@@ -25,6 +29,9 @@ const DAY_MS: i64 = 86_400_000;
 
 /// Longest value of one property, in bytes: session tokens reach a few KiB.
 const VALUE_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest part of a key that nobody knows which a message repeats.
+const UNKNOWN_KEY_CHARS_MAX: usize = 80;
 
 /// What the user wrote between the brackets of PROPERTIES, checked key by key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -160,13 +167,36 @@ pub struct AssumeRole {
 /// A property that cannot be used, with what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PropertiesError {
-    /// An `aws.s3.*` key that does not exist.
-    #[error("unknown repository property '{key}'; did you mean '{nearest}'?")]
+    /// A key that does not exist.
+    #[error("unknown repository property '{key}'; {}", what_else(.nearest))]
     UnknownKey {
         /// As written.
         key: String,
-        /// The known key most like it.
-        nearest: &'static str,
+        /// The known key most like it, if one is.
+        nearest: Option<&'static str>,
+    },
+    /// A key of other products whose meaning nothing here has.
+    #[error("repository property '{key}' is not supported: {instead}")]
+    Unsupported {
+        /// As written.
+        key: String,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// A known key stands where its value belongs; the value is not repeated, it may be a secret.
+    #[error("repository property '{key}' stands where a value belongs; write \"{key}\" = \"…\"")]
+    Swapped {
+        /// The known key.
+        key: String,
+    },
+    /// A property of S3 for a repository in a directory.
+    #[error(
+        "a file:// repository has no use for property '{key}': leave it out, or give an s3:// location if you need \
+         what it asks for"
+    )]
+    NotForDirectories {
+        /// As written.
+        key: String,
     },
     /// One key, or two spellings of it, with two values.
     #[error("repository property '{key}' is given twice with different values; give it once")]
@@ -191,26 +221,52 @@ pub enum PropertiesError {
 }
 
 impl RepositoryProperties {
-    /// Checks pairs as the user wrote them. Unknown `aws.s3.*` keys are refused; other unknown keys are kept, shown
-    /// and ignored, because scripts carry keys of other products along.
+    /// Checks pairs as the user wrote them. Unknown keys are refused, and so are those of other products that ask for
+    /// what is not done; those that only tune other products are kept, shown, and said to be of no consequence.
     pub fn parse<K, V>(pairs: impl IntoIterator<Item = (K, V)>) -> Result<Self, PropertiesError>
     where
         K: Into<String>,
         V: Into<String>,
     {
-        let properties = Self::parse_pairs_only(pairs)?;
+        let mut properties = Self::default();
+        for (key, value) in pairs {
+            properties.add_given(key.into().trim().to_owned(), value.into())?;
+        }
         // Values are checked here and not only when the store is opened, so that CREATE REPOSITORY names them.
         Given::of(&properties)?;
         Ok(properties)
     }
 
+    /// Errors unless these properties are a whole for a repository at `location`.
+    pub fn check(&self, location: &Location) -> Result<(), PropertiesError> {
+        match location {
+            Location::S3(place) => self.s3(place.bucket()).map(|_| ()),
+            Location::File(_) => match self.pairs.iter().find(|pair| !pair.value.expose().trim().is_empty()) {
+                Some(pair) => Err(PropertiesError::NotForDirectories { key: pair.key.clone() }),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// A pair that somebody gives now.
+    fn add_given(&mut self, key: String, value: String) -> Result<(), PropertiesError> {
+        match keys::known(&key, value.trim()) {
+            Some(Known::Setting(_) | Known::Idle) => self.add(key, value),
+            Some(Known::Refused(instead)) => Err(PropertiesError::Unsupported { key, instead }),
+            None if keys::setting(value.trim()).is_some() => {
+                Err(PropertiesError::Swapped { key: value.trim().to_owned() })
+            }
+            None => {
+                let nearest = keys::nearest(&key);
+                let key = key.chars().filter(|c| !c.is_control()).take(UNKNOWN_KEY_CHARS_MAX).collect();
+                Err(PropertiesError::UnknownKey { key, nearest })
+            }
+        }
+    }
+
+    /// A pair whose key passed before, when it was given.
     fn add(&mut self, key: String, value: String) -> Result<(), PropertiesError> {
         let known = keys::setting(&key);
-        let strict = key.to_ascii_lowercase().starts_with(keys::STRICT_PREFIX);
-        if known.is_none() && strict {
-            let nearest = keys::nearest(&key);
-            return Err(PropertiesError::UnknownKey { key, nearest });
-        }
         if value.len() > VALUE_BYTES_MAX || value.chars().any(char::is_control) {
             let reason = "has a control character or is far too long; copy it again".to_owned();
             return Err(PropertiesError::Value { key, reason });
@@ -228,7 +284,7 @@ impl RepositoryProperties {
         Ok(())
     }
 
-    /// Keys that nothing uses, in the order of the user: worth a warning, not an error.
+    /// Keys that nothing uses, in the order of the user: SHOW CREATE REPOSITORY says so of each.
     #[must_use]
     pub fn ignored_keys(&self) -> Vec<&str> {
         self.pairs.iter().map(|pair| pair.key.as_str()).filter(|key| keys::setting(key).is_none()).collect()
@@ -257,7 +313,14 @@ impl RepositoryProperties {
         K: Into<String>,
         V: Into<String>,
     {
-        let changes = Self::parse_pairs_only(changes)?;
+        let mut given = Self::default();
+        for (key, value) in changes {
+            let (key, value) = (key.into().trim().to_owned(), value.into());
+            // Whatever is there can be taken away, also what would no longer be taken.
+            let removes = value.trim().is_empty() && self.pairs.iter().any(|old| old.key.eq_ignore_ascii_case(&key));
+            if removes { given.add(key, value)? } else { given.add_given(key, value)? }
+        }
+        let changes = given;
         let sets = |wanted| changes.pairs.iter().any(|new| keys::setting(&new.key) == Some(wanted));
         let stale_token = sets(Setting::AccessKey);
         let replaced = |old: &Property| match keys::setting(&old.key) {
@@ -272,18 +335,6 @@ impl RepositoryProperties {
         Ok(changed)
     }
 
-    fn parse_pairs_only<K, V>(pairs: impl IntoIterator<Item = (K, V)>) -> Result<Self, PropertiesError>
-    where
-        K: Into<String>,
-        V: Into<String>,
-    {
-        let mut properties = Self::default();
-        for (key, value) in pairs {
-            properties.add(key.into().trim().to_owned(), value.into())?;
-        }
-        Ok(properties)
-    }
-
     /// Every pair with its secret, for the catalog alone.
     pub(super) fn exposed_pairs(&self) -> Vec<(String, String)> {
         self.pairs.iter().map(|pair| (pair.key.clone(), pair.value.expose().to_owned())).collect()
@@ -291,7 +342,9 @@ impl RepositoryProperties {
 
     /// Properties that were checked when they were stored.
     pub(super) fn from_exposed_pairs(pairs: Vec<(String, String)>) -> Result<Self, PropertiesError> {
-        Self::parse_pairs_only(pairs)
+        let mut properties = Self::default();
+        pairs.into_iter().try_for_each(|(key, value)| properties.add(key, value))?;
+        Ok(properties)
     }
 
     /// Every secret value, for a scrubber to search for in texts that came from outside.
@@ -309,6 +362,13 @@ impl RepositoryProperties {
     /// How to reach the bucket `bucket`.
     pub fn s3(&self, bucket: &str) -> Result<S3Settings, PropertiesError> {
         Given::of(self)?.resolve(bucket)
+    }
+}
+
+fn what_else(nearest: &Option<&'static str>) -> String {
+    match nearest {
+        Some(nearest) => format!("did you mean '{nearest}'?"),
+        None => "leave it out, or use one of those that docs/sql.md lists".to_owned(),
     }
 }
 

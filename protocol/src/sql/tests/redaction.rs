@@ -32,6 +32,17 @@ fn what_does_not_parse_shows_nothing_after_the_first_telling_word() {
             "CREATE REPOSITORY r PROPERTIES ('aws.s3.region' = 'x' 'aws.s3.***",
         ),
         ("EXPORT t TO 's3://user:canary@bucket/' broken", "EXPORT t TO 's3://***@bucket/' broken"),
+        ("EXPORT t TO 's3://user:can/ary@bucket/' broken", "EXPORT t TO 's3://***@bucket/' broken"),
+        ("EXPORT t TO 'http://h:9000/a@b' broken", "EXPORT t TO 'http://h:9000/a@b' broken"),
+        ("CREATE R PROPERTIES ('s3.sk' = 'canary'", "CREATE R PROPERTIES ('s3.***"),
+        ("CREATE R PROPERTIES ('my_ak'='canary'", "CREATE R PROPERTIES ('my_***"),
+        ("CREATE R PROPERTIES (s3.sk = 'canary'", "CREATE R PROPERTIES (s3.***"),
+        ("CREATE R PROPERTIES ('db.pwd' = 'canary'", "CREATE R PROPERTIES ('db.***"),
+        (
+            "SELCT d_date_sk FROM d WHERE d_date_sk = 5 AND ak.x = 'y'",
+            "SELCT d_date_sk FROM d WHERE d_date_sk = 5 AND ak.x = 'y'",
+        ),
+        ("SELCT ask, task, sk, ak FROM d WHERE ask = 'x'", "SELCT ask, task, sk, ak FROM d WHERE ask = 'x'"),
         ("garbage with nothing to hide 'x'", "garbage with nothing to hide 'x'"),
     ] {
         assert_eq!(redact(text), expected, "{text}");
@@ -62,6 +73,14 @@ fn what_parses_keeps_what_is_no_secret() {
         ("PREPARE s FROM 'SET PASSWORD = ''canary'''", "PREPARE s FROM '***'"),
         ("PREPARE s FROM 'CREATE USER u IDENTIFIED BY ''canary'''", "PREPARE s FROM '***'"),
         ("SELECT '{\"secret\": \"canary\"}'", "SELECT '***'"),
+        ("SELECT a FROM t WHERE d_date_sk = 5 AND ak = 'b'", "SELECT a FROM t WHERE d_date_sk = 5 AND ak = 'b'"),
+        (
+            "CREATE REPOSITORY r WITH S3 ON LOCATION 's3://b' PROPERTIES ('s3.sk' = 'canary', 'x.ak' = 'canary', 'x' = 'y')",
+            "CREATE REPOSITORY r WITH S3 ON LOCATION 's3://b' PROPERTIES ('s3.sk' = '***', 'x.ak' = '***', 'x' = 'y')",
+        ),
+        ("SELECT 'https://h/o?X-Amz-Expires=9&X-Amz-Signature=canary'", "SELECT '***'"),
+        ("SELECT 'https://h/o?sv=1&sig=canary'", "SELECT '***'"),
+        ("SELECT 'https://user:can/ary@h/o'", "SELECT 'https://***@h/o'"),
         ("SELECT 'no secret in here'", "SELECT 'no secret in here'"),
         (
             "CREATE REPOSITORY r WITH S3 ON LOCATION 's3://b' PROPERTIES ('fs.s3a.access.key' = 'canary', 'x' = 'y')",
@@ -98,11 +117,27 @@ fn keys_tell() {
         "gcp.gcs.service_account_private_key",
         "hadoop.kerberos.keytab",
         "kerberos_keytab_content",
+        "db.passwd",
+        "my_pwd",
+        "ssl.passphrase",
+        "s3.sk",
+        "s3.ak",
+        "AK",
     ] {
         assert!(is_secret_key(key), "{key}");
     }
-    for key in ["aws.s3.region", "aws.s3.endpoint", "aws.s3.iam_role_arn", "replication_num", "key", "type", "username"]
-    {
+    for key in [
+        "aws.s3.region",
+        "aws.s3.endpoint",
+        "aws.s3.iam_role_arn",
+        "replication_num",
+        "key",
+        "type",
+        "username",
+        "task",
+        "disk",
+        "sku",
+    ] {
         assert!(!is_secret_key(key), "{key}");
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::aws;
 use super::keys::{self, Setting};
 use super::{
     AssumeRole, Encryption, LockMode, ObjectLock, PropertiesError, RepositoryProperties, S3Credentials, S3Settings,
@@ -16,7 +17,7 @@ use super::{
 /// Region sent to a custom endpoint when none is given: stores that have no regions accept it.
 const REGION_OF_CUSTOM_ENDPOINTS: &str = "us-east-1";
 
-/// Hosts (or their parent domains) that want the bucket in the host name although the endpoint was given.
+/// Domains of other stores than AWS that want the bucket in the host name although the endpoint was given.
 const VIRTUAL_HOST_DOMAINS: &[&str] = &["amazonaws.com", "amazonaws.com.cn", "aliyuncs.com", "myqcloud.com"];
 
 /// Longest lock of an object, in days: the hundred years that S3 allows.
@@ -195,6 +196,8 @@ impl<'a> Given<'a> {
         let url = endpoint_url(Setting::Endpoint, endpoint, self.enable_ssl)?;
         if let Some(host) = host_of(&url).strip_prefix(&format!("{bucket}."))
             && host.contains('.')
+            // Every endpoint of a private network begins with the word "bucket".
+            && !host.starts_with("vpce-")
         {
             let reason = format!("must not begin with the bucket's name, which the location has; write {host}");
             return Err(value_of(Setting::Endpoint, &reason));
@@ -203,7 +206,9 @@ impl<'a> Given<'a> {
     }
 
     fn region(&self, endpoint: Option<&str>, credentials: &S3Credentials) -> Result<Option<String>, PropertiesError> {
-        let of_endpoint = endpoint.and_then(|endpoint| region_of_aws_endpoint(host_of(endpoint)));
+        let host = endpoint.map(|endpoint| host_of(endpoint).to_ascii_lowercase());
+        let aws = host.as_deref().and_then(aws::s3_host);
+        let of_endpoint = aws.and_then(|aws| aws.region);
         if let Some(region) = self.region {
             check_region(Setting::Region, region)?;
             return match of_endpoint {
@@ -215,6 +220,11 @@ impl<'a> Given<'a> {
             };
         }
         match endpoint {
+            Some(_) if aws.is_some() && host.as_deref().is_some_and(|host| host.starts_with("s3-accelerate.")) => {
+                Err(incomplete(
+                    "aws.s3.region is missing: an accelerated endpoint serves every region, so give the bucket's",
+                ))
+            }
             Some(_) => Ok(Some(of_endpoint.unwrap_or(REGION_OF_CUSTOM_ENDPOINTS).to_owned())),
             None if *credentials == S3Credentials::SdkDefault => Ok(None),
             None => Err(incomplete(
@@ -241,7 +251,8 @@ impl<'a> Given<'a> {
 
     fn writes(&self) -> Result<WriteOptions, PropertiesError> {
         let key_id = self.sse_kms_key_id.map(str::to_owned);
-        let encryption = match (self.sse, key_id) {
+        let sse = self.sse.map(sse_of_hadoop);
+        let encryption = match (sse, key_id) {
             (None, None) => None,
             (Some("AES256"), None) => Some(Encryption::Aes256),
             (Some("aws:kms"), key_id) => Some(Encryption::Kms { key_id }),
@@ -253,21 +264,25 @@ impl<'a> Given<'a> {
                 ));
             }
             (Some(_), _) => {
-                return Err(value_of(Setting::Sse, "must be \"AES256\", \"aws:kms\" or \"aws:kms:dsse\""));
+                let reason = "must be \"AES256\", \"aws:kms\" or \"aws:kms:dsse\"; keys that the client keeps are not \
+                              supported";
+                return Err(value_of(Setting::Sse, reason));
             }
         };
+        // Hadoop's values are in lower case, S3's in capitals.
+        let storage_class = self.storage_class.map(str::to_ascii_uppercase);
         let class_is_plausible = |class: &str| class.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b == b'-');
-        if self.storage_class.is_some_and(|class| !class_is_plausible(class)) {
+        if storage_class.as_deref().is_some_and(|class| !class_is_plausible(class)) {
             let reason = "must be a storage class such as STANDARD_IA or INTELLIGENT_TIERING";
             return Err(value_of(Setting::StorageClass, reason));
         }
         // A class that must be thawed before it can be read makes every restore fail.
-        if let Some(class @ ("GLACIER" | "DEEP_ARCHIVE")) = self.storage_class {
+        if let Some(class @ ("GLACIER" | "DEEP_ARCHIVE")) = storage_class.as_deref() {
             let reason =
                 format!("must not be {class}: its objects cannot be read at once; use GLACIER_IR or STANDARD_IA");
             return Err(value_of(Setting::StorageClass, &reason));
         }
-        Ok(WriteOptions { encryption, storage_class: self.storage_class.map(str::to_owned), lock: self.lock()? })
+        Ok(WriteOptions { encryption, storage_class, lock: self.lock()? })
     }
 
     fn lock(&self) -> Result<Option<ObjectLock>, PropertiesError> {
@@ -290,6 +305,16 @@ impl<'a> Given<'a> {
             Ok(days @ 1..=LOCK_DAYS_MAX) => Ok(Some(ObjectLock { mode, days })),
             _ => Err(value_of(Setting::ObjectLockDays, &format!("must be a number of days from 1 to {LOCK_DAYS_MAX}"))),
         }
+    }
+}
+
+/// Hadoop's names of encryptions, as S3 writes them; anything else as it is.
+fn sse_of_hadoop(name: &str) -> &str {
+    match name {
+        "SSE-S3" => "AES256",
+        "SSE-KMS" => "aws:kms",
+        "DSSE-KMS" => "aws:kms:dsse",
+        other => other,
     }
 }
 
@@ -373,14 +398,6 @@ pub(in crate::repository) fn host_of(endpoint: &str) -> &str {
     }
 }
 
-/// The region that an AWS endpoint spells out, such as `s3.eu-west-1.amazonaws.com`.
-fn region_of_aws_endpoint(host: &str) -> Option<&str> {
-    let name = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"))?;
-    let region = name.rsplit('.').next()?;
-    let region = region.strip_prefix("s3-").unwrap_or(region);
-    (region != "s3" && region.contains('-')).then_some(region)
-}
-
 /// AWS wants virtual hosts; a machine named by address, localhost and most other stores cannot have them.
 fn path_style_by_default(endpoint: Option<&str>, bucket: &str) -> bool {
     if !is_dns_label(bucket) {
@@ -392,6 +409,9 @@ fn path_style_by_default(endpoint: Option<&str>, bucket: &str) -> bool {
     let host = host_of(endpoint).to_ascii_lowercase();
     if host.parse::<IpAddr>().is_ok() {
         return true;
+    }
+    if aws::s3_host(&host).is_some() {
+        return false;
     }
     !VIRTUAL_HOST_DOMAINS.iter().any(|domain| host == *domain || host.ends_with(&format!(".{domain}")))
 }

@@ -204,15 +204,128 @@ fn what_the_store_is_asked_to_do() {
 }
 
 #[test]
-fn unknown_keys_of_others_are_kept_and_listed() {
+fn keys_without_consequence_are_kept_and_listed() {
     let properties = parse(&[
         ("aws.s3.use_aws_sdk_default_behavior", "true"),
         ("hadoop.username", "u"),
-        ("some.api_token", "CANARY"),
+        ("fs.s3a.threads.max", "20"),
+        ("password", "CANARY"),
+        ("fs.s3a.requester.pays.enabled", "false"),
     ])
     .unwrap();
-    assert_eq!(properties.ignored_keys(), ["hadoop.username", "some.api_token"]);
-    assert_eq!(properties.masked()[2], ("some.api_token".to_owned(), "***".to_owned()));
+    assert_eq!(
+        properties.ignored_keys(),
+        ["hadoop.username", "fs.s3a.threads.max", "password", "fs.s3a.requester.pays.enabled"]
+    );
+    assert_eq!(properties.masked()[2], ("fs.s3a.threads.max".to_owned(), "20".to_owned()));
+    assert_eq!(properties.masked()[3], ("password".to_owned(), "***".to_owned()));
+}
+
+/// Goal: nothing that asks for something is passed over. Method: keys that nobody knows, and those of other products that
+/// are not served, with a phrase of what is said.
+#[test]
+fn keys_that_are_refused() {
+    for (key, value, phrase) in [
+        ("fs.s3a.acess.key", "CANARY", "did you mean 'fs.s3a.access.key'?"),
+        ("s3.sesion_token", "CANARY", "did you mean 's3.session_token'?"),
+        ("fs.s3a.object.lock.days", "9", "unknown repository property 'fs.s3a.object.lock.days'"),
+        ("asw.s3.object_lock_days", "9", "did you mean 'aws.s3.object_lock_days'?"),
+        ("some.api_token", "CANARY", "leave it out"),
+        ("location", "s3://other/place", "a repository stays where it is"),
+        ("fs.s3a.aws.credentials.provider", "org.x.Provider", "aws.s3.use_instance_profile"),
+        ("fs.s3a.acl.default", "BucketOwnerFullControl", "no ACL of their own"),
+        ("s3.sse.type", "kms", "write aws.s3.sse"),
+        ("fs.s3a.bucket.mine.endpoint", "h", "without 'bucket.' and its name"),
+        ("fs.oss.accessKeySecret", "CANARY", "S3 interface"),
+        ("fs.s3a.proxy.host", "h", "without a proxy"),
+        ("fs.s3a.requester.pays.enabled", "true", "bucket of yours"),
+        ("fs.s3a.encryption.algorithm", "SSE-C", "keys that the client keeps are not supported"),
+        ("CANARY-secret", "aws.s3.secret_key", "'aws.s3.secret_key' stands where a value belongs"),
+        ("no\nsuch", "x", "'nosuch'"),
+    ] {
+        let error = s3_with_keys(&[("aws.s3.region", "x-1"), (key, value)]).unwrap_err().to_string();
+        assert!(error.contains(phrase), "{key}: {error}");
+        assert!(!error.contains("CANARY") && !error.contains('\n'), "{key}: {error}");
+    }
+    // What an empty text asks for is nothing.
+    s3_with_keys(&[("aws.s3.region", "x-1"), ("fs.s3a.acl.default", "")]).unwrap();
+}
+
+/// Goal: a directory takes no property, so that nobody relies on a lock or an encryption that is not there.
+#[test]
+fn directories_have_no_properties() {
+    let directory = Location::parse("file:///somewhere").unwrap();
+    let bucket = Location::parse("s3://bucket/x").unwrap();
+    for (key, value) in [
+        ("aws.s3.object_lock_mode", "COMPLIANCE"),
+        ("aws.s3.sse", "AES256"),
+        ("aws.s3.access_key", "half"),
+        ("fs.s3a.create.storage.class", "standard_ia"),
+        ("aws.s3.use_instance_profile", "false"),
+        ("fs.s3a.threads.max", "5"),
+    ] {
+        let error = parse(&[(key, value)]).unwrap().check(&directory).unwrap_err().to_string();
+        assert!(error.contains(&format!("'{key}'")) && error.contains("file:// repository"), "{error}");
+    }
+    parse(&[("aws.s3.sse", " ")]).unwrap().check(&directory).unwrap();
+    parse(&[]).unwrap().check(&directory).unwrap();
+    parse(&[]).unwrap().check(&bucket).unwrap_err();
+    RepositoryProperties::parse(with_keys(&[("aws.s3.region", "x-1")])).unwrap().check(&bucket).unwrap();
+}
+
+#[test]
+fn settings_of_hadoop() {
+    for (algorithm, encryption) in [
+        ("AES256", Encryption::Aes256),
+        ("SSE-S3", Encryption::Aes256),
+        ("SSE-KMS", Encryption::Kms { key_id: None }),
+        ("DSSE-KMS", Encryption::KmsDsse { key_id: None }),
+    ] {
+        let settings =
+            s3_with_keys(&[("aws.s3.region", "x-1"), ("fs.s3a.server-side-encryption-algorithm", algorithm)]).unwrap();
+        assert_eq!(settings.writes.encryption, Some(encryption), "{algorithm}");
+    }
+    let more = [
+        ("fs.s3a.endpoint.region", "x-1"),
+        ("fs.s3a.encryption.algorithm", "SSE-KMS"),
+        ("fs.s3a.encryption.key", "alias/k"),
+        ("fs.s3a.create.storage.class", "standard_ia"),
+    ];
+    let writes = s3_with_keys(&more).unwrap().writes;
+    assert_eq!(writes.encryption, Some(Encryption::Kms { key_id: Some("alias/k".into()) }));
+    assert_eq!(writes.storage_class.as_deref(), Some("STANDARD_IA"));
+    let glacier = [("aws.s3.region", "x-1"), ("fs.s3a.create.storage.class", "glacier")];
+    assert!(s3_with_keys(&glacier).unwrap_err().to_string().contains("must not be GLACIER"));
+}
+
+#[test]
+fn endpoints_of_aws_say_their_region() {
+    for (endpoint, region) in [
+        ("bucket.vpce-1a-2b.s3.eu-west-1.vpce.amazonaws.com", "eu-west-1"),
+        ("s3.dualstack.us-west-2.amazonaws.com", "us-west-2"),
+        ("s3-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+    ] {
+        let settings = s3_with_keys(&[("aws.s3.endpoint", endpoint)]).unwrap();
+        assert_eq!((settings.region.as_deref(), settings.path_style), (Some(region), false), "{endpoint}");
+    }
+    let accelerated = ("aws.s3.endpoint", "https://s3-accelerate.amazonaws.com");
+    let error = s3_with_keys(&[accelerated]).unwrap_err().to_string();
+    assert!(error.contains("aws.s3.region is missing"), "{error}");
+    s3_with_keys(&[accelerated, ("aws.s3.region", "eu-west-1")]).unwrap();
+}
+
+/// Goal: what older servers have stored is still read, and can be taken away, but not given anew.
+#[test]
+fn what_was_taken_before() {
+    let pairs = [("aws.s3.use_aws_sdk_default_behavior", "true"), ("some.api_token", "CANARY")];
+    let stored = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    let old = RepositoryProperties::from_exposed_pairs(stored).unwrap();
+    assert_eq!(old.ignored_keys(), ["some.api_token"]);
+    assert_eq!(old.masked()[1].1, "***");
+    old.with_changes([("aws.s3.region", "x-1")]).unwrap();
+    old.with_changes([("some.api_token", "other")]).unwrap_err();
+    old.with_changes([("some.other_token", "")]).unwrap_err();
+    assert!(old.with_changes([("some.api_token", "")]).unwrap().ignored_keys().is_empty());
 }
 
 #[test]

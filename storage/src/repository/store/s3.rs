@@ -262,7 +262,7 @@ impl Inner {
             Some(Encryption::Kms { key_id }) => (Some(ServerSideEncryption::AwsKms), key_id.clone()),
             Some(Encryption::KmsDsse { key_id }) => (Some(ServerSideEncryption::AwsKmsDsse), key_id.clone()),
         };
-        let is_probe = key == layout::probe().as_str();
+        let is_probe = key == layout::probe().as_str() || key == layout::probe_parts().as_str();
         // Manifests, nodes and the like are read by every statement; only what is large is worth another class.
         let is_segment = layout::parse_object(key).is_some();
         let storage_class =

@@ -3,10 +3,13 @@
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 
 use super::super::probe::{self, Candidate};
 use super::super::properties::ObjectLock;
-use super::super::store::{FileStore, ListPage, MultipartUpload, ObjectMeta, PageToken, Place, StoreResult};
+use super::super::store::{
+    FileStore, ListPage, MultipartUpload, ObjectMeta, PageToken, Place, StoreResult, part_bytes,
+};
 use super::*;
 
 /// What is wrong with a store.
@@ -14,6 +17,12 @@ use super::*;
 enum Wrong {
     /// It keeps the chunks of an upload with their sizes and signatures, as the body came over the wire.
     KeepsFraming,
+    /// The same where chunks are not signed, which is what newer clients send over https.
+    KeepsUnsignedFraming,
+    /// The same in several chunks, without a trailer.
+    KeepsChunks,
+    /// The same in parts alone; what is put whole is kept as it is.
+    KeepsFramingOfParts,
     KeepsHalf,
     ChangesLineEnds,
     ChangesEncoding,
@@ -27,26 +36,32 @@ struct Unfit {
     wrong: Wrong,
 }
 
-/// The body as `aws-chunked` sends it, with a signature for its chunk and a checksum behind it.
-fn framed(body: &[u8]) -> Bytes {
-    let signature = "0".repeat(64);
+/// The body as `aws-chunked` sends it, in chunks of this many bytes: `extension` follows a chunk's size, `trailer` the end.
+fn framed(body: &[u8], chunk_bytes: usize, extension: &str, trailer: &str) -> Bytes {
     let mut framed = BytesMut::new();
-    framed.extend_from_slice(format!("{:x};chunk-signature={signature}\r\n", body.len()).as_bytes());
-    framed.extend_from_slice(body);
-    framed.extend_from_slice(format!("\r\n0;chunk-signature={signature}\r\n").as_bytes());
-    framed.extend_from_slice(b"x-amz-checksum-crc32:AAAAAA==\r\n\r\n");
+    for chunk in body.chunks(chunk_bytes) {
+        framed.extend_from_slice(format!("{:x}{extension}\r\n", chunk.len()).as_bytes());
+        framed.extend_from_slice(chunk);
+        framed.extend_from_slice(b"\r\n");
+    }
+    framed.extend_from_slice(format!("0{extension}\r\n{trailer}\r\n").as_bytes());
     framed.freeze()
 }
+
+const TRAILER: &str = "x-amz-checksum-crc32:AAAAAA==\r\n";
 
 impl Unfit {
     fn kept(&self, body: Bytes) -> Bytes {
         let text = || String::from_utf8_lossy(&body).into_owned();
+        let signature = format!(";chunk-signature={}", "0".repeat(64));
         match self.wrong {
-            Wrong::KeepsFraming => framed(&body),
+            Wrong::KeepsFraming => framed(&body, body.len(), &signature, TRAILER),
+            Wrong::KeepsUnsignedFraming => framed(&body, body.len(), "", TRAILER),
+            Wrong::KeepsChunks => framed(&body, 16, &signature, ""),
             Wrong::KeepsHalf => body.slice(..body.len() / 2),
             Wrong::ChangesLineEnds => body.iter().copied().filter(|byte| *byte != b'\r').collect(),
             Wrong::ChangesEncoding => text().into(),
-            Wrong::GivesAnotherRange | Wrong::ForgetsAtOnce => body,
+            Wrong::GivesAnotherRange | Wrong::ForgetsAtOnce | Wrong::KeepsFramingOfParts => body,
         }
     }
 }
@@ -65,7 +80,11 @@ impl ObjectStore for Unfit {
     }
 
     async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
-        self.inner.start_multipart(key, bytes).await
+        if self.wrong != Wrong::KeepsFramingOfParts {
+            return self.inner.start_multipart(key, bytes).await;
+        }
+        assert!(bytes <= part_bytes(bytes), "the proof puts one part");
+        Ok(Box::new(FramedUpload { inner: self.inner.clone(), key: key.clone(), part: Mutex::default() }))
     }
 
     async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
@@ -94,10 +113,35 @@ impl ObjectStore for Unfit {
     }
 }
 
+/// An upload that keeps its one part with its framing.
+#[derive(Debug)]
+struct FramedUpload {
+    inner: FileStore,
+    key: ObjectKey,
+    part: Mutex<Bytes>,
+}
+
+#[async_trait]
+impl MultipartUpload for FramedUpload {
+    async fn put_part(&self, _index: u64, body: Bytes) -> StoreResult<()> {
+        *self.part.lock() = framed(&body, body.len(), "", TRAILER);
+        Ok(())
+    }
+
+    async fn complete(self: Box<Self>) -> StoreResult<Put> {
+        self.inner.put_create(&self.key, self.part.into_inner()).await
+    }
+
+    async fn abort(self: Box<Self>) {}
+}
+
 #[tokio::test]
 async fn a_store_that_does_not_keep_what_it_is_given() {
     for (wrong, said) in [
         (Wrong::KeepsFraming, "does not keep what it is given"),
+        (Wrong::KeepsUnsignedFraming, "does not keep what it is given"),
+        (Wrong::KeepsChunks, "does not keep what it is given"),
+        (Wrong::KeepsFramingOfParts, "of 'ebla/probe-parts' came back as"),
         (Wrong::KeepsHalf, "does not keep what it is given"),
         (Wrong::ChangesLineEnds, "does not keep what it is given"),
         (Wrong::ChangesEncoding, "does not keep what it is given"),

@@ -73,7 +73,7 @@ impl Worker {
         let kinds: usize = files.iter().map(Vec::len).sum();
         // Their names say everything, their bytes are not read.
         let announcements = all.iter().filter(|path| path.starts_with(root.join("writers"))).count();
-        assert_eq!(all.len(), kinds + announcements + 1, "what is of no kind is the probe");
+        assert_eq!(all.len(), kinds + announcements + 2, "what is of no kind are the two probes");
         Worker { bed, root, files, seeded: Seeded(0x0ebb_1a00 + number) }
     }
 

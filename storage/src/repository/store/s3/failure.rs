@@ -21,6 +21,14 @@ const REQUEST_ID_HEADERS: [&str; 2] = ["x-amz-request-id", "x-amz-id-2"];
 /// Secrets shorter than this are not searched for: they would blot out half of every text.
 const SECRET_CHARS_MIN: usize = 4;
 
+/// When STS is silent.
+const STS_ADVICE: &str =
+    "check aws.s3.sts.endpoint and aws.s3.sts.region, and that STS can be reached from this machine";
+
+/// When the identity beneath a role is nobody.
+const BASE_ADVICE: &str = "give it some: aws.s3.access_key and aws.s3.secret_key, or an instance with a role whose \
+                           metadata service (IMDSv2) can be reached, or what the SDK's default chain looks for";
+
 /// A failed attempt, and whether the same request is worth another one here.
 #[derive(Debug)]
 pub(super) struct Failed {
@@ -84,6 +92,14 @@ impl Identity {
                 "check aws.s3.iam_role_arn, the role's trust policy, aws.s3.external_id if the policy asks for one, and \
                  that the base identity may call sts:AssumeRole"
             }
+        }
+    }
+
+    /// When nobody says whether credentials come.
+    fn when_late(self) -> &'static str {
+        match self {
+            Identity::Role => STS_ADVICE,
+            other => other.when_missing(),
         }
     }
 
@@ -266,14 +282,12 @@ fn classify(
         }
         (
             "PermanentRedirect"
-            | "TemporaryRedirect"
-            | "Redirect"
             | "AuthorizationHeaderMalformed"
             | "IllegalLocationConstraintException"
             | "InvalidRegion",
             _,
         )
-        | (_, 301 | 307) => (
+        | (_, 301) => (
             Invalid,
             Some(match region {
                 Some(region) => format!("the bucket is in region '{region}': set aws.s3.region to it"),
@@ -283,6 +297,23 @@ fn classify(
                 }
             }),
             false,
+        ),
+        // So S3 answers for a bucket whose names are on their way; it is not followed, the next try may meet the bucket.
+        ("TemporaryRedirect" | "Redirect", 307) => {
+            let advice = match region {
+                Some(region) => format!("if the bucket is in region '{region}', set aws.s3.region to it; a bucket"),
+                None => "a bucket".to_owned(),
+            };
+            let advice = format!(
+                "{advice} that was just made can be reached by its region's endpoint at once, elsewhere after some \
+                 hours: set aws.s3.endpoint to that, or try again later"
+            );
+            (Unavailable, Some(advice), false)
+        }
+        (_, 300..=399) => advice(
+            Invalid,
+            "redirects are not followed: set aws.s3.endpoint to the address of the store itself, with https:// if it \
+             sends http there",
         ),
         ("SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequests", _)
         | (_, 429) => advice(Throttled, "the store asks for fewer requests: try again later"),
@@ -346,6 +377,7 @@ fn region_in(message: &str) -> Option<&str> {
 fn status_text(status: u16) -> &'static str {
     match status {
         301 => "that the bucket is elsewhere",
+        300..=399 => "that something else is to be asked",
         400 => "that the request is wrong",
         401 | 403 => "that access is denied",
         404 => "that it is not there",
@@ -379,7 +411,7 @@ where
     }
     if lower.contains("identity resolver timed out") {
         return Verdict::of(StoreErrorKind::Timeout, "credentials did not come in time")
-            .advise(inner.identity.when_missing());
+            .advise(inner.identity.when_late());
     }
     let timed_out = match error {
         SdkError::TimeoutError(_) => true,
@@ -423,7 +455,8 @@ fn from_missing_credentials(inner: &Inner, error: &CredentialsError) -> Verdict 
         }
         _ => Verdict::of(StoreErrorKind::PermissionDenied, format!("credentials could not be got: {cause}")),
     };
-    verdict.advise(inner.identity.when_missing())
+    let late = matches!(error, CredentialsError::ProviderTimedOut(_));
+    verdict.advise(if late { inner.identity.when_late() } else { inner.identity.when_missing() })
 }
 
 /// The role was not given. What STS says goes into the message; an STS that cannot be reached may be there later.
@@ -439,14 +472,13 @@ fn from_sts(inner: &Inner, error: &SdkError<AssumeRoleError, HttpResponse>) -> V
     }
     if let Some(missing) = in_chain::<CredentialsError>(error) {
         let message = format!("the identity that assumes the role has no credentials: {}", innermost(missing));
-        return Verdict::of(StoreErrorKind::PermissionDenied, message).advise(inner.identity.when_missing());
+        return Verdict::of(StoreErrorKind::PermissionDenied, message).advise(BASE_ADVICE);
     }
     let kind = match error {
         SdkError::TimeoutError(_) => StoreErrorKind::Timeout,
         _ => StoreErrorKind::Unavailable,
     };
-    Verdict::of(kind, format!("STS cannot be reached: {}", innermost(error)))
-        .advise("check aws.s3.sts.endpoint and aws.s3.sts.region, and that STS can be reached from this machine")
+    Verdict::of(kind, format!("STS cannot be reached: {}", innermost(error))).advise(STS_ADVICE)
 }
 
 #[cfg(test)]

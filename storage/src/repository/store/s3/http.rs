@@ -27,7 +27,9 @@ pub(super) async fn client(
     settings: &S3Settings,
     policy: &RepositoryPolicy,
 ) -> Result<Option<SharedHttpClient>, (String, String)> {
-    let bundle = settings.ca_bundle.as_ref().or(policy.ca_bundle.as_ref());
+    let own = settings.ca_bundle.as_deref().map(|own| policy.ca_bundle_file(own)).transpose();
+    let own = own.map_err(|error| (error.to_string(), "put the certificates there".to_owned()))?;
+    let bundle = own.as_ref().or(policy.ca_bundle.as_ref());
     let sts_endpoint = settings.assume_role.as_ref().and_then(|role| role.sts_endpoint.as_ref());
     if settings.endpoint.is_none() && sts_endpoint.is_none() && bundle.is_none() {
         return Ok(None);
@@ -84,7 +86,7 @@ impl ResolveDns for GuardedResolver {
         DnsFuture::new(async move {
             let found = tokio::net::lookup_host((name, 0)).await.map_err(ResolveDnsError::new)?;
             let (allowed, forbidden): (Vec<IpAddr>, Vec<IpAddr>) =
-                found.map(|address| address.ip()).partition(|address| self.policy.allows_address(name, *address));
+                found.map(|address| address.ip()).partition(|address| self.policy.allows_address(*address));
             match (allowed.is_empty(), forbidden.first()) {
                 (true, Some(address)) => Err(ResolveDnsError::new(std::io::Error::other(format!(
                     "{name} resolves to the link-local or metadata address {address}, which is not connected to"
