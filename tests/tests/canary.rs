@@ -143,9 +143,20 @@ async fn tell_repositories(
         }
         client.query("DROP REPOSITORY spelt").await;
     }
-    for key in
-        ["aws.s3.secret_kay", "aws.s3.Session_Token", "my.password", "some.secret.of.others", "fs.oss.accessKeySecret"]
-    {
+    for key in [
+        "aws.s3.secret_kay",
+        "aws.s3.Session_Token",
+        "my.password",
+        "some.secret.of.others",
+        "fs.oss.accessKeySecret",
+        "password",
+        "hadoop.passwd",
+        "hadoop.pwd",
+        "hadoop.ssl.passphrase",
+        "hadoop.s3.sk",
+        "hadoop.ak",
+        "s3.sk",
+    ] {
         let word = aviary.canary(key);
         let right = keys.mint(LONG_LIFE);
         aviary.adopt("aws.s3.secret_key", &right.secret_key);
@@ -207,6 +218,20 @@ async fn tell_broken(aviary: &mut Aviary, client: &mut Client, bucket: &Bucket) 
             "a missing equals sign",
             "CREATE REPOSITORY r WITH BROKER ON LOCATION \"s3://b/x\" PROPERTIES (\"aws.s3.secret_key\" \"{}\")",
         ),
+        (
+            "a short key in what is cut off",
+            "CREATE REPOSITORY r WITH BROKER ON LOCATION \"s3://b/x\" PROPERTIES (\"s3.sk\" = \"{}\"",
+        ),
+        (
+            "a short password in what is cut off",
+            "CREATE REPOSITORY r WITH BROKER ON LOCATION \"s3://b/x\" PROPERTIES (\"db.pwd\" = \"{}\"",
+        ),
+        (
+            "a key and its value the wrong way round",
+            "CREATE REPOSITORY r WITH BROKER ON LOCATION \"s3://b/x\" PROPERTIES (\"aws.s3.ak\" = \"{}\", \"x\" = \"y\")",
+        ),
+        ("a presigned URL", "SELECT 1 FROM 'https://b.example/o?X-Amz-Credential=x&X-Amz-Signature={}' WHERE"),
+        ("a secret with a slash in a URL", "EXPORT t TO 's3://AKID:a/{}@bucket/' broken"),
         ("a password without quotes", "CREATE USER u IDENTIFIED BY {}"),
         ("a password and garbage", "CREATE USER u IDENTIFIED BY '{}' garbage"),
         ("an ALTER that is cut off", "ALTER REPOSITORY r PROPERTIES (\"aws.s3.session_token\" = '{}'"),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ebla_tests::client::Client;
+use ebla_tests::client::{Client, Rows};
 use ebla_tests::cloud::{MetadataService, RoleService, Trust};
 use ebla_tests::http::Body;
 use ebla_tests::keys::LiveKeys;
@@ -17,7 +17,8 @@ use ebla_tests::proxy::{Fault, Operation, Rule, S3Proxy};
 use ebla_tests::s3::Bucket;
 use ebla_tests::s3sfs::S3sFs;
 use ebla_tests::server::Server;
-use ebla_tests::wait::{assert_finished, wait_backup};
+use ebla_tests::tpch::table_checksum;
+use ebla_tests::wait::{assert_finished, wait_backup, wait_restore};
 use ebla_tests::weed::Weed;
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/BackupRole";
@@ -97,10 +98,13 @@ async fn keys_by_the_spellings_of_three_products() {
         ["s3.access_key", "s3.secret_key", "s3.session_token"],
         ["fs.s3a.access.key", "fs.s3a.secret.key", "fs.s3a.session.token"],
     ] {
-        client.query(&create(&bucket, &[(access_key, access), (secret_key, secret), (session_token, token)])).await;
+        let idle = ("fs.s3a.threads.max", "20");
+        let pairs = [(access_key, access), (secret_key, secret), (session_token, token), idle];
+        client.query(&create(&bucket, &pairs)).await;
         client.query("SHOW SNAPSHOT ON r").await;
         let shown = client.query("SHOW CREATE REPOSITORY FOR r").await.to_string();
         assert!(shown.contains("***") && !shown.contains(secret) && !shown.contains(token), "{shown}");
+        assert!(shown.contains("fs.s3a.threads.max\" is of no consequence here"), "{shown}");
         client.query("DROP REPOSITORY r").await;
     }
     client.query(&create(&bucket, &[("aws.s3.access_key", access), ("aws.s3.secret_key", secret)])).await;
@@ -232,6 +236,81 @@ async fn a_role_on_top_of_keys_with_its_external_id() {
     assert!(roles.asked() >= 2);
     assert_eq!(keys.uses(&base.access_key), 0, "the base identity's keys only ask for the role");
     assert_no_secret(&server, &[&base.secret_key, "an-external-id", "live-secret-", "live-token-"]);
+}
+
+/// The same on top of what is no key of the properties: the instance's role, and what the SDK's chain finds.
+#[tokio::test]
+async fn a_role_on_top_of_an_instance_profile_and_of_the_default_chain() {
+    let keys = LiveKeys::default();
+    let store = S3sFs::with_keys(&keys);
+    let bucket = store.bucket("above").await;
+    let (base, stranger) = (keys.mint(LONG_LIFE), keys.mint(LONG_LIFE));
+    let handed_out = base.clone();
+    let metadata = MetadataService::start(move || handed_out.clone());
+    for (name, identity, trusted) in [
+        ("above-profile", "aws.s3.use_instance_profile", true),
+        ("above-chain", "aws.s3.use_aws_sdk_default_behavior", true),
+        ("above-stranger", "aws.s3.use_aws_sdk_default_behavior", false),
+    ] {
+        let trust = Trust {
+            role_arn: ROLE.to_string(),
+            access_key: base.access_key.clone(),
+            external_id: "an-external-id".to_string(),
+            web_identity: "nobody".to_string(),
+        };
+        let minted = keys.clone();
+        let roles = RoleService::start(trust, move || minted.mint(LONG_LIFE));
+        let mut server = Server::configure(name);
+        if identity == "aws.s3.use_instance_profile" {
+            server = server
+                .env("AWS_EC2_METADATA_DISABLED", "false")
+                .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url());
+        } else {
+            let own = if trusted { &base } else { &stranger };
+            server = server
+                .env("AWS_ACCESS_KEY_ID", &own.access_key)
+                .env("AWS_SECRET_ACCESS_KEY", &own.secret_key)
+                .env("AWS_SESSION_TOKEN", &own.session_token);
+        }
+        let server = server.start().await;
+        let mut client = server.client().await;
+        let statement = |external_id: &str| {
+            let properties = [
+                (identity, "true"),
+                ("aws.s3.iam_role_arn", ROLE),
+                ("aws.s3.external_id", external_id),
+                ("aws.s3.sts.region", "us-east-1"),
+                ("aws.s3.sts.endpoint", roles.url()),
+            ];
+            create(&bucket, &properties)
+        };
+        let error = client.refused(&statement("another-id")).await.message;
+        assert!(error.contains("STS does not give the role"), "{name}: {error}");
+        if !trusted {
+            let error = client.refused(&statement("an-external-id")).await.message;
+            assert!(error.contains("InvalidClientTokenId"), "{name}: {error}");
+            assert_eq!(keys.uses(&stranger.access_key), 0, "nobody falls back to the base identity");
+            continue;
+        }
+        small_table(&mut client).await;
+        let used = keys.used();
+        client.query(&statement("an-external-id")).await;
+        back_up(&mut client).await;
+        client.query("DROP REPOSITORY r").await;
+        assert!(roles.asked() >= 2 && keys.used() > used, "{name}: the role's keys were not used");
+        assert_eq!(keys.uses(&base.access_key), 0, "{name}: the base identity's keys only ask for the role");
+        assert_no_secret(&server, &[&base.secret_key, "an-external-id", "live-secret-", "live-token-"]);
+        // The next server's backup is another repository's.
+        bucket_below(&bucket, "backup").await;
+    }
+    assert!(metadata.fetched() > 0, "the metadata service was not asked");
+}
+
+/// Empties what lies below a prefix.
+async fn bucket_below(bucket: &Bucket, prefix: &str) {
+    for object in bucket.list(prefix).await {
+        bucket.delete(&object.key).await;
+    }
 }
 
 /// The role of a real store: scoped by its policy, given by its STS.
@@ -372,6 +451,66 @@ async fn a_running_backup_takes_altered_credentials() {
     assert!(late <= held.hits(), "{late} requests with the old keys after the change, {} held", held.hits());
     assert!(keys.uses(&new.access_key) > new_uses, "the new keys were not used");
     assert_no_secret(&server, &[&old.secret_key, &new.secret_key]);
+}
+
+/// A restore that has begun does so, too.
+#[tokio::test]
+async fn a_running_restore_takes_altered_credentials() {
+    let keys = LiveKeys::default();
+    let store = S3sFs::with_keys(&keys);
+    let bucket = store.bucket("alter-restore").await;
+    let proxy = S3Proxy::start(&bucket.endpoint);
+    let bucket = proxy.bucket(&bucket);
+    let server = Server::start("alter-restore").await;
+    let mut client = server.client().await;
+    small_table(&mut client).await;
+    let before = table_checksum(&mut client, "d.t").await;
+    let (old, new) = (keys.mint(LONG_LIFE), keys.mint(LONG_LIFE));
+    client
+        .query(&create(&bucket, &[("aws.s3.access_key", &old.access_key), ("aws.s3.secret_key", &old.secret_key)]))
+        .await;
+    back_up(&mut client).await;
+    let snapshot = client.query("SHOW SNAPSHOT ON r").await.record(0).unwrap().field("Timestamp").to_string();
+    client.query("DROP TABLE d.t FORCE").await;
+    let held = proxy.rule(Rule::new(Fault::Hold).on(Operation::GetObject).key("ebla/objects/").after(1));
+    client.query(&format!("RESTORE SNAPSHOT d.s FROM r PROPERTIES (\"backup_timestamp\" = \"{snapshot}\")")).await;
+    held.wait_hit(HOLD_PATIENCE).await;
+    client
+        .query(&format!(
+            "ALTER REPOSITORY r PROPERTIES (\"aws.s3.access_key\" = \"{}\", \"aws.s3.secret_key\" = \"{}\")",
+            new.access_key, new.secret_key
+        ))
+        .await;
+    let (old_uses, new_uses) = (keys.uses(&old.access_key), keys.uses(&new.access_key));
+    held.lift();
+    assert_finished(&wait_restore(&mut client, "d").await);
+    assert_eq!(table_checksum(&mut client, "d.t").await, before);
+    // What was held had been signed before.
+    let late = keys.uses(&old.access_key) - old_uses;
+    assert!(late <= held.hits(), "{late} requests with the old keys after the change, {} held", held.hits());
+    assert!(keys.uses(&new.access_key) > new_uses, "the new keys were not used");
+    assert_no_secret(&server, &[&old.secret_key, &new.secret_key]);
+}
+
+/// With another key for what is sealed, SHOW REPOSITORIES says so; with the right one again it does not.
+#[tokio::test]
+async fn a_wrong_secret_key_shows() {
+    let mut server = Server::start("sealed").await;
+    let mut client = server.client().await;
+    let location = format!("file://{}/repository", server.folder().display());
+    client.query(&format!("CREATE REPOSITORY r WITH BROKER ON LOCATION \"{location}\"")).await;
+    let said = |rows: &Rows| rows.record(0).unwrap().get("ErrMsg").map(str::to_string);
+    assert_eq!(said(&client.query("SHOW REPOSITORIES").await), None);
+    drop(client);
+    server.restart_with(|server| server.env("EBLA_SECRET_KEY", "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=")).await;
+    let mut client = server.client().await;
+    let error = said(&client.query("SHOW REPOSITORIES").await).unwrap();
+    assert!(error.contains("sealed with secret key") && error.contains("EBLA_SECRET_KEY"), "{error}");
+    assert!(!error.contains("BwcHBwcH"), "{error}");
+    drop(client);
+    server.restart_with(|server| server.without_env("EBLA_SECRET_KEY")).await;
+    let mut client = server.client().await;
+    assert_eq!(said(&client.query("SHOW REPOSITORIES").await), None);
 }
 
 /// Keys that end under a running backup end it, with a Status that says why and what to do.

@@ -67,6 +67,30 @@ async fn tries(client: &S3Client, wanted: &[(&str, &str, &[(&str, &str)], bool)]
     }
 }
 
+/// The id of an upload that somebody who may do everything has begun.
+async fn begin_upload(admin: &S3Client, path: &str) -> String {
+    let answer = admin.send("POST", &format!("/{BUCKET}{path}"), &[("uploads", "")], b"").await.unwrap();
+    let text = answer.text();
+    let id = text.split_once("<UploadId>").and_then(|(_, rest)| rest.split_once("</UploadId>"));
+    id.unwrap_or_else(|| panic!("{} {text}", answer.status)).0.to_string()
+}
+
+/// Whether a role may abort an upload of others, and see and make longer the lock of an object.
+async fn tries_uploads_and_locks(admin: &S3Client, own: &S3Client, role: &str, aborts: bool, locks: bool) {
+    let path = format!("/{PREFIX}/ebla/of-{role}");
+    let id = begin_upload(admin, &path).await;
+    let answer = own.send("DELETE", &format!("/{BUCKET}{path}"), &[("uploadId", &id)], b"").await.unwrap();
+    assert_eq!(answer.status, if aborts { 204 } else { 403 }, "{role} aborts: {}", answer.text());
+
+    admin.put(BUCKET, path.trim_start_matches('/'), b"x").await;
+    let lock = "<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2099-01-01T00:00:00Z</RetainUntilDate></Retention>";
+    for (method, body) in [("PUT", lock), ("GET", "")] {
+        let answer =
+            own.send(method, &format!("/{BUCKET}{path}"), &[("retention", "")], body.as_bytes()).await.unwrap();
+        assert_eq!(answer.status, if locks { 200 } else { 403 }, "{role}: {method} retention: {}", answer.text());
+    }
+}
+
 #[tokio::test]
 async fn the_documented_policies_suffice_and_allow_nothing_else() {
     let roles = [
@@ -123,13 +147,14 @@ async fn the_documented_policies_suffice_and_allow_nothing_else() {
     let (object, ours) = (format!("/{object}"), format!("/{PREFIX}/ebla/announced"));
     let listing = [("list-type", "2"), ("prefix", "some/where/ebla/snapshots/")];
     let everything = [("list-type", "2")];
-    for (role, puts, deletes) in [
-        ("BackupOnly", true, false),
-        ("LockingBackup", true, false),
-        ("RestoreOnly", false, false),
-        ("Lifecycle", true, true),
+    for (role, puts, deletes, locks) in [
+        ("BackupOnly", true, false, false),
+        ("LockingBackup", true, false, true),
+        ("RestoreOnly", false, false, false),
+        ("Lifecycle", true, true, true),
     ] {
         let own = admin.assume_role(&role_arn(role)).await;
+        tries_uploads_and_locks(&admin, &own, role, puts, locks).await;
         tries(
             &own,
             &[

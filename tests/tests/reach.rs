@@ -4,15 +4,20 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
 
+use std::time::Duration;
+
 use ebla_tests::client::Client;
 use ebla_tests::cloud::Redirector;
 use ebla_tests::proxy::S3Proxy;
 use ebla_tests::s3::{Bucket, S3Endpoint};
+use ebla_tests::s3sfs::S3sFs;
 use ebla_tests::server::Server;
 use ebla_tests::stores::OtherStore;
 use ebla_tests::tpch::table_checksum;
-use ebla_tests::wait::{assert_finished, wait_backup, wait_restore};
+use ebla_tests::wait::{assert_finished, wait_backup, wait_restore, wait_until};
 use ebla_tests::weed::{DOMAIN, Weed};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// More than the quarter of an hour by which clocks may differ.
 const WRONG_BY_SECONDS: i64 = 2 * 3_600;
@@ -102,6 +107,82 @@ async fn names_that_lead_to_metadata_services() {
     }
 }
 
+/// Every address that is forbidden, by its text and behind a name.
+#[tokio::test]
+async fn addresses_of_metadata_services() {
+    let forbidden = [
+        METADATA,
+        "169.254.170.2",
+        "169.254.170.23",
+        "168.63.129.16",
+        "100.100.100.200",
+        "192.0.0.192",
+        "fe80::1",
+        "fd00:ec2::23",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::a9fe:a9fe",
+        "::169.254.169.254",
+        "2002:a9fe:a9fe::1",
+    ];
+    let names: Vec<String> = (0..forbidden.len()).map(|nth| format!("store{nth}.example")).collect();
+    let hosts: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(forbidden).collect();
+    let Some(builder) = Server::configure("addresses").hosts(&hosts) else {
+        return;
+    };
+    let server = builder.start().await;
+    let mut client = server.client().await;
+    let endpoint = S3Endpoint {
+        url: "http://nowhere.example".to_string(),
+        region: "us-east-1".to_string(),
+        access_key: "AKID".to_string(),
+        secret_key: "secret".to_string(),
+    };
+    let bucket = Bucket { endpoint, name: "bucket".to_string() };
+    for (name, address) in hosts {
+        let error = refused(&mut client, &create(&bucket, &format!("http://{name}"), "us-east-1", "")).await;
+        assert!(error.contains("resolves to the link-local or metadata address"), "{name} at {address}: {error}");
+    }
+    let written = forbidden.iter().map(|address| match address.contains(':') {
+        true => format!("[{address}]"),
+        false => (*address).to_string(),
+    });
+    let spelt = ["[::ffff:169.254.169.254]", "2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.254.43518"];
+    for host in written.chain(spelt.map(str::to_string)) {
+        let error = refused(&mut client, &create(&bucket, &format!("http://{host}"), "us-east-1", "")).await;
+        assert!(error.contains("must not be the link-local or metadata address"), "{host}: {error}");
+    }
+}
+
+/// A name is looked up for each connection: where it led when the repository was made is no licence.
+#[tokio::test]
+async fn a_name_that_changes_its_address() {
+    let Some(builder) = Server::configure("rebinding").hosts(&[("store.example", "127.0.0.1")]) else {
+        return;
+    };
+    let store = S3sFs::start();
+    let bucket = store.bucket("rebinding").await;
+    let proxy = S3Proxy::start(&bucket.endpoint);
+    let through = proxy.bucket(&bucket);
+    let server = builder.start().await;
+    let mut client = server.client().await;
+    let port = through.endpoint.addr().rsplit_once(':').unwrap().1.to_string();
+    client.query(&create(&through, &format!("http://store.example:{port}"), "us-east-1", "")).await;
+    client.query("SHOW SNAPSHOT ON r").await;
+    std::fs::write(server.folder().join("hosts"), format!("{METADATA} store.example\n")).unwrap();
+    // Connections that are open end with it.
+    drop(proxy);
+    wait_until(PATIENCE, async || match client.try_query("SHOW SNAPSHOT ON r").await {
+        Err(error) if error.message.contains("resolves to the link-local or metadata address 169.254.169.254") => {
+            Ok(())
+        }
+        Err(error) => Err(error.message),
+        Ok(rows) => Err(rows.to_string()),
+    })
+    .await;
+}
+
 /// Nobody is followed: what a store sends elsewhere does not arrive there.
 #[tokio::test]
 async fn redirects_are_not_followed() {
@@ -120,6 +201,8 @@ async fn redirects_are_not_followed() {
             let bucket = Bucket { endpoint, name: "bucket".to_string() };
             let error = refused(&mut client, &create(&bucket, sending.url(), "us-east-1", "")).await;
             assert!(error.contains(&format!("HTTP status {status}")), "{error}");
+            let advice = if status == 301 { "set aws.s3.region to" } else { "set aws.s3.endpoint to" };
+            assert!(error.contains(advice), "{error}");
             assert!(sending.asked() > 0);
         }
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use ebla_tests::client::Client;
 use ebla_tests::folder::Folder;
 use ebla_tests::golden;
-use ebla_tests::proxy::{Fault, Operation, Rule, S3Proxy};
+use ebla_tests::http::Body;
+use ebla_tests::proxy::{Fault, Operation, Rule, S3Proxy, Tally};
 use ebla_tests::s3::Bucket;
 use ebla_tests::s3sfs::S3sFs;
 use ebla_tests::server::Server;
@@ -20,6 +21,33 @@ use ebla_tests::weed::Weed;
 
 /// Long enough for a backup to reach its first object on a busy machine.
 const HOLD_PATIENCE: Duration = Duration::from_secs(60);
+
+/// More than what is put with one request, also when it is compressed: letters of base 64 shrink to three quarters.
+const LARGE_BYTES: usize = 25 << 20;
+
+/// Least bytes of such an object: beyond this it is put in parts.
+const PARTS_BYTES_MIN: u64 = 16 << 20;
+
+/// Most bytes of a segment of one row.
+const ONE_ROW_BYTES_MAX: u64 = 16 << 10;
+
+const LARGE_TABLE: &str = "CREATE TABLE d.large (id BIGINT, noise STRING) DUPLICATE KEY(id) \
+                           DISTRIBUTED BY HASH(id) BUCKETS 1 PROPERTIES (\"replication_num\" = \"1\")";
+
+/// Lines of `number,letters` that no compression makes much smaller.
+fn noise() -> Vec<u8> {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut lines = Vec::with_capacity(LARGE_BYTES + 4096);
+    let mut id = 0;
+    while lines.len() < LARGE_BYTES {
+        lines.extend_from_slice(format!("{id},").as_bytes());
+        let random: [u8; 1024] = rand::random();
+        lines.extend(random.iter().map(|byte| LETTERS[usize::from(byte % 64)]));
+        lines.push(b'\n');
+        id += 1;
+    }
+    lines
+}
 
 const CREATE_TABLE: &str = "CREATE TABLE d.t (id BIGINT, name STRING) DUPLICATE KEY(id) \
                             DISTRIBUTED BY HASH(id) BUCKETS 2 PROPERTIES (\"replication_num\" = \"1\")";
@@ -43,14 +71,19 @@ async fn story(name: &str, bucket: &Bucket) -> String {
     client.query("CREATE DATABASE d").await;
     client.query(CREATE_TABLE).await;
     insert(&mut client, 0..200).await;
+    client.query(LARGE_TABLE).await;
+    server.load("d", "large", &[("column_separator", ",")], Body::Bytes(noise())).await;
 
     client.query(&bucket.create_repository("r", "some_pre fix/below")).await;
     let created = client.query("SHOW CREATE REPOSITORY FOR r").await;
     let statement = created.record(0).unwrap().field("Create Repository").to_string();
 
+    proxy.reset();
     client.query("BACKUP SNAPSHOT d.full TO r").await;
     assert_finished(&wait_backup(&mut client, "d").await);
     let before = table_checksum(&mut client, "d.t").await;
+    let large_before = table_checksum(&mut client, "d.large").await;
+    assert_large_object(&proxy.tally(), !statement.contains("no multipart upload"));
 
     // With nothing new, no object is uploaded again.
     proxy.reset();
@@ -62,8 +95,15 @@ async fn story(name: &str, bucket: &Bucket) -> String {
 
     // With one row new, that and nothing else is.
     insert(&mut client, 1000..1001).await;
+    proxy.reset();
     client.query("BACKUP SNAPSHOT d.more TO r").await;
     assert_finished(&wait_backup(&mut client, "d").await);
+    let tally = proxy.tally();
+    let uploaded = tally.uploaded_bytes("objects/*.parquet");
+    assert!((1..=ONE_ROW_BYTES_MAX).contains(&uploaded), "{uploaded} bytes of segments\n{tally}");
+    let puts = tally.rows().iter().filter(|row| row.operation.writes() && row.class == "objects/*.parquet");
+    assert_eq!(puts.map(|row| row.requests - row.failures).sum::<u64>(), 1, "{tally}");
+    assert_eq!(tally.requests_of(Operation::DeleteObject), 0, "{tally}");
     let shown = client.query("SHOW SNAPSHOT ON r").await;
     let mut labels = shown.column("Snapshot");
     labels.sort_unstable();
@@ -84,12 +124,31 @@ async fn story(name: &str, bucket: &Bucket) -> String {
     // Without local copies every byte comes from the store.
     let full = timestamp(&mut client, "full").await;
     client.query("DROP TABLE d.t FORCE").await;
+    client.query("DROP TABLE d.large FORCE").await;
+    proxy.reset();
     client.query(&format!("RESTORE SNAPSHOT d.full FROM r PROPERTIES (\"backup_timestamp\" = \"{full}\")")).await;
     assert_finished(&wait_restore(&mut client, "d").await);
     assert_eq!(table_checksum(&mut client, "d.t").await, before);
+    assert_eq!(table_checksum(&mut client, "d.large").await, large_before);
+    let tally = proxy.tally();
+    let fetched: u64 =
+        tally.rows().iter().filter(|row| row.class == "objects/*.parquet").map(|row| row.received_bytes).sum();
+    assert!(fetched > PARTS_BYTES_MIN, "{fetched} bytes of segments came from the store\n{tally}");
 
     let said: Vec<&str> = statement.lines().filter(|line| line.starts_with("-- ")).collect();
     if said.is_empty() { "nothing is lacking\n".to_string() } else { format!("{}\n", said.join("\n")) }
+}
+
+/// The large table's segment went in several parts of one upload, or whole where there are none.
+fn assert_large_object(tally: &Tally, in_parts: bool) {
+    let uploaded = tally.uploaded_bytes("objects/*.parquet");
+    assert!(uploaded > PARTS_BYTES_MIN, "{uploaded} bytes of segments\n{tally}");
+    let parts = tally.requests_of(Operation::UploadPart);
+    let completed = tally.requests_of(Operation::CompleteMultipartUpload);
+    match in_parts {
+        true => assert!(completed >= 1 && parts >= 3, "{parts} parts, {completed} uploads completed\n{tally}"),
+        false => assert_eq!((parts, completed), (0, 0), "{tally}"),
+    }
 }
 
 #[tokio::test]
@@ -149,7 +208,8 @@ async fn tls_with_an_authority_of_ones_own() {
         return;
     };
     store.bucket_folder("Under_score");
-    let server = Server::start("tls").await;
+    let root = folder.path().display().to_string();
+    let server = Server::configure("tls").env("EBLA_S3_CA_BUNDLE_ROOT", &root).start().await;
     let mut client = server.client().await;
     let endpoint = store.endpoint();
     let create = |name: &str, more: &str| {

@@ -1,12 +1,13 @@
 //! Goal: whatever is wrong with a repository's configuration, one message says what, and what to do, within ten seconds.
-//! Method: forty mistakes against real servers; the messages are golden files, read in review.
+//! Method: more than sixty mistakes against real servers, and through a proxy that answers as S3 does where no server at hand
+//! can; the messages are golden files, read in review.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
 
 use std::time::{Duration, Instant};
 
 use ebla_tests::client::Client;
-use ebla_tests::cloud::{RoleService, Trust};
+use ebla_tests::cloud::{Redirector, RoleService, Trust};
 use ebla_tests::folder::Folder;
 use ebla_tests::golden;
 use ebla_tests::golden::Normaliser;
@@ -17,7 +18,7 @@ use ebla_tests::s3::{Bucket, S3Endpoint};
 use ebla_tests::s3sfs::S3sFs;
 use ebla_tests::server::Server;
 use ebla_tests::stores::{Certificate, OtherStore};
-use ebla_tests::weed::Weed;
+use ebla_tests::weed::{Weed, role_arn};
 
 /// What is promised to whoever waits.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
@@ -179,20 +180,40 @@ async fn properties_and_places() {
         )
         .await;
     mistakes.make("half a lock", here, &with_keys(&[("aws.s3.object_lock_days", "7"), ("aws.s3.region", "a-1")])).await;
-    mistakes
-        .make(
-            "a CA bundle that is not there",
-            here,
-            &with_keys(&[("aws.s3.endpoint", "https://127.0.0.1:1"), ("aws.s3.ca_bundle", "/nowhere/ca.pem")]),
-        )
-        .await;
-    mistakes
-        .make(
-            "a CA bundle that is none",
-            here,
-            &with_keys(&[("aws.s3.endpoint", "https://127.0.0.1:1"), ("aws.s3.ca_bundle", "/etc/hostname")]),
-        )
-        .await;
+    let certificates = mistakes.server.data_dir().join("certificates");
+    std::fs::create_dir_all(&certificates).unwrap();
+    std::fs::write(certificates.join("none.pem"), "no certificate").unwrap();
+    for (what, path) in [
+        ("a CA bundle that is not there", certificates.join("nowhere.pem")),
+        ("a CA bundle that is none", certificates.join("none.pem")),
+        ("a CA bundle elsewhere", "/etc/hostname".into()),
+        ("a CA bundle elsewhere that is not there", "/nowhere/ca.pem".into()),
+    ] {
+        let path = path.display().to_string();
+        let pairs = [keys[0], keys[1], ("aws.s3.endpoint", "https://127.0.0.1:1"), ("aws.s3.ca_bundle", &path)];
+        mistakes.make(what, here, &pairs).await;
+    }
+    for (what, key, value) in [
+        ("a key of Hadoop misspelt", "fs.s3a.acess.key", "canary"),
+        ("a key of Doris misspelt", "s3.sesion_token", "canary"),
+        ("a key of nobody", "no.such.key", "canary"),
+        ("credentials of Hadoop's own", "fs.s3a.aws.credentials.provider", "org.apache.hadoop.fs.s3a.X"),
+        ("an ACL", "fs.s3a.acl.default", "PublicRead"),
+        ("a key of the client's own", "fs.s3a.encryption.algorithm", "SSE-C"),
+        ("another cloud", "fs.oss.accessKeySecret", "canary"),
+        ("a key and a value the wrong way round", "secret-canary", "aws.s3.secret_key"),
+    ] {
+        mistakes.make(what, here, &[keys[0], keys[1], ("aws.s3.region", "a-1"), (key, value)]).await;
+    }
+    let directory = format!("file://{}/directory", mistakes.server.folder().display());
+    for (what, key, value) in [
+        ("a lock for a directory", "aws.s3.object_lock_days", "30"),
+        ("an encryption for a directory", "aws.s3.sse", "AES256"),
+        ("half a key pair for a directory", "aws.s3.access_key", "AKIDCANARY"),
+        ("a key of nobody for a directory", "no.such.key", "canary"),
+    ] {
+        mistakes.make(what, &directory, &[(key, value)]).await;
+    }
     mistakes.make("a location without a scheme", "bucket/x", &keys).await;
     mistakes.make("credentials in the location", "s3://AKID:canary@bucket/x", &[]).await;
     mistakes.make("a host in the location", "s3://127.0.0.1:9000/bucket", &keys).await;
@@ -211,12 +232,36 @@ async fn properties_and_places() {
 /// What a server refuses.
 #[tokio::test]
 async fn refused_by_a_store() {
-    let Some(weed) = Weed::shared().await else {
+    let allow = |actions: &[&str]| {
+        let everywhere = ["arn:aws:s3:::*", "arn:aws:s3:::*/*"];
+        serde_json::json!({ "Version": "2012-10-17", "Statement": [
+            { "Effect": "Allow", "Action": actions, "Resource": everywhere },
+        ]})
+    };
+    let roles = [
+        ("NoList", allow(&["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"])),
+        ("NoRead", allow(&["s3:ListBucket", "s3:PutObject", "s3:AbortMultipartUpload"])),
+        ("NoWrite", allow(&["s3:ListBucket", "s3:GetObject"])),
+    ];
+    let Some(weed) = Weed::start_with_roles(&roles).await else {
         return;
     };
     let mut mistakes = Mistakes::new("refused").await;
     let bucket = weed.bucket("wrong").await;
     mistakes.bucket(&bucket);
+    for (what, role) in [
+        ("a role that may not list", "NoList"),
+        ("a role that may not read", "NoRead"),
+        ("a role that may not write", "NoWrite"),
+    ] {
+        let (arn, url) = (role_arn(role), bucket.endpoint.url.clone());
+        let role = [
+            ("aws.s3.iam_role_arn", arn.as_str()),
+            ("aws.s3.sts.region", "us-east-1"),
+            ("aws.s3.sts.endpoint", url.as_str()),
+        ];
+        mistakes.make_with_keys(what, &bucket, &role).await;
+    }
     mistakes.make_with_keys("an unknown access key", &bucket, &[("aws.s3.access_key", "AKIDNOBODY0000000000")]).await;
     mistakes.make_with_keys("a wrong secret key", &bucket, &[("aws.s3.secret_key", "wrong-canary")]).await;
     let nowhere = Bucket { name: "no-such-bucket".to_string(), ..bucket.clone() };
@@ -231,15 +276,11 @@ async fn refused_by_a_store() {
     let bucket = proxy.bucket(&bucket);
     mistakes.literal(&bucket.endpoint.url, "http://127.0.0.1:<port>");
     for (what, operation, status, code) in [
-        ("keys that may not list", Operation::ListObjectsV2, 403, "AccessDenied"),
-        ("keys that may not read", Operation::GetObject, 403, "AccessDenied"),
-        ("keys that may not write", Operation::PutObject, 403, "AccessDenied"),
         ("the wrong region, and no word of the right one", Operation::ListObjectsV2, 301, "PermanentRedirect"),
         ("a clock that is wrong", Operation::ListObjectsV2, 403, "RequestTimeTooSkewed"),
-        ("a session that has ended", Operation::ListObjectsV2, 400, "ExpiredToken"),
+        ("a bucket whose names are on their way", Operation::ListObjectsV2, 307, "TemporaryRedirect"),
         ("a token that is none", Operation::ListObjectsV2, 400, "InvalidToken"),
         ("an encryption key that may not be used", Operation::PutObject, 400, "KMS.DisabledException"),
-        ("a storage class it does not have", Operation::PutObject, 400, "InvalidStorageClass"),
         ("a store that asks for patience", Operation::ListObjectsV2, 503, "SlowDown"),
     ] {
         let rule = proxy.rule(Rule::new(Fault::Refuse(status, code)).on(operation));
@@ -253,6 +294,33 @@ async fn refused_by_a_store() {
     mistakes.make_with_keys("a store that hangs up", &bucket, &[]).await;
     rule.lift();
     mistakes.golden("wrong_config/store");
+}
+
+/// What ministack knows of regions.
+#[tokio::test]
+async fn another_region() {
+    let Some(store) = OtherStore::ministack().await else {
+        return;
+    };
+    let mut mistakes = Mistakes::new("region").await;
+    let bucket = store.bucket("wrong").await;
+    mistakes.bucket(&bucket);
+    mistakes.make_with_keys("the wrong region", &bucket, &[("aws.s3.region", "eu-west-3")]).await;
+    mistakes.golden("wrong_config/region");
+}
+
+/// What moto knows of storage classes.
+#[tokio::test]
+async fn another_storage_class() {
+    let Some(store) = OtherStore::moto().await else {
+        return;
+    };
+    let mut mistakes = Mistakes::new("class").await;
+    let bucket = store.bucket("wrong").await;
+    mistakes.bucket(&bucket);
+    let class = [("aws.s3.storage_class", "NO_SUCH_CLASS")];
+    mistakes.make_with_keys("a storage class it does not have", &bucket, &class).await;
+    mistakes.golden("wrong_config/class");
 }
 
 /// What is not there, or not what it seems.
@@ -295,7 +363,32 @@ async fn identities_and_endpoints() {
             ("aws.s3.sts.endpoint", sts),
         ])
     };
+    let ended = keys.mint(Duration::from_secs(3600));
+    keys.revoke(&ended.access_key);
+    let session = identity(&[
+        ("aws.s3.access_key", &ended.access_key),
+        ("aws.s3.secret_key", &ended.secret_key),
+        ("aws.s3.session_token", &ended.session_token),
+    ]);
+    // Connections wait in its queue, and nobody takes them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = (format!("http://{}", silent.local_addr().unwrap()), silent);
+    mistakes.literal(&silent.0, "http://127.0.0.1:<silent port>");
+    let redirector = Redirector::start(308, "https://elsewhere.example/");
+    mistakes.literal(redirector.url(), "http://127.0.0.1:<redirecting port>");
+    mistakes
+        .make_with_keys("an endpoint that sends elsewhere", &bucket, &[("aws.s3.endpoint", redirector.url())])
+        .await;
+    let role_of_nobody = identity(&[
+        ("aws.s3.use_instance_profile", "true"),
+        ("aws.s3.iam_role_arn", ROLE),
+        ("aws.s3.sts.region", "us-east-1"),
+        ("aws.s3.sts.endpoint", roles.url()),
+    ]);
     for (what, properties) in [
+        ("a session that has ended", session),
+        ("a role service that does not answer", role("right", &silent.0)),
+        ("a role on top of an instance that is none", role_of_nobody),
         ("an instance profile and no instance", identity(&[("aws.s3.use_instance_profile", "true")])),
         ("the default chain and nothing in it", identity(&[("aws.s3.use_aws_sdk_default_behavior", "true")])),
         ("a role with the wrong external id", role("wrong", roles.url())),
@@ -305,7 +398,12 @@ async fn identities_and_endpoints() {
         let pairs: Vec<(&str, &str)> = properties.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         mistakes.make(what, &location, &pairs).await;
     }
+    mistakes.golden("wrong_config/identity");
+}
 
+/// What TLS says.
+#[tokio::test]
+async fn certificates() {
     let folder = Folder::new("authority");
     let Some(certificate) = Certificate::make(folder.path()) else {
         return;
@@ -314,6 +412,7 @@ async fn identities_and_endpoints() {
         return;
     };
     tls.bucket_folder("there");
+    let mut mistakes = Mistakes::new("certificates").await;
     let endpoint = tls.endpoint();
     mistakes.literal(&endpoint.url, "https://127.0.0.1:<tls port>");
     let bucket = Bucket { endpoint: endpoint.clone(), name: "there".to_string() };
@@ -321,5 +420,5 @@ async fn identities_and_endpoints() {
     let plain = endpoint.url.replace("https://", "http://");
     mistakes.literal(&plain, "http://127.0.0.1:<tls port>");
     mistakes.make_with_keys("http to a port that speaks TLS", &bucket, &[("aws.s3.endpoint", &plain)]).await;
-    mistakes.golden("wrong_config/identity");
+    mistakes.golden("wrong_config/certificates");
 }
