@@ -115,6 +115,11 @@ pub fn probe() -> ObjectKey {
     built(ObjectKey::new("ebla/probe"))
 }
 
+/// Every object that proves something, in any repository.
+pub fn probes() -> [ObjectKey; 5] {
+    [probe(), probe_parts(), probe_checksum(), probe_lock(LockMode::Governance), probe_lock(LockMode::Compliance)]
+}
+
 /// The object that proves that uploads in parts work.
 pub fn probe_parts() -> ObjectKey {
     built(ObjectKey::new("ebla/probe-parts"))
@@ -316,7 +321,7 @@ mod tests {
             assert!(is_of_snapshots(key.as_str()), "{key}");
         }
         // Proofs, and whatever else is not for ever.
-        for key in [probe(), probe_parts(), probe_checksum(), probe_lock(LockMode::Governance)] {
+        for key in probes() {
             assert!(!is_of_snapshots(key.as_str()), "{key}");
         }
         assert!(!is_of_snapshots("ebla/writers/c-1.json"));

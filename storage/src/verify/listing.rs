@@ -8,7 +8,7 @@ use super::census::Census;
 use super::reader::{Fault, Finding, Reader};
 use crate::catalog::Problem;
 use crate::error::Result;
-use crate::repository::{LockMode, layout};
+use crate::repository::layout;
 
 /// Most keys of a repository that are listed. None is held in memory.
 const KEYS_MAX: usize = 100_000_000;
@@ -110,15 +110,9 @@ impl Listed {
 
 /// Whether a key that is none of an object or a node is one that repositories have.
 fn is_known(key: &str) -> bool {
-    let singles = [
-        layout::repository_info(),
-        layout::probe(),
-        layout::probe_checksum(),
-        layout::probe_lock(LockMode::Governance),
-        layout::probe_lock(LockMode::Compliance),
-    ];
     key.starts_with(layout::SNAPSHOTS)
-        || singles.iter().any(|single| single.as_str() == key)
+        || layout::repository_info().as_str() == key
+        || layout::probes().iter().any(|probe| probe.as_str() == key)
         || layout::OTHER_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
         || layout::parse_mended(key).is_some()
 }
