@@ -4,10 +4,11 @@
 //! 2. Write a delete vector for each segment that has some, in staging, and install them on every replica.
 //! 3. In one transaction, put every new vector in the place of the one that was read, take out segments of which no row
 //!    is left, and raise the versions. If a segment has changed since it was read, because compaction rewrote it or
-//!    another DELETE was faster, nothing is changed and all begins again; what was found in other segments is kept.
+//!    another DELETE was faster, or rows have come, nothing is changed and all begins again; what was found in other
+//!    segments is kept, and loads of the table wait with their last step, so that there is an end.
 //!
-//! Rows that become visible after the snapshot was taken are not deleted: the DELETE was before them. Until the
-//! transaction commits nobody sees anything of it, and it leaves nothing when it fails.
+//! So a DELETE happens at the moment of its transaction: it takes every matching row that anybody could see by then, and
+//! none that is seen only later. Until then nobody sees anything of it, and it leaves nothing when it fails.
 
 mod find;
 
@@ -24,10 +25,13 @@ use roaring::RoaringBitmap;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::catalog::{DeleteVectorMeta, FileKind, LoadKind, LoadRow, SegmentMeta, TabletState, WriteTransaction};
+use crate::catalog::{
+    DeleteVectorMeta, FileKind, LoadKind, LoadRow, PartitionRow, PartitionState, SegmentMeta, TabletState,
+    WriteTransaction,
+};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext, Noun, Result};
-use crate::ids::{PartitionId, RowsetId, TabletId};
+use crate::ids::{PartitionId, RowsetId, TableId, TabletId};
 use crate::load::LoadReceipt;
 use crate::roots::{StagedFile, create_file, sync_file};
 use crate::segment::{DeleteVector, project};
@@ -113,6 +117,13 @@ type SegmentKey = (TabletId, Digest, Option<Digest>);
 /// The rows to be deleted of the segments looked through so far; `None` where no row matches.
 type Found = HashMap<SegmentKey, Option<Arc<RoaringBitmap>>>;
 
+/// What was looked through.
+#[derive(Debug)]
+struct Read {
+    table: TableId,
+    versions: Vec<(PartitionId, i64)>,
+}
+
 /// A segment that loses rows.
 #[derive(Debug)]
 struct Change {
@@ -130,17 +141,22 @@ impl Candidate {
 impl Running {
     async fn run(mut self, spec: &DeleteSpec, filter: &SegmentFilter) -> Result<LoadReceipt> {
         let mut found = Found::new();
+        let mut turn = None;
         for _ in 0..ATTEMPTS_MAX {
             let snapshot = self.storage.table_snapshot(&spec.database, &spec.table)?;
             let candidates = candidates(&snapshot, spec.partitions.as_deref(), filter)?;
             let schema = projected(&snapshot, &spec.columns)?;
             self.find(&snapshot, &candidates, &schema, &spec.predicate, &mut found).await?;
-            if let Some(receipt) = self.apply(&candidates, &found).await? {
+            let read = Read { table: snapshot.table().id, versions: versions(&snapshot.state().partitions, spec) };
+            if let Some(receipt) = self.apply(&candidates, &found, spec, read).await? {
                 self.ended = true;
                 metrics::counter!("ebla_deleted_rows_total").increment(receipt.rows);
                 return Ok(receipt);
             }
             metrics::counter!("ebla_delete_retries_total").increment(1);
+            // The one that is held is given back first: the table of this name may be another one by now.
+            drop(turn.take());
+            turn = Some(self.storage.publish_turns().alone(snapshot.table().id).await);
         }
         Err(Error::Conflict(format!(
             "table '{}' changed again and again while rows were deleted: try again later",
@@ -182,8 +198,14 @@ impl Running {
         Ok(())
     }
 
-    /// Writes the delete vectors and publishes them. `None` when a segment has changed since it was read.
-    async fn apply(&self, candidates: &[Candidate], found: &Found) -> Result<Option<LoadReceipt>> {
+    /// Writes the delete vectors and publishes them. `None` when something has changed since it was read.
+    async fn apply(
+        &self,
+        candidates: &[Candidate],
+        found: &Found,
+        spec: &DeleteSpec,
+        read: Read,
+    ) -> Result<Option<LoadReceipt>> {
         let hits: Vec<(Candidate, Arc<RoaringBitmap>)> = candidates
             .iter()
             .filter_map(|candidate| {
@@ -191,13 +213,13 @@ impl Running {
                 Some((candidate.clone(), Arc::clone(positions)))
             })
             .collect();
-        let (storage, load) = (Arc::clone(&self.storage), self.load.clone());
+        let (storage, load, spec) = (Arc::clone(&self.storage), self.load.clone(), spec.clone());
         blocking(move || {
             let staging = load.id.to_string();
             let (changes, mut staged) = stage(&storage, &staging, hits)?;
             let _guard = storage.pins().install_guard();
             let installed = staged.iter_mut().try_for_each(|tablet| tablet.install(storage.roots()));
-            let published = installed.and_then(|()| publish(&storage, &load, &changes, &staged));
+            let published = installed.and_then(|()| publish(&storage, &load, &spec, &read, &changes, &staged));
             if !matches!(published, Ok(Some(_))) {
                 discard(&storage, &changes);
             }
@@ -236,9 +258,8 @@ fn candidates(
     if let Some(name) = partitions.into_iter().flatten().find(|name| snapshot.state().partition(name).is_none()) {
         return Err(Error::not_found(Noun::Partition, name));
     }
-    let wanted = |name: &str| partitions.is_none_or(|names| names.iter().any(|other| other.eq_ignore_ascii_case(name)));
     let mut candidates = Vec::new();
-    for partition in snapshot.state().partitions.iter().filter(|state| wanted(&state.partition.name)) {
+    for partition in snapshot.state().partitions.iter().filter(|state| is_wanted(partitions, &state.partition.name)) {
         for tablet in &partition.tablets {
             // What else is in the tablet does not matter for one segment.
             let place = TabletState { rowsets: Vec::new(), ..tablet.clone() };
@@ -255,6 +276,22 @@ fn candidates(
         }
     }
     Ok(candidates)
+}
+
+/// Whether a partition is one of those that are to be looked through.
+fn is_wanted(partitions: Option<&[String]>, name: &str) -> bool {
+    partitions.is_none_or(|names| names.iter().any(|other| other.eq_ignore_ascii_case(name)))
+}
+
+/// The versions of the partitions that are looked through: no row has come as long as they are the same.
+fn versions(partitions: &[Arc<PartitionState>], spec: &DeleteSpec) -> Vec<(PartitionId, i64)> {
+    let rows = partitions.iter().map(|state| &state.partition);
+    versions_of(rows, spec)
+}
+
+fn versions_of<'a>(rows: impl Iterator<Item = &'a PartitionRow>, spec: &DeleteSpec) -> Vec<(PartitionId, i64)> {
+    let wanted = rows.filter(|row| is_wanted(spec.partitions.as_deref(), &row.name));
+    wanted.map(|row| (row.id, row.visible_version)).collect()
 }
 
 /// The schema of the columns the condition sees.
@@ -320,16 +357,21 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     sync_file(&file, path)
 }
 
-/// One transaction: every change, or none and `None` when a segment has changed since it was read.
+/// One transaction: every change, or none and `None` when a segment has changed since it was read, or rows have come.
 fn publish(
     storage: &Storage,
     load: &LoadRow,
+    spec: &DeleteSpec,
+    read: &Read,
     changes: &[Change],
     staged: &[StagedTablet],
 ) -> Result<Option<LoadReceipt>> {
     let rows: u64 = changes.iter().map(Change::rows).sum();
     let bytes: u64 = changes.iter().filter_map(|change| change.after).map(|after| after.bytes).sum();
     let published = storage.catalog().write(|write| {
+        if versions_of(write.partitions(read.table)?.iter(), spec) != read.versions {
+            return Err(Error::Conflict(CHANGED.to_owned()));
+        }
         let mut partitions: Vec<PartitionId> = changes.iter().map(|change| change.candidate.partition).collect();
         partitions.sort_unstable();
         partitions.dedup();
@@ -360,8 +402,8 @@ fn publish(
     }
 }
 
-/// Why a transaction is given up that finds a segment changed. Never shown.
-const CHANGED: &str = "the segment has changed";
+/// Why a transaction is given up that finds something changed. Never shown.
+const CHANGED: &str = "the table has changed";
 
 impl Change {
     /// Rows that this change deletes.

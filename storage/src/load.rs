@@ -4,7 +4,8 @@
 //! 2. [`Load::write`] checks each batch, deals its rows to tablets and keeps them in memtables, which spill to sorted
 //!    runs in staging when memory runs short.
 //! 3. [`Load::commit`] sorts and merges what there is of each tablet into few large segments, syncs them, moves them to
-//!    every replica, and shows them by one catalog transaction, which also closes the label.
+//!    every replica, and shows them by one catalog transaction, which also closes the label. A DELETE that was overtaken
+//!    has its turn first.
 //!
 //! A load that is dropped or fails leaves nothing: staging is removed and the label is free again. One that a crash cut
 //! off is aborted at the next start. A label that was committed is refused until it expires: a client that does not know
@@ -293,7 +294,9 @@ impl Load {
         self.state.check_failure()?;
         let tablets = self.state.encode().await?;
         let (state, rows, filtered) = (Arc::clone(&self.state), self.rows, self.filtered_rows);
+        let turn = state.storage.publish_turns().beside_others(state.table).await;
         blocking(move || {
+            let _turn = turn;
             let receipt = state.publish(tablets, rows, filtered)?;
             state.ended.store(true, Ordering::Release);
             state.storage.clear_staging(&state.staging);

@@ -8,6 +8,7 @@ mod auto_increment;
 mod config;
 mod pins;
 mod snapshots;
+mod turns;
 mod unfinished;
 
 use std::fs::File;
@@ -22,6 +23,7 @@ pub use config::{
     MEMTABLE_BYTES_MAX, ROW_GROUP_BYTES_MAX, ROW_GROUP_ROWS_MAX, SEGMENT_BYTES_TARGET, StorageConfig, TRASH_EXPIRE,
 };
 pub use pins::{InstallGuard, Pins};
+use turns::PublishTurns;
 
 use crate::background::Background;
 use crate::catalog::Catalog;
@@ -45,6 +47,7 @@ pub struct Storage {
     roots: Arc<StorageRoots>,
     files: Arc<TabletFiles>,
     pins: Pins,
+    publish_turns: PublishTurns,
     snapshots: SnapshotCache,
     collector: Collector,
     compactor: Compactor,
@@ -84,6 +87,7 @@ impl Storage {
             roots,
             files: Arc::new(files),
             pins: Pins::default(),
+            publish_turns: PublishTurns::default(),
             snapshots: SnapshotCache::default(),
             collector: Collector::default(),
             compactor: Compactor::default(),
@@ -115,6 +119,11 @@ impl Storage {
     /// Where the bytes of tablets are.
     pub fn files(&self) -> &Arc<TabletFiles> {
         &self.files
+    }
+
+    /// Who may show rows of a table.
+    pub(crate) fn publish_turns(&self) -> &PublishTurns {
+        &self.publish_turns
     }
 
     /// What keeps files from the collector.

@@ -187,3 +187,65 @@ async fn a_segment_that_is_rewritten_meanwhile_is_read_again() {
     storage.catalog().write(|write| write.recover_partition(&dropped)).unwrap();
     assert_eq!(table_rows(&storage, "t"), rows(10..20), "what was dropped in time comes back whole");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_come_while_it_looks_go_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(config(dir.path()));
+    create_partitioned_table(&storage, "t", 2, 1);
+    insert(&storage, "t", &rows([1, 2])).await;
+    // Each of the first looks finds that more has come, into the same partition, into another, and after a turn alone has
+    // been asked for: then the load is let in before it or waits, and in the end the answer is the same.
+    let (meanwhile, looks) = (Arc::clone(&storage), AtomicUsize::new(0));
+    let runtime = tokio::runtime::Handle::current();
+    let (begun, late) = (Arc::new(tokio::sync::Notify::new()), Arc::clone(&storage));
+    let waits = Arc::clone(&begun);
+    let loader = tokio::spawn(async move {
+        waits.notified().await;
+        insert(&late, "t", &rows([7, 17])).await;
+    });
+    let spec = keys(move |key| {
+        match looks.fetch_add(1, Ordering::Relaxed) {
+            0 => drop(runtime.block_on(insert(&meanwhile, "t", &rows([3, 5, 15])))),
+            2 => begun.notify_one(),
+            _ => {}
+        }
+        key % 2 == 1
+    });
+    let deleted = storage.delete(spec).await.unwrap().rows;
+    loader.await.unwrap();
+    let left = table_rows(&storage, "t");
+    // The last load was before the DELETE or after it, with all its rows.
+    let late_ones = left.iter().filter(|(key, _)| matches!(key, Some(7 | 17))).count();
+    assert_eq!((late_ones as u64 + deleted, late_ones % 2), (4 + 2, 0), "{left:?}");
+    assert!(left.iter().all(|(key, _)| matches!(key, Some(2 | 7 | 17))), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn loads_without_end_do_not_keep_a_delete_from_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let storage = open(config(dir.path()));
+    create_table(&storage, "t", 1);
+    insert(&storage, "t", &rows(0..10)).await;
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let loaders: Vec<_> = (1..4)
+        .map(|loader| {
+            let (storage, done) = (Arc::clone(&storage), Arc::clone(&done));
+            tokio::spawn(async move {
+                let mut next = loader * 1_000;
+                while !done.load(Ordering::Relaxed) {
+                    insert(&storage, "t", &rows([next])).await;
+                    next += 1;
+                }
+            })
+        })
+        .collect();
+    for key in 0..10 {
+        assert_eq!(storage.delete(keys(move |other| other == key)).await.unwrap().rows, 1);
+    }
+    done.store(true, Ordering::Relaxed);
+    for loader in loaders {
+        loader.await.unwrap();
+    }
+    assert!(table_rows(&storage, "t").iter().all(|(key, _)| key.is_some_and(|key| key >= 1_000)));
+}
