@@ -141,16 +141,10 @@ impl Session {
         }
         let is_virtual = database.eq_ignore_ascii_case(crate::query::source::INFORMATION_SCHEMA);
         if !is_virtual {
+            self.access()?.require_database(database)?;
             let known = self.server.storage.catalog().read(|read| read.find_database(database))?;
             if known.is_none() {
                 return Err(Error::UnknownDatabase(database.to_owned()));
-            }
-            let access = self.access()?;
-            if !access.sees_database(database) {
-                return Err(Error::AccessDenied(format!(
-                    "Access denied for user {} to database '{database}': ask the admin for a privilege on it",
-                    self.identity
-                )));
             }
         }
         self.database = Some(if is_virtual { crate::query::source::INFORMATION_SCHEMA } else { database }.to_owned());

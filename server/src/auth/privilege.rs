@@ -49,6 +49,9 @@ pub const TABLE_PRIVILEGES: [&str; 7] = ["SELECT", "INSERT", "UPDATE", "DELETE",
 /// Privileges on a user.
 pub const USER_PRIVILEGES: [&str; 1] = ["IMPERSONATE"];
 
+/// Stands for the tables of a database whose names are not told.
+const ALL_TABLES: &str = "*";
+
 /// What a check is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Object<'a> {
@@ -140,6 +143,31 @@ impl Access {
             return Ok(());
         }
         Err(self.denied(&privileges.join(", "), object.kind(), &object.name()))
+    }
+
+    /// Errors with 5203 unless any privilege on the database or on something in it is held. Asked before the database is
+    /// looked up: a refusal tells nobody whether it is there.
+    pub fn require_database(&self, database: &str) -> Result<()> {
+        if self.sees_database(database) { Ok(()) } else { Err(self.denied_any(Object::Database(database))) }
+    }
+
+    /// Errors with 5203 unless any privilege on the table is held; see [`Access::require_database`].
+    pub fn require_table(&self, database: &str, table: &str) -> Result<()> {
+        if self.sees_table(database, table) { Ok(()) } else { Err(self.denied_any(Object::Table(database, table))) }
+    }
+
+    /// Errors with 5203 unless this privilege is held on a table that the statement has not named: nobody learns the
+    /// name of one that they may not see.
+    pub fn require_unnamed(&self, privilege: &str, database: &str, table: &str) -> Result<()> {
+        let shown = if self.sees_table(database, table) { table } else { ALL_TABLES };
+        if self.allows(privilege, Object::Table(database, table)) {
+            return Ok(());
+        }
+        Err(self.denied(privilege, "TABLE", &format!(" {shown}")))
+    }
+
+    fn denied_any(&self, object: Object<'_>) -> Error {
+        self.denied("ANY", object.kind(), &object.name())
     }
 
     fn denied(&self, privileges: &str, kind: &str, name: &str) -> Error {

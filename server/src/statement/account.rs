@@ -23,6 +23,7 @@ const NATIVE_PASSWORD: &str = "mysql_native_password";
 /// CREATE USER.
 pub fn create_user(session: &Session, statement: CreateUser) -> Result<Outcome> {
     require_grant(session)?;
+    protect_role_root(session, &statement.default_roles)?;
     let user = identity(&statement.user);
     check_account_name(&user.user)?;
     let hash = match &statement.authentication {
@@ -206,9 +207,7 @@ fn change_roles(
     change: impl Fn(&catalog::WriteTransaction<'_>, &catalog::Grantee, &str) -> ebla_storage::Result<()>,
 ) -> Result<Outcome> {
     require_grant(session)?;
-    if statement.roles.iter().any(|role| role == ROLE_ROOT) && !session.access()?.is_root {
-        return Err(Error::AccessDenied("Access denied; only root may grant or revoke the role root".to_owned()));
-    }
+    protect_role_root(session, &statement.roles)?;
     let grantees = grantees(session, &statement.grantees)?;
     session.server.storage.catalog().write(|write| {
         for grantee in &grantees {
@@ -225,8 +224,8 @@ fn change_roles(
 pub fn grant_privileges(session: &Session, statement: PrivilegeGrant) -> Result<Outcome> {
     if is_legacy_admin(&statement) {
         // ADMIN_PRIV of 2.x is the role db_admin of 3.x, active from login on.
-        let grantees = grantees(session, &statement.grantees)?;
         require_grant(session)?;
+        let grantees = grantees(session, &statement.grantees)?;
         session.server.storage.catalog().write(|write| {
             for grantee in &grantees {
                 write.grant_role(grantee, ROLE_DB_ADMIN)?;
@@ -244,6 +243,7 @@ pub fn grant_privileges(session: &Session, statement: PrivilegeGrant) -> Result<
     }
     let rows = resolve(session, &statement)?;
     require_grantable(session, &rows)?;
+    check_objects(session, &statement.object)?;
     let grantees = grantees(session, &statement.grantees)?;
     session.server.storage.catalog().write(|write| {
         for grantee in &grantees {
@@ -258,9 +258,9 @@ pub fn grant_privileges(session: &Session, statement: PrivilegeGrant) -> Result<
 
 /// REVOKE of privileges.
 pub fn revoke_privileges(session: &Session, statement: PrivilegeGrant) -> Result<Outcome> {
-    let grantees = grantees(session, &statement.grantees)?;
     if is_legacy_admin(&statement) {
         require_grant(session)?;
+        let grantees = grantees(session, &statement.grantees)?;
         session
             .server
             .storage
@@ -270,6 +270,8 @@ pub fn revoke_privileges(session: &Session, statement: PrivilegeGrant) -> Result
     }
     let rows = resolve(session, &statement)?;
     require_grantable(session, &rows)?;
+    check_objects(session, &statement.object)?;
+    let grantees = grantees(session, &statement.grantees)?;
     session.server.storage.catalog().write(|write| {
         for grantee in &grantees {
             for row in &rows {
@@ -316,6 +318,24 @@ fn resolve(session: &Session, statement: &PrivilegeGrant) -> Result<Vec<Privileg
     Ok(rows)
 }
 
+/// Errors when a table or database that is named is not there. Asked once the privilege is there: a refusal tells
+/// nobody.
+fn check_objects(session: &Session, object: &PrivilegeObject) -> Result<()> {
+    let catalog = session.server.storage.catalog();
+    match object {
+        PrivilegeObject::Relations { kind: RelationKind::Table, names } => names.iter().try_for_each(|name| {
+            let (database, table) = super::resolve_table_name(session, name)?;
+            catalog.read(|read| read.table(read.database(&database)?.id, &table))?;
+            Ok(())
+        }),
+        PrivilegeObject::Named { kind: NamedKind::Database, names } => names.iter().try_for_each(|name| {
+            catalog.read(|read| read.database(name))?;
+            Ok(())
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Kind, database and name of each object; `*` stands for all.
 fn objects(session: &Session, object: &PrivilegeObject) -> Result<Vec<(&'static str, String, String)>> {
     let any = || "*".to_owned();
@@ -325,7 +345,6 @@ fn objects(session: &Session, object: &PrivilegeObject) -> Result<Vec<(&'static 
             .iter()
             .map(|name| {
                 let (database, table) = super::resolve_table_name(session, name)?;
-                session.server.storage.catalog().read(|read| read.table(read.database(&database)?.id, &table))?;
                 Ok(("TABLE", database, table))
             })
             .collect::<Result<_>>()?,
@@ -335,13 +354,9 @@ fn objects(session: &Session, object: &PrivilegeObject) -> Result<Vec<(&'static 
         PrivilegeObject::AllIn { kind: ContainedKind::Tables, databases } => {
             databases.iter().map(|database| ("TABLE", database.clone(), any())).collect()
         }
-        PrivilegeObject::Named { kind: NamedKind::Database, names } => names
-            .iter()
-            .map(|name| {
-                session.server.storage.catalog().read(|read| read.database(name))?;
-                Ok(("DATABASE", name.clone(), any()))
-            })
-            .collect::<Result<_>>()?,
+        PrivilegeObject::Named { kind: NamedKind::Database, names } => {
+            names.iter().map(|name| ("DATABASE", name.clone(), any())).collect()
+        }
         PrivilegeObject::All(NamedKind::Database) => vec![("DATABASE", any(), any())],
         PrivilegeObject::Named { kind: NamedKind::Catalog, names } => {
             names.iter().try_for_each(|name| super::check_catalog(Some(name)))?;
@@ -493,6 +508,14 @@ fn require_grantable(session: &Session, rows: &[PrivilegeRow]) -> Result<()> {
         })
     };
     if may_all || rows.iter().all(holds) { Ok(()) } else { access.require("GRANT", Object::System) }
+}
+
+/// Errors when somebody else than root is about to hand on, or take away, the role that may do everything.
+fn protect_role_root(session: &Session, roles: &[String]) -> Result<()> {
+    if roles.iter().any(|role| role == ROLE_ROOT) && !session.access()?.is_root {
+        return Err(Error::AccessDenied("Access denied; only root may grant or revoke the role root".to_owned()));
+    }
+    Ok(())
 }
 
 /// Errors when somebody else than root is about to change root.

@@ -1,8 +1,8 @@
 //! BACKUP, SHOW BACKUP, CANCEL BACKUP.
 //!
-//! A backup is checked in StarRocks's order: what the catalog knows, then the properties, then the privileges, then
-//! what only the moment and the repository can tell. Then it becomes a job; what goes wrong after that is told by SHOW
-//! BACKUP.
+//! A backup is checked in this order: the privileges, so that a refusal tells nobody what there is; what the catalog
+//! knows; the properties; what only the moment and the repository can tell. Then it becomes a job; what goes wrong after
+//! that is told by SHOW BACKUP.
 
 use ebla_protocol::sql::ast::backup::{Backup, CancelTarget, RelationRef};
 use ebla_protocol::sql::ast::show::ShowFilter;
@@ -35,10 +35,10 @@ pub async fn submit(session: &Session, statement: Backup) -> Result<Outcome> {
         objects: objects(&scope),
         properties: BackupProperties::default(),
     };
+    require(session, &spec.database, &spec.objects)?;
     let jobs = &session.server.jobs;
     jobs.check_backup(spec.clone()).await.map_err(|error| in_known_words(error, &spec.database))?;
     spec.properties = BackupProperties::parse(&pairs(&statement.properties))?;
-    require(session, &spec.database, &spec.objects)?;
     if scope.relations().iter().any(|relation| relation.temporary_partitions) {
         return Err(Error::refused("Do not support backing up temp partitions"));
     }
@@ -57,13 +57,16 @@ fn in_known_words(error: ebla_storage::Error, database: &str) -> Error {
     }
 }
 
-/// REPOSITORY on SYSTEM, and EXPORT on every table of the backup.
+/// EXPORT on every table of the backup; where they are not named, something in the database must be held first.
 fn require(session: &Session, database: &str, objects: &BackupObjects) -> Result<()> {
     let access = session.access()?;
-    access.require("REPOSITORY", Object::System)?;
     let tables: Vec<String> = match objects {
-        BackupObjects::Tables(selections) => selections.iter().map(|selection| selection.table.clone()).collect(),
+        BackupObjects::Tables(selections) => {
+            let mut names = selections.iter().map(|selection| &selection.table);
+            return names.try_for_each(|table| access.require("EXPORT", Object::Table(database, table)));
+        }
         BackupObjects::All | BackupObjects::AllWith(_) | BackupObjects::AllBut(_) => {
+            access.require_database(database)?;
             let found = session.server.storage.catalog().read(|read| match read.find_database(database)? {
                 Some(database) => read.tables(database.id),
                 None => Ok(Vec::new()),
@@ -75,7 +78,7 @@ fn require(session: &Session, database: &str, objects: &BackupObjects) -> Result
     tables
         .iter()
         .filter(|table| !left_out(table))
-        .try_for_each(|table| access.require("EXPORT", Object::Table(database, table)))
+        .try_for_each(|table| access.require_unnamed("EXPORT", database, table))
 }
 
 fn objects(scope: &Scope<'_>) -> BackupObjects {

@@ -325,6 +325,7 @@ fn from_load(error: LoadError) -> Error {
 pub async fn show_load(session: &Session, database: Option<&str>, tail: &ShowTail) -> Result<Outcome> {
     let database = session.database_or_current(database)?;
     let access = session.access()?;
+    access.require_database(&database)?;
     let loads = session.server.storage.catalog().read(|read| read.loads(read.database(&database)?.id))?;
     let mut rows = TextRows::new([
         "JobId",

@@ -26,8 +26,6 @@ pub async fn submit(session: &Session, statement: Restore) -> Result<Outcome> {
     session.access()?.require("REPOSITORY", Object::System)?;
     let scope = Scope::of(&statement.scope)?;
     let objects = objects(&scope);
-    check_repository(session, &statement.repository)?;
-    let properties = RestoreProperties::parse(&pairs(&statement.properties))?;
     // `RESTORE SNAPSHOT label` with no database anywhere means the snapshot's own; the old form means the session's.
     let target = statement.target_database.clone().or_else(|| match &statement.source_database {
         Some(_) => None,
@@ -35,6 +33,8 @@ pub async fn submit(session: &Session, statement: Restore) -> Result<Outcome> {
     });
     let database = target.as_deref().or(statement.source_database.as_deref());
     require(session, database, &objects)?;
+    check_repository(session, &statement.repository)?;
+    let properties = RestoreProperties::parse(&pairs(&statement.properties))?;
     // A restore makes the database it is to go into.
     database.map_or(Ok(()), check_name)?;
     if scope.relations().iter().any(|relation| relation.temporary_partitions) {
@@ -55,29 +55,45 @@ pub async fn submit(session: &Session, statement: Restore) -> Result<Outcome> {
     done()
 }
 
-/// REPOSITORY on SYSTEM; then what it takes to make what the restore may have to make, and INSERT on tables that are
-/// there.
+/// What it takes to make what the restore may have to make, and INSERT on tables that are there and may be replaced.
 fn require(session: &Session, database: Option<&str>, objects: &RestoreObjects) -> Result<()> {
     let access = session.access()?;
-    access.require("REPOSITORY", Object::System)?;
-    let (Some(database), RestoreObjects::Tables(selections)) = (database, objects) else {
-        return access.require("CREATE DATABASE", Object::Catalog);
-    };
-    access.require("CREATE TABLE", Object::Database(database))?;
-    for selection in selections {
-        let name = selection.target();
-        if table_exists(session, database, name)? {
-            access.require("INSERT", Object::Table(database, name))?;
+    if let (Some(database), RestoreObjects::Tables(selections)) = (database, objects) {
+        access.require("CREATE TABLE", Object::Database(database))?;
+        let Some(tables) = tables_of(session, database)? else {
+            return access.require("CREATE DATABASE", Object::Catalog);
+        };
+        let mut named = selections
+            .iter()
+            .map(|selection| selection.target())
+            .filter(|name| tables.iter().any(|table| table == name));
+        return named.try_for_each(|name| access.require("INSERT", Object::Table(database, name)));
+    }
+    access.require("CREATE DATABASE", Object::Catalog)?;
+    // Which tables are in the snapshot is not known yet, and of one that names no database not even that.
+    let databases = match database {
+        Some(database) => vec![database.to_owned()],
+        None => {
+            let all = session.server.storage.catalog().read(|read| read.databases())?;
+            all.into_iter().map(|database| database.name).collect()
         }
+    };
+    let spared = |table: &String| matches!(objects, RestoreObjects::AllBut(names) if names.contains(table));
+    for database in databases {
+        let tables = tables_of(session, &database)?.unwrap_or_default();
+        let mut replaced = tables.iter().filter(|table| !spared(table));
+        replaced.try_for_each(|table| access.require_unnamed("INSERT", &database, table))?;
     }
     Ok(())
 }
 
-fn table_exists(session: &Session, database: &str, name: &str) -> Result<bool> {
-    Ok(session.server.storage.catalog().read(|read| match read.find_database(database)? {
-        Some(database) => Ok(read.find_table(database.id, name)?.is_some()),
-        None => Ok(false),
-    })?)
+/// The tables of a database; `None` when it is not there.
+fn tables_of(session: &Session, database: &str) -> Result<Option<Vec<String>>> {
+    let found = session.server.storage.catalog().read(|read| match read.find_database(database)? {
+        Some(database) => Ok(Some(read.tables(database.id)?)),
+        None => Ok(None),
+    })?;
+    Ok(found.map(|tables| tables.into_iter().map(|table| table.name).collect()))
 }
 
 fn objects(scope: &Scope<'_>) -> RestoreObjects {

@@ -8,7 +8,6 @@ use ebla_storage::schema::{Bound, Column, PartitionBounds, PartitionKey};
 
 use super::rows::{TextRows, text};
 use super::{check_catalog, partitions, resolve_table_name, show_create};
-use crate::auth::privilege::Object;
 use crate::error::{Error, Result};
 use crate::query::source::INFORMATION_SCHEMA;
 use crate::session::Session;
@@ -35,11 +34,9 @@ pub async fn databases(session: &Session, catalog: Option<&str>, filter: Option<
 
 /// SHOW CREATE DATABASE.
 pub fn create_database(session: &Session, if_not_exists: bool, name: &str) -> Result<Outcome> {
+    session.access()?.require_database(name)?;
     if !name.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
         session.server.storage.catalog().read(|read| read.database(name))?;
-    }
-    if !session.access()?.sees_database(name) {
-        return Err(Error::UnknownDatabase(name.to_owned()));
     }
     let exists = if if_not_exists { "IF NOT EXISTS " } else { "" };
     TextRows::new(["Database", "Create Database"])
@@ -520,29 +517,26 @@ fn replica_count(state: &TableState) -> usize {
     state.partitions.iter().flat_map(|partition| &partition.tablets).map(|tablet| tablet.replicas.len()).sum()
 }
 
-/// The tables of a database that the session's account may see, by name.
+/// The tables of a database that the session's account may see, by name. Errors unless it may see the database.
 pub fn visible_tables(session: &Session, database: &str) -> Result<Vec<TableRow>> {
     if database.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
         return Ok(Vec::new());
     }
     let access = session.access()?;
+    access.require_database(database)?;
     let tables = session.server.storage.catalog().read(|read| read.tables(read.database(database)?.id))?;
     Ok(tables.into_iter().filter(|table| access.sees_table(database, &table.name)).collect())
 }
 
-/// A table that the session's account may see.
+/// A table that the session's account may see. Whether it may is asked first.
 pub fn visible_table(session: &Session, database: &str, name: &str) -> Result<TableRow> {
     if database.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
         super::table_schema(session, database, name)?;
         return Err(Error::NotOlapTable(format!("{INFORMATION_SCHEMA}.{name}")));
     }
+    session.access()?.require_table(database, name)?;
     let found = session.server.storage.catalog().read(|read| read.find_table(read.database(database)?.id, name))?;
-    let table = found.ok_or_else(|| Error::UnknownTable(format!("{database}.{name}")))?;
-    let access = session.access()?;
-    if !access.sees_table(database, name) {
-        access.require("SELECT", Object::Table(database, name))?;
-    }
-    Ok(table)
+    found.ok_or_else(|| Error::UnknownTable(format!("{database}.{name}")))
 }
 
 fn table_state(session: &Session, database: &str, name: &str) -> Result<TableState> {

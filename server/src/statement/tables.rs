@@ -102,6 +102,10 @@ impl Catalog for SessionTables {
         if database.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
             return Ok(true);
         }
+        // Of a database that the account may not see nobody says whether it is there: its tables are refused.
+        if !self.access.sees_database(database) {
+            return Ok(true);
+        }
         let found = self.server.storage.catalog().read(|read| read.find_database(database)).map_err(internal)?;
         Ok(found.is_some())
     }
@@ -110,10 +114,10 @@ impl Catalog for SessionTables {
         if database.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
             return Ok(self.virtual_tables.get(name).cloned().map(Relation::Virtual));
         }
-        let Some(snapshot) = self.snapshot(database, name).map_err(from_storage)? else { return Ok(None) };
         self.access
             .require("SELECT", Object::Table(database, name))
             .map_err(|error| QueryError::AccessDenied(error.to_string()))?;
+        let Some(snapshot) = self.snapshot(database, name).map_err(from_storage)? else { return Ok(None) };
         let view = table_view(&snapshot);
         Ok(Some(Relation::Table(Arc::new(view))))
     }

@@ -240,7 +240,7 @@ async fn stream_load(work: &Work, process: u32, table: String, load: u32, rows: 
     let answer: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("a Stream Load answers {text}"));
     let outcome = if answer["Status"] == "Success" { Outcome::Done } else { Outcome::Refused };
     if outcome == Outcome::Refused {
-        work.refuse("Stream Load", &text);
+        work.refuse("Stream Load", answer["Message"].as_str().unwrap_or(&text));
     }
     work.note(process, begun, outcome, Action::Load { table, load, rows });
 }
