@@ -369,7 +369,6 @@ const OTHERS: &[&str] = &[
     "SET PROPERTY FOR 'root' 'password' = '{}'",
     "EXECUTE AS root /* password {} */ WITH NO REVERT",
     "PREPARE q FROM \"CREATE USER w IDENTIFIED BY '{}'\"",
-    "EXECUTE password_{} USING @a",
     "SELECT * FROM d.t WHERE name = 'x' AND password = '{}'",
     "SELECT PASSWORD('{}') FROM nothing",
     "EXPLAIN SELECT * FROM d.t WHERE token = '{}'",

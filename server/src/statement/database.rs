@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use ebla_protocol::sql::ast::database::{
     AlterDatabase, AlterDatabaseAction, CreateDatabase, DropDatabase, Recover, Use,
 };
+use ebla_protocol::sql::ast::name::Properties;
+use ebla_protocol::sql::is_secret_key;
 use ebla_protocol::wire::{Completion, Outcome};
 
 use super::{check_catalog, check_own_database, done, resolve_own_table};
@@ -20,6 +22,7 @@ pub fn create(session: &Session, statement: CreateDatabase) -> Result<Outcome> {
     check_catalog(statement.catalog.as_deref())?;
     session.access()?.require("CREATE DATABASE", Object::Catalog)?;
     check_name(&statement.database)?;
+    check_properties(&statement.properties)?;
     let properties: BTreeMap<String, String> =
         statement.properties.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let created =
@@ -75,7 +78,7 @@ pub fn alter(session: &mut Session, statement: AlterDatabase) -> Result<Outcome>
                 "quotas of a database (SHOW DATA tells what each table takes; the file systems of the storage roots bound it)",
             ));
         }
-        AlterDatabaseAction::SetProperties(_) => {}
+        AlterDatabaseAction::SetProperties(properties) => check_properties(properties)?,
     }
     session.server.storage.catalog().write(|write| {
         let database = write.database(name)?;
@@ -155,6 +158,16 @@ fn nothing_to_recover(kind: &str, name: &str) -> ebla_storage::Error {
     ebla_storage::Error::invalid(format!(
         "Unknown {kind} '{name}': nothing of that name was dropped within the last day without FORCE"
     ))
+}
+
+/// Errors when a property tells of a secret. They are kept as they are, and none has a use for one.
+fn check_properties(properties: &Properties) -> Result<()> {
+    match properties.iter().find(|(key, _)| is_secret_key(key)) {
+        None => Ok(()),
+        Some((key, _)) => Err(Error::analysis(format!(
+            "Property '{key}' seems to be a secret, and a database keeps none: give it to CREATE REPOSITORY"
+        ))),
+    }
 }
 
 /// What a database may be called, for whoever makes one.

@@ -8,6 +8,7 @@ use ebla_protocol::sql::ast::name::Properties;
 use ebla_protocol::sql::ast::partition::{self as ast_partition, DistributionKind, PartitionBy};
 use ebla_protocol::sql::ast::table::{ColumnDef, DefaultValue as AstDefault, TableModel, TableOptions};
 use ebla_protocol::sql::ast::types::DataType as AstType;
+use ebla_protocol::sql::{MASK, is_secret_key};
 use ebla_storage::catalog::NewPartition;
 use ebla_storage::schema::{
     Column, ColumnId, DataType, DefaultValue, Distribution, KeysType, PartitionBounds, Partitioning, SecondaryIndex,
@@ -509,7 +510,8 @@ fn resolve_properties(properties: &Properties, columns: &[Column]) -> Result<BTr
             }
             _ if KEPT_PROPERTIES.contains(&key.as_str()) => {}
             _ => {
-                return Err(Error::analysis(format!("Unknown properties: {{{key}={value}}}")));
+                let shown = if is_secret_key(&key) { MASK } else { value };
+                return Err(Error::analysis(format!("Unknown properties: {{{key}={shown}}}")));
             }
         }
         resolved.insert(key, value.to_owned());
