@@ -8,6 +8,7 @@ mod chunks;
 mod delete_vector;
 mod encoding;
 mod format;
+mod inspect;
 mod reader;
 mod sort;
 mod tree;
@@ -16,6 +17,8 @@ mod zone_map;
 
 pub use delete_vector::DeleteVector;
 pub use format::{SegmentFormat, parse_compression};
+pub(crate) use inspect::catch_panic;
+pub use inspect::inspect;
 pub use reader::{SegmentBatch, SegmentReader, project};
 pub use sort::{OrderCheck, SortKey, SortedStream, batch_bytes, merge, sort};
 pub(crate) use tree::{GROUP_BYTES, SegmentTree};

@@ -1,5 +1,7 @@
 //! Restores through the job runner: what comes back, where it goes, what is refused, and what stays untouched.
 
+mod hostile;
+
 use std::sync::Arc;
 
 use super::*;

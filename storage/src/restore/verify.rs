@@ -1,8 +1,8 @@
 //! A look into every file before it becomes visible.
 //!
-//! A digest says that bytes are what somebody wrote, not that it was sensible. So the rows of each segment are
-//! counted, its columns compared with the table's, and each delete vector decoded: a file that a scan could stumble
-//! over never gets a name in a tablet.
+//! A digest says that bytes are what somebody wrote, not that it was sensible. So what each segment says of itself is
+//! held against what is there ([`inspect`]), its rows are counted, its columns compared with the table's, and each
+//! delete vector is decoded: a file that a scan could stumble over never gets a name in a tablet.
 //!
 //! Where an earlier process has worked on the job, the names of its files are synced as well: it may have been killed
 //! between giving a file its name and syncing it, and the file was found in its place since.
@@ -12,9 +12,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_schema::SchemaRef;
 use futures::{FutureExt, TryStreamExt, stream};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 
 use super::hidden::{Hidden, HiddenPartition};
 use crate::catalog::FileKind;
@@ -24,8 +22,8 @@ use crate::ids::TabletId;
 use crate::job::JobContext;
 use crate::repository::format::{DeletesEntry, SegmentEntry};
 use crate::roots::{StorageRoots, sync_dir};
-use crate::schema::{PARQUET_FIELD_ID_KEY, TableDefinition};
-use crate::segment::DeleteVector;
+use crate::schema::TableDefinition;
+use crate::segment::{DeleteVector, inspect};
 
 /// Partitions that are looked at at the same time.
 const PARTITIONS_IN_FLIGHT_MAX: usize = 2;
@@ -44,13 +42,12 @@ pub(super) async fn run(context: &JobContext, hidden: &Hidden) -> Result<()> {
                         if resumed {
                             sync_names(&roots, partition)?;
                         }
-                        let schema = partition.definition.to_arrow();
                         for entry in &partition.node(&files)?.tablets {
                             for segment in entry.rowsets.iter().flat_map(|rowset| &rowset.segments) {
                                 if gate.closed_because().is_some() {
                                     return Err(Error::Cancelled);
                                 }
-                                check_segment(&roots, partition, entry.bucket, segment, &schema)?;
+                                check_segment(&roots, partition, entry.bucket, segment)?;
                             }
                         }
                         Ok(())
@@ -75,17 +72,11 @@ fn sync_names(roots: &StorageRoots, partition: &HiddenPartition) -> Result<()> {
     Ok(())
 }
 
-fn check_segment(
-    roots: &StorageRoots,
-    partition: &HiddenPartition,
-    bucket: u32,
-    segment: &SegmentEntry,
-    schema: &SchemaRef,
-) -> Result<()> {
+fn check_segment(roots: &StorageRoots, partition: &HiddenPartition, bucket: u32, segment: &SegmentEntry) -> Result<()> {
     let tablet = partition.tablet(bucket)?;
     for root in &tablet.roots {
         let path = roots.file_path(*root, tablet.id, &segment.digest, FileKind::Segment)?;
-        segment_fits(&path, segment.rows, schema, &partition.definition)
+        segment_fits(&path, segment.rows, &partition.definition)
             .map_err(|detail| unfit(tablet.id, &path, &partition.table, detail))?;
         if let Some(deletes) = segment.deletes {
             let path = roots.file_path(*root, tablet.id, &deletes.digest, FileKind::DeleteVector)?;
@@ -98,43 +89,10 @@ fn check_segment(
 }
 
 /// Whether a segment has the rows it should have, in columns of the table's types.
-pub(crate) fn segment_fits(
-    path: &Path,
-    rows: u64,
-    schema: &SchemaRef,
-    definition: &TableDefinition,
-) -> Result<(), String> {
-    let file = fs::File::open(path).map_err(|error| format!("it cannot be opened: {error}"))?;
-    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-        .map_err(|error| format!("it is no Parquet file: {error}"))?;
-    let groups = metadata.metadata().row_groups();
-    let counted: Option<u64> = groups
-        .iter()
-        .map(|group| u64::try_from(group.num_rows()).ok())
-        .try_fold(0_u64, |sum, rows| sum.checked_add(rows?));
-    let said = u64::try_from(metadata.metadata().file_metadata().num_rows()).ok();
-    if counted != Some(rows) || said != Some(rows) {
-        return Err(format!("it says that it has {said:?} rows, its row groups {counted:?}, the snapshot {rows}"));
-    }
-    for (position, field) in schema.fields().iter().enumerate() {
-        let id = field.metadata().get(PARQUET_FIELD_ID_KEY);
-        let stored = metadata.schema().fields();
-        let stored = stored.iter().find(|other| other.metadata().get(PARQUET_FIELD_ID_KEY) == id);
-        let column = &definition.columns[position];
-        match stored {
-            Some(stored) if stored.data_type() != field.data_type() => {
-                return Err(format!(
-                    "column '{}' is {} in it and {} in the table",
-                    column.name,
-                    stored.data_type(),
-                    field.data_type()
-                ));
-            }
-            Some(_) => {}
-            // Written before the column was added; readers fill it up.
-            None if column.nullable || column.default.is_some() => {}
-            None => return Err(format!("column '{}' is missing in it", column.name)),
-        }
+pub(crate) fn segment_fits(path: &Path, rows: u64, definition: &TableDefinition) -> Result<(), String> {
+    let found = inspect(path, definition)?;
+    if found != rows {
+        return Err(format!("it has {found} rows, by the snapshot {rows}"));
     }
     Ok(())
 }

@@ -2,6 +2,9 @@
 //!
 //! Columns are found by field id, so a segment written before a column was added or renamed reads well: what it lacks
 //! is NULL.
+//!
+//! Decoders of Parquet panic on some bytes that make no sense. Such bytes have the digest they should have when somebody
+//! wrote them so, into a repository for example; so no panic leaves this module: it is an error that names the file.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -20,6 +23,7 @@ use parquet::file::reader::ChunkReader;
 use roaring::RoaringBitmap;
 
 use super::chunks::SegmentChunks;
+use super::inspect::catch_panic;
 use super::sort::{OUTPUT_BYTES, OUTPUT_ROWS};
 use crate::catalog::FileKind;
 use crate::error::{Error, IoContext, Result};
@@ -32,7 +36,8 @@ use crate::tablet::SegmentHandle;
 pub struct SegmentReader {
     tablet: TabletId,
     path: PathBuf,
-    reader: ParquetRecordBatchReader,
+    /// `None` once it has failed: what is left of a decoder then is not used again.
+    reader: Option<ParquetRecordBatchReader>,
     schema: SchemaRef,
     /// For each column of `schema`, its position in the batches read.
     sources: Vec<Option<usize>>,
@@ -69,8 +74,22 @@ impl SegmentReader {
         bytes: T,
         schema: &SchemaRef,
     ) -> Result<SegmentReader> {
-        let corrupt = |error: ParquetError| from_parquet(error, tablet, &path);
-        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(corrupt)?;
+        match catch_panic(|| SegmentReader::decoder(bytes, schema)) {
+            Ok(Ok((reader, sources))) => {
+                let schema = Arc::clone(schema);
+                Ok(SegmentReader { tablet, path, reader: Some(reader), schema, sources, next_row: 0 })
+            }
+            Ok(Err(error)) => Err(from_parquet(error, tablet, &path)),
+            Err(detail) => Err(Error::Corrupt { tablet, path, detail }),
+        }
+    }
+
+    /// The decoder of what is stored of `schema`, and for each of its columns the position in the decoder's batches.
+    fn decoder<T: ChunkReader + 'static>(
+        bytes: T,
+        schema: &SchemaRef,
+    ) -> Result<(ParquetRecordBatchReader, Vec<Option<usize>>), ParquetError> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
         let stored = Arc::clone(builder.schema());
         let wanted: Vec<Option<usize>> = schema
             .fields()
@@ -91,9 +110,16 @@ impl SegmentReader {
             wanted.iter().map(|column| column.map(|column| read.partition_point(|other| *other < column))).collect();
         let mask = ProjectionMask::roots(builder.parquet_schema(), read);
         let batch_rows = batch_rows(builder.metadata());
-        let reader = builder.with_projection(mask).with_batch_size(batch_rows).build().map_err(corrupt)?;
-        let schema = Arc::clone(schema);
-        Ok(SegmentReader { tablet, path, reader, schema, sources, next_row: 0 })
+        Ok((builder.with_projection(mask).with_batch_size(batch_rows).build()?, sources))
+    }
+
+    /// The next batch of the decoder; `None` at the end.
+    fn next_batch(&mut self) -> Result<Option<SegmentBatch>> {
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        match reader.next().transpose().map_err(|error| from_arrow(error, self.tablet, &self.path))? {
+            Some(batch) => self.arrange(&batch).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn arrange(&mut self, batch: &RecordBatch) -> Result<SegmentBatch> {
@@ -123,11 +149,12 @@ impl Iterator for SegmentReader {
     type Item = Result<SegmentBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = match self.reader.next()? {
-            Ok(batch) => batch,
-            Err(error) => return Some(Err(from_arrow(error, self.tablet, &self.path))),
-        };
-        Some(self.arrange(&batch))
+        let batch = catch_panic(|| self.next_batch())
+            .unwrap_or_else(|detail| Err(Error::Corrupt { tablet: self.tablet, path: self.path.clone(), detail }));
+        if batch.is_err() {
+            self.reader = None;
+        }
+        batch.transpose()
     }
 }
 
@@ -189,12 +216,12 @@ fn batch_rows(metadata: &ParquetMetaData) -> usize {
         .row_groups()
         .iter()
         .map(|group| {
-            let bytes: i64 = group
+            let bytes = group
                 .columns()
                 .iter()
                 // A dictionary hides how long the texts are that it stands for.
                 .map(|column| column.unencoded_byte_array_data_bytes().unwrap_or(0).max(column.uncompressed_size()))
-                .sum();
+                .fold(0, i64::saturating_add);
             bytes.unsigned_abs() as usize / (group.num_rows().unsigned_abs() as usize).max(1)
         })
         .max()

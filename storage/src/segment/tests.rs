@@ -17,16 +17,16 @@ use crate::schema::{Column, ColumnId, DataType, StructField, TableDefinition, Va
 use crate::storage::StorageConfig;
 use crate::testing::{column, table_of};
 
-fn definition(columns: Vec<Column>, properties: &[(&str, &str)]) -> Arc<TableDefinition> {
+pub(super) fn definition(columns: Vec<Column>, properties: &[(&str, &str)]) -> Arc<TableDefinition> {
     let properties = properties.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     Arc::new(TableDefinition { properties, ..table_of(columns) })
 }
 
-fn format(definition: &Arc<TableDefinition>) -> SegmentFormat {
+pub(super) fn format(definition: &Arc<TableDefinition>) -> SegmentFormat {
     SegmentFormat::new(definition, &StorageConfig::new("unused")).unwrap()
 }
 
-fn stream(batches: Vec<RecordBatch>) -> SortedStream {
+pub(super) fn stream(batches: Vec<RecordBatch>) -> SortedStream {
     Box::new(batches.into_iter().map(Ok))
 }
 
@@ -34,7 +34,7 @@ fn read(path: &Path, schema: &arrow_schema::SchemaRef) -> Vec<RecordBatch> {
     SegmentReader::open(TabletId(1), path, schema).unwrap().map(|batch| batch.unwrap().rows).collect()
 }
 
-fn every_type() -> Arc<TableDefinition> {
+pub(super) fn every_type() -> Arc<TableDefinition> {
     let array = DataType::Array { element: Box::new(DataType::Int) };
     let map = DataType::Map { key: Box::new(DataType::Varchar { length: 9 }), value: Box::new(DataType::Int) };
     let fields = vec![StructField { name: "x".to_owned(), data_type: DataType::Int }];
@@ -63,7 +63,7 @@ fn every_type() -> Arc<TableDefinition> {
     definition(columns, &[("bloom_filter_columns", "c1, C14,c17,c99")])
 }
 
-fn batch_of_every_type(definition: &TableDefinition) -> RecordBatch {
+pub(super) fn batch_of_every_type(definition: &TableDefinition) -> RecordBatch {
     let schema = definition.to_arrow();
     let mut list = ListBuilder::new(Int32Builder::new()).with_field(match schema.field(16).data_type() {
         arrow_schema::DataType::List(field) => Arc::clone(field),
@@ -142,7 +142,7 @@ fn every_type_round_trips_with_zone_maps_and_metadata() {
     assert!(blooms[0] && blooms[13]);
 }
 
-fn numbers(definition: &TableDefinition, range: std::ops::Range<i32>) -> RecordBatch {
+pub(super) fn numbers(definition: &TableDefinition, range: std::ops::Range<i32>) -> RecordBatch {
     let keys: ArrayRef = Arc::new(range.clone().collect::<Int32Array>());
     let texts: ArrayRef =
         Arc::new(range.map(|key| Some(format!("text {}", key.wrapping_mul(7919)))).collect::<StringArray>());
@@ -243,4 +243,21 @@ fn a_run_reads_back() {
     let path = dir.path().join("run");
     write_run(&format(&definition), &path, stream(vec![batch.clone()])).unwrap();
     assert_eq!(read(&path, &definition.to_arrow()), [batch]);
+}
+
+#[test]
+fn a_row_that_no_reader_would_take_is_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let definition = definition(vec![column(1, "k", DataType::Int), column(2, "v", DataType::Json)], &[]);
+    let write = |name: &str, texts: &[usize]| {
+        let keys: ArrayRef = Arc::new((0..texts.len() as i32).collect::<Int32Array>());
+        let texts: ArrayRef = Arc::new(texts.iter().map(|bytes| Some("x".repeat(*bytes))).collect::<StringArray>());
+        let rows = RecordBatch::try_new(definition.to_arrow(), vec![keys, texts]).unwrap();
+        write_segments(&format(&definition), dir.path(), name, stream(vec![rows]), 9, 1 << 30)
+    };
+    // Three rows that are too much for one page are written one after the other.
+    let written = write("rows", &[60 << 20, 60 << 20, 60 << 20]).unwrap();
+    assert_eq!(inspect(&written[0].path, &definition), Ok(3));
+    let refusal = write("row", &[1, (128 << 20) + 1]).unwrap_err().to_string();
+    assert!(refusal.contains("at most 134217728 can be stored"), "{refusal}");
 }

@@ -9,7 +9,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 
 use super::format::SegmentFormat;
-use super::sort::SortedStream;
+use super::sort::{SortedStream, batch_bytes};
 use super::zone_map::ZoneMapBuilder;
 use crate::catalog::SegmentMeta;
 use crate::digest::DigestWriter;
@@ -17,7 +17,11 @@ use crate::error::{Error, IoContext, Result};
 use crate::roots::{create_file, sync_file};
 
 /// A delete vector counts rows in 32 bits.
-const SEGMENT_ROWS_MAX: u64 = u32::MAX as u64;
+pub(super) const SEGMENT_ROWS_MAX: u64 = u32::MAX as u64;
+
+/// Most bytes of a page, before it is compressed. The writer ends a page after a MiB, but not within the values it was
+/// given at once, so it is given half of this at most.
+pub(super) const PAGE_BYTES_MAX: u64 = 256 << 20;
 
 /// A segment that is written and synced, but not yet in its tablet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,10 +106,27 @@ impl SegmentWriter {
     }
 
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.writer.write(batch).map_err(|error| cannot_write(&self.path, error))?;
+        self.encode(batch)?;
         self.zone_maps.add(batch);
         self.rows += batch.num_rows() as u64;
         Ok(())
+    }
+
+    /// Batches are small on average only, and one row is as large as somebody makes it. What no reader would take is not
+    /// written.
+    fn encode(&mut self, batch: &RecordBatch) -> Result<()> {
+        let (rows, bytes, bytes_max) = (batch.num_rows(), batch_bytes(batch) as u64, PAGE_BYTES_MAX / 2);
+        if bytes <= bytes_max {
+            return self.writer.write(batch).map_err(|error| cannot_write(&self.path, error));
+        }
+        if rows <= 1 {
+            let text =
+                format!("a row has {bytes} bytes, and at most {bytes_max} can be stored: divide it into several");
+            return Err(Error::invalid(text));
+        }
+        let (first, rest) = (batch.slice(0, rows / 2), batch.slice(rows / 2, rows - rows / 2));
+        self.encode(&first)?;
+        self.encode(&rest)
     }
 
     fn is_full(&self, bytes_target: u64) -> bool {

@@ -4,7 +4,6 @@
 //! The bytes are those that somebody wrote: their digest was compared before. Whether they make sense is the question
 //! here, so a decoder that fails, or even panics, on them is an answer.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::census::Role;
@@ -15,7 +14,7 @@ use crate::repository::ObjectRef;
 use crate::repository::format::DeletesEntry;
 use crate::restore::{deletes_fit, segment_fits};
 use crate::schema::TableDefinition;
-use crate::segment::{OrderCheck, SegmentReader, SortKey};
+use crate::segment::{OrderCheck, SegmentReader, SortKey, catch_panic};
 
 /// Largest delete vector: one bit for each of as many rows as a segment can have, and its header.
 const DELETES_BYTES_MAX: u64 = (1 << 29) + 64;
@@ -33,13 +32,12 @@ pub(super) fn check(
         (Role::Deletes { rows, of_rows }, _) => deletes(path, object, rows, of_rows),
         (Role::Segment { .. }, None) => Err("the definition of its table is not known".to_owned()),
     };
-    // A panic leaves nothing behind but what is dropped here.
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err("decoding it failed beyond an error".to_owned()))
+    catch_panic(decode)?
 }
 
 fn segment(path: &Path, rows: u64, definition: &TableDefinition, gate: &Gate) -> Result<(), String> {
     let schema = definition.to_arrow();
-    segment_fits(path, rows, &schema, definition)?;
+    segment_fits(path, rows, definition)?;
     let text = |error: crate::Error| match error {
         crate::Error::Corrupt { detail, .. } => format!("it does not decode: {detail}"),
         other => format!("it does not decode: {other}"),

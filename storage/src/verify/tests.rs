@@ -299,7 +299,7 @@ fn rows_are_counted_and_ordered() {
     };
     let sorted = write("sorted", &[1, 2, 2, 3]);
     assert_eq!(check(&sorted, 4, &definition), Ok(()));
-    assert!(check(&sorted, 5, &definition).unwrap_err().contains("the snapshot 5"));
+    assert!(check(&sorted, 5, &definition).unwrap_err().contains("it has 4 rows, by the snapshot 5"));
     let unsorted = write("unsorted", &[1, 3, 2]);
     assert!(check(&unsorted, 3, &definition).unwrap_err().contains("not sorted"));
     let mut other = definition.clone();
