@@ -4,9 +4,11 @@
 //! Each command is a module with a `run`. A command's error is the text a person reads, so errors here are
 //! plain strings. Nothing depends on anything but std: `cargo xtask` builds in seconds on a fresh machine.
 
+pub mod audit;
 pub mod bench;
 pub mod cargo;
 pub mod counterparts;
+pub mod coverage;
 pub mod deny;
 pub mod fuzz;
 pub mod golden;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use xtask::{bench, counterparts, deny, fuzz, golden, test, torture};
+use xtask::{audit, bench, counterparts, coverage, deny, fuzz, golden, test, torture};
 
 const USAGE: &str = "\
 usage: cargo xtask <command>
@@ -10,8 +10,11 @@ usage: cargo xtask <command>
   test                      everything CI checks: fmt, counterparts, licences, clippy, build, tests, docs
   counterparts [name…]      install the real S3 servers and MySQL clients that the tests talk to
   deny                      licences, bans and sources of the dependencies, by deny.toml
+  audit                     security advisories on the dependencies (needs cargo-audit and a network)
   golden [cargo test args]  run tests and rewrite their golden files
   bench [name [args…]]      run a benchmark with release builds; without a name, list them
+  coverage [--files] [-- test arguments]
+                            which lines of storage its unit tests run (needs rustup's llvm-tools)
   torture [--kills N] [--seed S] [--debug]
                             kill a server at random moments under load, and look what it has lost
   fuzz <target>|all <secs>  run fuzz targets for a while (needs cargo-fuzz and a nightly toolchain)";
@@ -26,6 +29,8 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "counterparts" => counterparts::run(rest),
         "deny" => deny::run(),
+        "audit" => audit::run(rest),
+        "coverage" => coverage::run(rest),
         "golden" => golden::run(rest),
         "bench" => bench::run(rest),
         "torture" => torture::run(rest),
