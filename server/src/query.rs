@@ -8,6 +8,7 @@
 //! The rest of the server meets [`QueryEngine`] (one per server), [`StatementContext`] (one per statement) and the seam
 //! to storage in [`source`]. Values that cross are [`Value`]s and Arrow batches; errors are [`QueryError`]s.
 
+mod around;
 mod binder;
 mod coerce;
 mod context;

@@ -14,9 +14,10 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema};
 use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
 use datafusion::error::Result;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{
@@ -24,9 +25,9 @@ use datafusion::physical_plan::joins::{
     SortMergeJoinExec,
 };
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt as _;
 
+use super::around::{Around, AroundExec};
 use super::error::QueryError;
 
 /// Whether a query shall stop.
@@ -52,13 +53,13 @@ pub(super) fn watch(plan: Arc<dyn ExecutionPlan>, interrupt: &Interrupt) -> Resu
     plan.transform_up(|node| {
         if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
             let join = watch_filter(join, interrupt)?;
-            return Ok(Transformed::yes(watched(join, interrupt)));
+            return Ok(Transformed::yes(AroundExec::put(join, interrupt.clone())));
         }
         let is_join = node.is::<CrossJoinExec>()
             || node.is::<HashJoinExec>()
             || node.is::<SortMergeJoinExec>()
             || node.is::<PiecewiseMergeJoinExec>();
-        Ok(if is_join { Transformed::yes(watched(node, interrupt)) } else { Transformed::no(node) })
+        Ok(if is_join { Transformed::yes(AroundExec::put(node, interrupt.clone())) } else { Transformed::no(node) })
     })
     .data()
 }
@@ -72,53 +73,15 @@ fn watch_filter(join: &NestedLoopJoinExec, interrupt: &Interrupt) -> Result<Arc<
     Ok(Arc::new(join))
 }
 
-fn watched(input: Arc<dyn ExecutionPlan>, interrupt: &Interrupt) -> Arc<dyn ExecutionPlan> {
-    Arc::new(WatchedExec { input, interrupt: interrupt.clone() })
-}
+/// Looks at the interrupt before every batch.
+impl Around for Interrupt {
+    const NAME: &'static str = "WatchedExec";
 
-/// Looks at the interrupt before every batch of its input.
-#[derive(Debug)]
-struct WatchedExec {
-    input: Arc<dyn ExecutionPlan>,
-    interrupt: Interrupt,
-}
-
-impl DisplayAs for WatchedExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WatchedExec")
-    }
-}
-
-impl ExecutionPlan for WatchedExec {
-    fn name(&self) -> &'static str {
-        "WatchedExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.pop() {
-            Some(input) => Ok(watched(input, &self.interrupt)),
-            None => Ok(self),
-        }
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let stream = self.input.execute(partition, context)?;
-        let interrupt = self.interrupt.clone();
+    fn around(&self, stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
+        let interrupt = self.clone();
         let schema = stream.schema();
         let watched = stream.map(move |batch| interrupt.check().and(batch));
-        Ok(make_cooperative(Box::pin(RecordBatchStreamAdapter::new(schema, watched))))
+        make_cooperative(Box::pin(RecordBatchStreamAdapter::new(schema, watched)))
     }
 }
 

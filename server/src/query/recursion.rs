@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
 use datafusion::error::Result;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{LogicalPlan, SubqueryAlias};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt as _;
 
+use super::around::{Around, AroundExec};
 use super::context::{StatementContext, VariableScope};
 use super::error::QueryError;
 use super::value::Value;
@@ -43,9 +44,9 @@ pub(super) fn limit(plan: Arc<dyn ExecutionPlan>, rounds_max: u64) -> Result<Arc
         let Some(query) = node.downcast_ref::<RecursiveQueryExec>() else {
             return Ok(Transformed::no(node));
         };
-        let counted =
-            CountedExec { input: Arc::clone(query.recursive_term()), rounds: Arc::new(AtomicU64::new(0)), rounds_max };
-        let children: Vec<Arc<dyn ExecutionPlan>> = vec![Arc::clone(query.static_term()), Arc::new(counted)];
+        let counted = Counted { rounds: Arc::new(AtomicU64::new(0)), rounds_max };
+        let children =
+            vec![Arc::clone(query.static_term()), AroundExec::put(Arc::clone(query.recursive_term()), counted)];
         Ok(Transformed::yes(node.with_new_children(children)?))
     })
     .data()
@@ -67,56 +68,30 @@ pub(super) fn keep_columns(plan: LogicalPlan) -> Result<LogicalPlan> {
     .data()
 }
 
-/// Counts how often its input is run.
-#[derive(Debug)]
-struct CountedExec {
-    input: Arc<dyn ExecutionPlan>,
+/// Counts how often its input is run. Before every round the engine makes the plan anew, so the count is shared.
+#[derive(Debug, Clone)]
+struct Counted {
     rounds: Arc<AtomicU64>,
     rounds_max: u64,
 }
 
-impl DisplayAs for CountedExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RecursionLimitExec: rounds={}", self.rounds_max)
-    }
-}
+impl Around for Counted {
+    const NAME: &'static str = "RecursionLimitExec";
 
-impl ExecutionPlan for CountedExec {
-    fn name(&self) -> &'static str {
-        "RecursionLimitExec"
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: rounds={}", Self::NAME, self.rounds_max)
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    /// Before every round the engine makes the plan anew, so the count goes along.
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(match children.pop() {
-            Some(input) => Arc::new(Self { input, rounds: Arc::clone(&self.rounds), rounds_max: self.rounds_max }),
-            None => self,
-        })
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let stream = self.input.execute(partition, context)?;
+    fn around(&self, stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
         let round = self.rounds.fetch_add(1, Ordering::Relaxed) + 1;
         if round <= self.rounds_max {
-            return Ok(stream);
+            return stream;
         }
         let schema = stream.schema();
         let ending = stream.map(move |batch| match batch {
             Ok(batch) if batch.num_rows() > 0 => Err(QueryError::RecursionTooDeep(round).wrap()),
             other => other,
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, ending)))
+        Box::pin(RecordBatchStreamAdapter::new(schema, ending))
     }
 }

@@ -42,6 +42,17 @@ pub(super) struct Exact {
     pub(super) output: DataType,
 }
 
+/// Calls a generic function with the type of an input.
+macro_rules! of_input {
+    ($input:expr, $function:ident($($argument:expr),*)) => {
+        match $input {
+            DataType::Decimal128(..) => $function::<Decimal128Type>($($argument),*),
+            DataType::Decimal256(..) => $function::<Decimal256Type>($($argument),*),
+            _ => $function::<Int64Type>($($argument),*),
+        }
+    };
+}
+
 impl Exact {
     /// Whether values of this type are exact and added up here.
     pub(super) fn covers(finish: Finish, input: &DataType) -> bool {
@@ -81,11 +92,7 @@ impl Exact {
                 Box::new(Single::<I> { rules, total: <I::Total as ArrowPrimitiveType>::Native::ZERO, count: 0 })
             }
         }
-        match self.input {
-            DataType::Decimal128(..) => make::<Decimal128Type>(self, distinct),
-            DataType::Decimal256(..) => make::<Decimal256Type>(self, distinct),
-            _ => make::<Int64Type>(self, distinct),
-        }
+        of_input!(self.input, make(self, distinct))
     }
 
     /// For many groups at once.
@@ -93,11 +100,7 @@ impl Exact {
         fn make<I: Input>(rules: Exact) -> Box<dyn GroupsAccumulator> {
             Box::new(Groups::<I> { rules, totals: Vec::new(), counts: Vec::new(), input: PhantomData })
         }
-        match self.input {
-            DataType::Decimal128(..) => make::<Decimal128Type>(self),
-            DataType::Decimal256(..) => make::<Decimal256Type>(self),
-            _ => make::<Int64Type>(self),
-        }
+        of_input!(self.input, make(self))
     }
 
     fn overflow(&self) -> QueryError {
@@ -127,6 +130,11 @@ impl Exact {
             _ => value.to_i128().is_some_and(|value| i64::try_from(value).is_ok()),
         };
         value.filter(fits).map(Some).ok_or_else(|| self.overflow())
+    }
+
+    /// The result of one total, for an aggregate over all rows.
+    fn only(&self, total: i256, count: u64) -> Result<ScalarValue> {
+        ScalarValue::try_from_array(&self.results(std::iter::once((total, count)))?, 0)
     }
 
     fn results(&self, totals: impl Iterator<Item = (i256, u64)>) -> Result<ArrayRef> {
@@ -246,8 +254,7 @@ impl<I: Input> Accumulator for Single<I> {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let result = self.rules.results(std::iter::once((I::widest(self.total), self.count)))?;
-        ScalarValue::try_from_array(&result, 0)
+        self.rules.only(I::widest(self.total), self.count)
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
@@ -289,8 +296,7 @@ impl<I: Input> Accumulator for Distinct<I> {
         for value in &self.values {
             total = total.add_checked(I::widen(*value)).map_err(|_| self.rules.overflow())?;
         }
-        let result = self.rules.results(std::iter::once((I::widest(total), self.values.len() as u64)))?;
-        ScalarValue::try_from_array(&result, 0)
+        self.rules.only(I::widest(total), self.values.len() as u64)
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
@@ -331,6 +337,24 @@ impl<I: Input> Groups<I> {
         self.counts[group] += count;
         Ok(())
     }
+
+    /// Adds the total and the count of each row that counts to the row's group.
+    fn add_rows(
+        &mut self,
+        groups: &[usize],
+        counted: impl Fn(usize) -> bool,
+        of: impl Fn(usize) -> (TotalOf<I>, u64),
+    ) -> Result<()> {
+        groups.iter().enumerate().filter(|(row, _)| counted(*row)).try_for_each(|(row, group)| {
+            let (total, count) = of(row);
+            self.add(*group, total, count)
+        })
+    }
+
+    /// Takes the totals and counts of groups that are done.
+    fn take(&mut self, done: EmitTo) -> (Vec<TotalOf<I>>, Vec<u64>) {
+        (done.take_needed(&mut self.totals), done.take_needed(&mut self.counts))
+    }
 }
 
 impl<I: Input> GroupsAccumulator for Groups<I> {
@@ -349,12 +373,8 @@ impl<I: Input> GroupsAccumulator for Groups<I> {
             }
             return Ok(());
         }
-        for (row, group) in group_indices.iter().enumerate() {
-            if values.is_valid(row) && counts_in(opt_filter, row) {
-                self.add(*group, I::widen(values.value(row)), 1)?;
-            }
-        }
-        Ok(())
+        let counted = |row| values.is_valid(row) && counts_in(opt_filter, row);
+        self.add_rows(group_indices, counted, |row| (I::widen(values.value(row)), 1))
     }
 
     fn merge_batch(
@@ -366,21 +386,17 @@ impl<I: Input> GroupsAccumulator for Groups<I> {
     ) -> Result<()> {
         self.grow(total_num_groups);
         let (totals, counts) = (values[0].as_primitive::<I::Total>(), values[1].as_primitive::<UInt64Type>());
-        for (row, group) in group_indices.iter().enumerate() {
-            if totals.is_valid(row) && counts.is_valid(row) && counts_in(opt_filter, row) {
-                self.add(*group, totals.value(row), counts.value(row))?;
-            }
-        }
-        Ok(())
+        let counted = |row| totals.is_valid(row) && counts.is_valid(row) && counts_in(opt_filter, row);
+        self.add_rows(group_indices, counted, |row| (totals.value(row), counts.value(row)))
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let (totals, counts) = (emit_to.take_needed(&mut self.totals), emit_to.take_needed(&mut self.counts));
+        let (totals, counts) = self.take(emit_to);
         self.rules.results(totals.into_iter().map(I::widest).zip(counts))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let (totals, counts) = (emit_to.take_needed(&mut self.totals), emit_to.take_needed(&mut self.counts));
+        let (totals, counts) = self.take(emit_to);
         Ok(vec![total_array::<I>(&self.rules, totals), Arc::new(UInt64Array::from(counts))])
     }
 
