@@ -223,6 +223,10 @@ impl Dialect for StarRocks {
                 other => Expr::Nested(Box::new(other)),
             }));
         }
+        if word.keyword == Keyword::INTERVAL && is_list_next(parser) {
+            parser.advance_token();
+            return Some(parse_interval_function(parser));
+        }
         if word.keyword == Keyword::INTERVAL && starts_operand(next) {
             parser.advance_token();
             return Some(parser.parse_interval());
@@ -349,9 +353,13 @@ fn parse_concat(dialect: &StarRocks, parser: &mut Parser, first: Expr, precedenc
         parser.advance_token();
         operands.push(parser.parse_subexpr(precedence)?);
     }
-    let args = operands.into_iter().map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))).collect();
-    Ok(Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new("concat")]),
+    Ok(call("concat", operands))
+}
+
+fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let args = args.into_iter().map(|expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: vec![] }),
@@ -359,7 +367,33 @@ fn parse_concat(dialect: &StarRocks, parser: &mut Parser, first: Expr, precedenc
         null_treatment: None,
         over: None,
         within_group: vec![],
-    }))
+    })
+}
+
+/// True when the word that comes next is followed by several items in parentheses: `INTERVAL(n, a, b)` is a function, and
+/// `INTERVAL (n) DAY` is none.
+fn is_list_next(parser: &Parser) -> bool {
+    let mut depth = 0_usize;
+    for nth in 1.. {
+        match &parser.peek_nth_token_ref(nth).token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 1 => return false,
+            Token::RParen => depth = depth.saturating_sub(1),
+            Token::Comma if depth == 1 => return true,
+            Token::EOF => return false,
+            _ if depth == 0 => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// What comes after INTERVAL when it is a function.
+fn parse_interval_function(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.expect_token(&Token::LParen)?;
+    let args = parser.parse_comma_separated(Parser::parse_expr)?;
+    parser.expect_token(&Token::RParen)?;
+    Ok(call("interval", args))
 }
 
 /// True when a token can only begin an operand, which makes the word before it a prefix operator.

@@ -10,6 +10,7 @@
 mod assignments;
 mod calls;
 mod expr;
+mod frames;
 mod grouping;
 mod headers;
 mod names;

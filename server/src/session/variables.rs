@@ -29,6 +29,8 @@ const VARIABLES: &[Variable] = &[
     ("auto_increment_increment", Kind::Number, "1"),
     ("auto_increment_offset", Kind::Number, "1"),
     ("autocommit", Kind::Switch, "1"),
+    // Where MySQL is installed: tools look below it for what is not there.
+    ("basedir", Kind::Fact, ""),
     ("big_tables", Kind::Switch, "0"),
     ("character_set_client", Kind::Text, "utf8mb4"),
     ("character_set_connection", Kind::Text, "utf8mb4"),
@@ -42,6 +44,7 @@ const VARIABLES: &[Variable] = &[
     ("collation_server", Kind::Text, "utf8mb4_0900_bin"),
     // How often a recursive query may read its own rows again.
     ("cte_max_recursion_depth", Kind::Number, "1000"),
+    ("datadir", Kind::Fact, ""),
     ("default_storage_engine", Kind::Text, "OLAP"),
     ("default_week_format", Kind::Number, "0"),
     ("div_precision_increment", Kind::Number, "4"),

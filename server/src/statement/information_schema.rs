@@ -52,6 +52,8 @@ struct Definition {
 pub(super) struct Viewer {
     pub(super) server: Arc<Server>,
     pub(super) access: Access,
+    /// The name of the account.
+    user: String,
     variables: crate::session::variables::Variables,
     time_zone: TimeZone,
 }
@@ -107,6 +109,7 @@ pub fn tables_of(session: &Session) -> Result<VirtualTables> {
     let viewer = Arc::new(Viewer {
         server: Arc::clone(&session.server),
         access: session.access()?,
+        user: session.identity.user.clone(),
         variables: session.variables.clone(),
         time_zone: session.time_zone(),
     });

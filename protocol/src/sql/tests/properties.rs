@@ -21,8 +21,9 @@ use crate::sql::ast::table::{
     Aggregation, ColumnDef, CreateTable, DefaultValue, IndexDef, Keys, RollupDef, TableModel, TableOptions,
 };
 use crate::sql::ast::types::{DataType, StructField};
-use crate::sql::parse::parse;
+use crate::sql::parse::{ParseOptions, parse};
 use crate::sql::redact::redact;
+use crate::sql::template::prepare;
 
 /// Words of the grammar, plain words and symbols, for texts that are nearly statements.
 const WORDS: &[&str] = &[
@@ -590,6 +591,11 @@ proptest! {
 /// `COLLATE 'x'`, it prints it without escaping it.
 pub(super) fn check(text: &str) {
     redact(text);
+    // As a template it may mean more; what its values make of it is a statement or an error.
+    for template in prepare(text, ParseOptions::default()).unwrap_or_default() {
+        let values = vec![sqlparser::ast::Value::Number("-1".to_owned(), false); template.parameter_count()];
+        let _ = template.bind(&values).map(|statement| statement.to_string());
+    }
     for statement in parse(text).unwrap_or_default() {
         let printed = statement.to_string();
         if text.contains('\\') {

@@ -1,10 +1,10 @@
-//! GREATEST and LEAST: NULL as soon as one argument is.
+//! GREATEST and LEAST: NULL as soon as one argument is. INTERVAL: where a number stands among others.
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
 use datafusion::arrow::compute::kernels::cmp;
 use datafusion::arrow::compute::kernels::zip::zip;
 use datafusion::arrow::compute::{is_not_null, nullif};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::Result;
 
 use super::support::{Args, MANY, Returns, Scalar};
@@ -14,6 +14,16 @@ pub(super) fn functions() -> Vec<Scalar> {
     vec![
         Scalar::new("greatest", 1, MANY, Returns::Of(common_type), |args| extreme(args, true)),
         Scalar::new("least", 1, MANY, Returns::Of(common_type), |args| extreme(args, false)),
+        // How many of the others, which are in ascending order, are not greater; -1 for NULL.
+        Scalar::int("interval", 2, MANY, |args| {
+            let numbers: Result<Vec<_>> = (0..args.len()).map(|index| args.doubles(index)).collect();
+            let numbers = numbers?;
+            Ok(args.build::<Int64Type>(|row| {
+                let Some(number) = numbers[0].get(row) else { return Some(-1) };
+                let greater = numbers[1..].iter().position(|other| other.get(row).is_some_and(|other| number < other));
+                i64::try_from(greater.unwrap_or(numbers.len() - 1)).ok()
+            }))
+        }),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{
     AccessExpr, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArguments, ObjectNamePart, OrderByExpr, OrderByOptions, Subscript, UnaryOperator, Value,
+    FunctionArguments, ObjectNamePart, OrderByExpr, OrderByOptions, Subscript, UnaryOperator, Value, WindowType,
     helpers::attached_token::AttachedToken,
 };
 
@@ -31,6 +31,9 @@ impl Rewriter<'_> {
         }
         if let Some(condition) = called.filter.take() {
             called.filter = Some(Box::new(truth(*condition)));
+        }
+        if let Some(WindowType::WindowSpec(window)) = &mut called.over {
+            super::frames::plain(window)?;
         }
         let name = canonical(&name);
         if !self.functions.contains(name) {
@@ -130,6 +133,7 @@ impl Rewriter<'_> {
             ("mod", 2) => binary(args, sqlparser::ast::BinaryOperator::Modulo),
             ("date_add" | "adddate", 2) => shift(args, "add")?,
             ("date_sub" | "subdate", 2) => shift(args, "sub")?,
+            ("get_format", 2) => string(format_of(&args[0], &args[1])?),
             ("timestampadd", 3) => {
                 let unit = unit_argument(&args[0])?;
                 call(&format!("{unit}s_add"), vec![args.remove(2), args.remove(1)])
@@ -391,4 +395,42 @@ fn clock_text(micros: i64) -> String {
     let mut out = String::new();
     datetime::push_clock(datetime::clock(micros), &mut out);
     out
+}
+
+/// GET_FORMAT({DATE | TIME | DATETIME | TIMESTAMP}, place): the format of a place, as DATE_FORMAT reads it.
+fn format_of(kind: &Expr, place: &Expr) -> Result<&'static str, QueryError> {
+    let wanted = || {
+        QueryError::Semantic(
+            "GET_FORMAT takes DATE, TIME or DATETIME, and one of 'EUR', 'USA', 'JIS', 'ISO', 'INTERNAL'".to_owned(),
+        )
+    };
+    let kind = match kind {
+        Expr::Identifier(ident) => ident.value.to_ascii_uppercase(),
+        // Where a table has a column of this name, it was taken for that.
+        Expr::CompoundIdentifier(parts) => {
+            parts.last().map(|ident| ident.value.to_ascii_uppercase()).unwrap_or_default()
+        }
+        _ => return Err(wanted()),
+    };
+    let place = match place {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => text.to_ascii_uppercase(),
+            _ => return Err(wanted()),
+        },
+        _ => return Err(wanted()),
+    };
+    Ok(match (kind.as_str(), place.as_str()) {
+        ("DATE", "USA") => "%m.%d.%Y",
+        ("DATE", "JIS" | "ISO") => "%Y-%m-%d",
+        ("DATE", "EUR") => "%d.%m.%Y",
+        ("DATE", "INTERNAL") => "%Y%m%d",
+        ("DATETIME" | "TIMESTAMP", "USA" | "EUR") => "%Y-%m-%d %H.%i.%s",
+        ("DATETIME" | "TIMESTAMP", "JIS" | "ISO") => "%Y-%m-%d %H:%i:%s",
+        ("DATETIME" | "TIMESTAMP", "INTERNAL") => "%Y%m%d%H%i%s",
+        ("TIME", "USA") => "%h:%i:%s %p",
+        ("TIME", "JIS" | "ISO") => "%H:%i:%s",
+        ("TIME", "EUR") => "%H.%i.%s",
+        ("TIME", "INTERNAL") => "%H%i%s",
+        _ => return Err(wanted()),
+    })
 }

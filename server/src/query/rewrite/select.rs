@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, GroupByExpr, GroupByWithModifier, Ident, JoinConstraint, JoinOperator,
-    ObjectNamePart, OrderByKind, Query, Select, SelectItem, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    NamedWindowExpr, ObjectNamePart, OrderByKind, Query, Select, SelectItem, TableFactor, Visit, VisitMut, Visitor,
+    VisitorMut,
 };
 
 use super::expr::truth;
@@ -93,6 +94,9 @@ pub(super) fn before(select: &mut Select) -> Result<(), QueryError> {
     having(select);
     for window in &mut select.named_window {
         window.0.value = window.0.value.to_lowercase();
+        if let NamedWindowExpr::WindowSpec(window) = &mut window.1 {
+            super::frames::plain(window)?;
+        }
     }
     Ok(())
 }

@@ -43,6 +43,24 @@ pub(super) const TABLES: &[Definition] = &[
         rows: |_| Ok(vec![vec!["utf8mb4".into(), COLLATION.into(), "UTF-8 Unicode".into(), 4.into()]]),
     },
     Definition {
+        name: "check_constraints",
+        columns: &[
+            ("CONSTRAINT_CATALOG", Text),
+            ("CONSTRAINT_SCHEMA", Text),
+            ("CONSTRAINT_NAME", Text),
+            ("CHECK_CLAUSE", Text),
+        ],
+        rows: rows::no_rows,
+    },
+    Definition {
+        name: "collation_character_set_applicability",
+        columns: &[("COLLATION_NAME", Text), ("CHARACTER_SET_NAME", Text)],
+        rows: |_| {
+            let names = [COLLATION, "utf8mb4_bin", "utf8mb4_general_ci"];
+            Ok(names.iter().map(|name| vec![(*name).into(), "utf8mb4".into()]).collect())
+        },
+    },
+    Definition {
         name: "collations",
         columns: &[
             ("COLLATION_NAME", Text),
@@ -58,6 +76,19 @@ pub(super) const TABLES: &[Definition] = &[
             };
             Ok(vec![row(COLLATION, 309, "Yes"), row("utf8mb4_bin", 46, ""), row("utf8mb4_general_ci", 45, "")])
         },
+    },
+    Definition {
+        name: "column_privileges",
+        columns: &[
+            ("GRANTEE", Text),
+            ("TABLE_CATALOG", Text),
+            ("TABLE_SCHEMA", Text),
+            ("TABLE_NAME", Text),
+            ("COLUMN_NAME", Text),
+            ("PRIVILEGE_TYPE", Text),
+            ("IS_GRANTABLE", Text),
+        ],
+        rows: rows::no_rows,
     },
     Definition { name: "columns", columns: COLUMNS_COLUMNS, rows: rows::columns },
     Definition {
@@ -209,6 +240,32 @@ pub(super) const TABLES: &[Definition] = &[
             ("ROW_COUNT", Number),
         ],
         rows: rows::partitions_meta,
+    },
+    Definition {
+        name: "plugins",
+        columns: &[
+            ("PLUGIN_NAME", Text),
+            ("PLUGIN_VERSION", Text),
+            ("PLUGIN_STATUS", Text),
+            ("PLUGIN_TYPE", Text),
+            ("PLUGIN_LIBRARY", Text),
+            ("PLUGIN_LICENSE", Text),
+        ],
+        rows: rows::no_rows,
+    },
+    Definition {
+        name: "processlist",
+        columns: &[
+            ("ID", Number),
+            ("USER", Text),
+            ("HOST", Text),
+            ("DB", Text),
+            ("COMMAND", Text),
+            ("TIME", Number),
+            ("STATE", Text),
+            ("INFO", Text),
+        ],
+        rows: rows::processlist,
     },
     Definition {
         name: "referential_constraints",

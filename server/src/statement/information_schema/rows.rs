@@ -6,6 +6,7 @@ use ebla_storage::catalog::{TableRow, TableState};
 use ebla_storage::schema::{Column, DataType as ColumnType};
 
 use super::{Cell, Viewer, names};
+use crate::auth::privilege::Object;
 use crate::error::Result;
 use crate::query::source::INFORMATION_SCHEMA;
 use crate::statement::show_server::COLLATION;
@@ -291,4 +292,30 @@ pub(super) fn session_variables(viewer: &Viewer) -> Result<Vec<Vec<Cell>>> {
 pub(super) fn global_variables(viewer: &Viewer) -> Result<Vec<Vec<Cell>>> {
     let globals = viewer.server.globals.read();
     Ok(globals.iter().map(|(name, value)| vec![name.into(), value.into()]).collect())
+}
+
+/// The connections that SHOW FULL PROCESSLIST prints.
+pub(super) fn processlist(viewer: &Viewer) -> Result<Vec<Vec<Cell>>> {
+    let sees_all = viewer.access.allows("OPERATE", Object::System);
+    let now_ms = viewer.server.now_ms();
+    Ok(viewer
+        .server
+        .processes
+        .list()
+        .into_iter()
+        .filter(|process| sees_all || process.user == viewer.user)
+        .map(|process| {
+            let is_running = process.statement.is_some();
+            vec![
+                Cell::Number(process.id.into()),
+                process.user.into(),
+                process.peer.to_string().into(),
+                process.database.into(),
+                if is_running { "Query" } else { "Sleep" }.into(),
+                Cell::Number((now_ms - process.since_ms).max(0) / 1000),
+                if is_running { "OK" } else { "" }.into(),
+                process.statement.into(),
+            ]
+        })
+        .collect())
 }
