@@ -152,7 +152,7 @@ async fn the_examples_do_what_the_document_says() {
                 let snapshots = client.query("SHOW SNAPSHOT ON test_repo WHERE SNAPSHOT = 'sr_member_backup'").await;
                 sql = sql.replace(TIMESTAMP, snapshots.column("Timestamp")[0]);
             }
-            if sql.starts_with("CREATE REPOSITORY") {
+            if sql.starts_with("CREATE REPOSITORY test_repo") {
                 sql = bucket.create_repository("test_repo", "path");
             }
             sql = sql.replace("KILL QUERY 12", &format!("KILL QUERY {}", other.connection_id()));

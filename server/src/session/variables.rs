@@ -44,7 +44,6 @@ const VARIABLES: &[Variable] = &[
     ("collation_server", Kind::Text, "utf8mb4_0900_bin"),
     // How often a recursive query may read its own rows again.
     ("cte_max_recursion_depth", Kind::Number, "1000"),
-    ("datadir", Kind::Fact, ""),
     ("default_storage_engine", Kind::Text, "OLAP"),
     ("default_week_format", Kind::Number, "0"),
     ("div_precision_increment", Kind::Number, "4"),

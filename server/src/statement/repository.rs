@@ -27,6 +27,7 @@ pub async fn create(session: &Session, statement: CreateRepository) -> Result<Ou
     if statement.location.trim().is_empty() {
         return Err(Error::analysis("You must specify a location on the repository"));
     }
+    let location = without_slash(&statement.location).to_owned();
     let repositories = &session.server.repositories;
     let known = session.server.storage.catalog().read(|read| read.find_repository(&statement.name))?;
     if known.is_some() {
@@ -42,7 +43,7 @@ pub async fn create(session: &Session, statement: CreateRepository) -> Result<Ou
         .map_err(|error| Error::refused(format!("Failed to create repository: {error}")))?;
     let access = if statement.read_only { Access::ReadOnly } else { Access::ReadWrite };
     repositories
-        .create(RepositorySpec { name: statement.name, location: statement.location, access, broker, properties })
+        .create(RepositorySpec { name: statement.name, location, access, broker, properties })
         .await
         .map_err(|error| Error::refused(format!("Failed to create repository: {error}")))?;
     done()
@@ -134,6 +135,12 @@ fn comment(key: &str) -> String {
     quoted(key).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// A location as it is kept and shown: a slash at its end says nothing, unless it is all there is.
+fn without_slash(location: &str) -> &str {
+    let shorter = location.trim_end_matches('/');
+    if shorter.ends_with(':') { location } else { shorter }
+}
+
 /// A letter, or an underscore and a letter or digit; then letters, digits and underscores; at most 64 in all.
 fn check_name(name: &str) -> Result<()> {
     let mut letters = name.chars();
@@ -153,7 +160,16 @@ fn check_name(name: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::check_name;
+    use super::{check_name, without_slash};
+
+    #[test]
+    fn a_slash_at_the_end_says_nothing() {
+        for (given, kept) in
+            [("s3a://bucket/path/", "s3a://bucket/path"), ("s3://bucket//", "s3://bucket"), ("file:///", "file:///")]
+        {
+            assert_eq!(without_slash(given), kept);
+        }
+    }
 
     #[test]
     fn names() {

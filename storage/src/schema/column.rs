@@ -116,3 +116,20 @@ impl fmt::Display for Aggregation {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_read_as_they_are_written() {
+        for (default, text) in [
+            (DefaultValue::Constant("it's \"q\" \\".into()), r#""it's \"q\" \\""#),
+            (DefaultValue::CurrentTimestamp, "CURRENT_TIMESTAMP"),
+            (DefaultValue::Uuid, "(uuid())"),
+            (DefaultValue::UuidNumeric, "(uuid_numeric())"),
+        ] {
+            assert_eq!(default.to_string(), text);
+        }
+    }
+}

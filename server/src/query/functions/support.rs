@@ -211,7 +211,7 @@ pub(crate) fn run(
         return Ok(ColumnarValue::Array(body(&of_rows(call.number_rows))?));
     }
     let result = body(&of_rows(1))?;
-    let constant = text::constant(name, result.get_buffer_memory_size())?;
+    let constant = text::constant(name, result.to_data().get_slice_memory_size().unwrap_or(0))?;
     let is_text = result.as_string_opt::<i32>().is_some_and(|texts| texts.is_valid(0));
     if constant == Constant::One || !is_text {
         return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
