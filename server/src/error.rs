@@ -196,12 +196,13 @@ fn storage_code(error: &ebla_storage::Error) -> (u16, &'static [u8; 5]) {
             Noun::Column => (1054, b"42S22"),
             _ => (5064, b"42000"),
         },
-        Storage::AlreadyExists { noun, .. } => match noun {
+        Storage::AlreadyExists { noun, .. } | Storage::Held { noun, .. } => match noun {
             Noun::Database => (1007, b"HY000"),
             Noun::Table => (1050, b"42S01"),
             Noun::Partition => (1517, b"HY000"),
             _ => (5064, b"42000"),
         },
+        Storage::BeingRestored { .. } => (5014, b"HY000"),
         Storage::Repository(RepositoryError::Label(_)) => (5082, b"42000"),
         Storage::Cancelled => (1317, b"70100"),
         Storage::Corrupt { .. } => (1194, b"HY000"),
@@ -223,6 +224,14 @@ pub fn storage_text(error: &ebla_storage::Error) -> String {
         }
         Storage::AlreadyExists { noun: Noun::Table, name } => format!("Table '{name}' already exists"),
         Storage::AlreadyExists { noun: Noun::Partition, name } => format!("Duplicate partition name {name}"),
+        Storage::Held { noun, name, holder } => {
+            let taken = storage_text(&Storage::already_exists(*noun, name));
+            format!("{taken}: restore job {} is going to create it; {holder}", holder.job)
+        }
+        Storage::BeingRestored { noun, name, holder } => format!(
+            "The state of {noun} '{name}' is not NORMAL: restore job {} is going to replace what is in it; {holder}",
+            holder.job
+        ),
         other => other.to_string(),
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 
 pub use spread::RootSpread;
 
-use crate::catalog::{NewPartition, PartitionRow, WriteTransaction};
+use crate::catalog::{HeldPartitions, NewPartition, PartitionRow, WriteTransaction};
 use crate::error::{Error, Noun, Result};
 use crate::ids::{PartitionId, TableId};
 use crate::schema::{PartitionBounds, TableDefinition};
@@ -68,6 +68,9 @@ impl Storage {
         new: &[NewPartition],
     ) -> Result<()> {
         check_partitions_fit(existing, new)?;
+        if let Some(held) = write.held_partitions(table)? {
+            check_none_is_held(&held, new)?;
+        }
         let mut spread = RootSpread::new(write, self.roots().configured())?;
         for partition in new {
             write.create_checked_partition(table, partition, &spread.order(), None)?;
@@ -93,8 +96,7 @@ fn named_partitions(
     Ok(ids)
 }
 
-/// Errors when a new partition has the name of another, new or existing, or meets its bounds. Sorted once and compared
-/// with its neighbour only: a statement may bring thousands of partitions.
+/// Errors when a new partition has the name of another, new or existing, or meets its bounds.
 fn check_partitions_fit(existing: &[PartitionRow], new: &[NewPartition]) -> Result<()> {
     let mut names: HashSet<String> = existing.iter().map(|partition| partition.name.to_lowercase()).collect();
     for partition in new {
@@ -108,31 +110,53 @@ fn check_partitions_fit(existing: &[PartitionRow], new: &[NewPartition]) -> Resu
             )));
         }
     }
-    let mut ranges: Vec<(&PartitionBounds, &str, bool)> = existing
-        .iter()
-        .map(|partition| (&partition.bounds, partition.name.as_str(), false))
-        .chain(new.iter().map(|partition| (&partition.bounds, partition.name.as_str(), true)))
-        .collect();
-    ranges.sort_by(|(left, ..), (right, ..)| match (left, right) {
+    match first_overlap(existing, new) {
+        None => Ok(()),
+        Some((new, other)) => Err(Error::invalid(format!(
+            "range {} of partition '{}' intersects with range {} of partition '{}'",
+            new.bounds, new.name, other.bounds, other.name
+        ))),
+    }
+}
+
+/// Errors when a new partition has the name of one that a running restore is going to show, or meets its bounds.
+fn check_none_is_held(held: &HeldPartitions, new: &[NewPartition]) -> Result<()> {
+    let names: HashSet<String> = held.partitions.iter().map(|partition| partition.name.to_lowercase()).collect();
+    if let Some(taken) = new.iter().find(|partition| names.contains(&partition.name.to_lowercase())) {
+        return Err(held.taken(&taken.name));
+    }
+    match first_overlap(&held.partitions, new) {
+        None => Ok(()),
+        Some((new, other)) => Err(held.meets(new.name, new.bounds, other.name, other.bounds)),
+    }
+}
+
+/// A partition by what it is called and what belongs into it.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    name: &'a str,
+    bounds: &'a PartitionBounds,
+    new: bool,
+}
+
+/// A new partition and another, old or new, that meets it. Sorted once and compared with its neighbour only: a statement
+/// may bring thousands of partitions. Those that are there do not meet one another.
+fn first_overlap<'a>(there: &'a [PartitionRow], new: &'a [NewPartition]) -> Option<(Named<'a>, Named<'a>)> {
+    let there = there.iter().map(|row| Named { name: &row.name, bounds: &row.bounds, new: false });
+    let new = new.iter().map(|new| Named { name: &new.name, bounds: &new.bounds, new: true });
+    let mut ranges: Vec<Named<'a>> = there.chain(new).collect();
+    ranges.sort_by(|left, right| match (left.bounds, right.bounds) {
         (PartitionBounds::Range { lower: left, .. }, PartitionBounds::Range { lower: right, .. }) => {
             left.compare(right)
         }
         _ => std::cmp::Ordering::Equal,
     });
-    for pair in ranges.windows(2) {
-        let [(first, first_name, _), (second, second_name, second_is_new)] = pair else { continue };
-        if first.overlaps(second) {
-            let (new, new_name, other, other_name) = if *second_is_new {
-                (second, second_name, first, first_name)
-            } else {
-                (first, first_name, second, second_name)
-            };
-            return Err(Error::invalid(format!(
-                "range {new} of partition '{new_name}' intersects with range {other} of partition '{other_name}'"
-            )));
+    ranges.windows(2).find_map(|pair| match pair {
+        [first, second] if first.bounds.overlaps(second.bounds) => {
+            Some(if second.new { (*second, *first) } else { (*first, *second) })
         }
-    }
-    Ok(())
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::catalog::Holder;
 use crate::ids::TabletId;
 use crate::repository::RepositoryError;
 
@@ -28,6 +29,26 @@ pub enum Error {
         noun: Noun,
         /// Its name as the user gave it.
         name: String,
+    },
+    /// A name under which a running restore is going to create something.
+    #[error("{noun} '{name}' already exists: restore job {} is going to create it; {holder}", holder.job)]
+    Held {
+        /// What kind of thing.
+        noun: Noun,
+        /// Its name as the user gave it.
+        name: String,
+        /// The restore.
+        holder: Holder,
+    },
+    /// A thing that a running restore is going to replace.
+    #[error("{noun} '{name}' is not in state NORMAL: restore job {} is going to replace it; {holder}", holder.job)]
+    BeingRestored {
+        /// What kind of thing.
+        noun: Noun,
+        /// Its name.
+        name: String,
+        /// The restore.
+        holder: Holder,
     },
     /// The request makes no sense as it stands; the text says why and what would.
     #[error("{0}")]

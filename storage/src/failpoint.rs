@@ -99,7 +99,9 @@ fail_points! {
     BackupBeforeCommit,
     /// BACKUP: the commit object is in the repository, the job's end is not stored.
     BackupAfterCommit,
-    /// RESTORE: hidden tablets are in the catalog, no file is in them.
+    /// RESTORE: the plan is made, and what it hides is in the catalog.
+    RestorePlanned,
+    /// RESTORE: the files to come are pinned, none is in its hidden tablet.
     RestoreHidden,
     /// RESTORE: one file has been fetched and verified.
     RestoreFileFetched,

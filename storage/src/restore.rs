@@ -4,10 +4,13 @@
 //! refusal has happened; a [`RestoreJob`] is the row in the catalog. One call of `step` is one attempt at the current
 //! state.
 //!
-//! PENDING (read the snapshot, make the plan) → SNAPSHOTING (make hidden tables, partitions and tablets, link what is
-//! on this machine already) → DOWNLOAD (count what is missing) → DOWNLOADING (fetch and verify it) → COMMIT (look at
-//! every file once more, name them in the hidden tablets) → COMMITTING (one transaction shows everything and takes out
-//! of sight what it replaces) → FINISHED. Each may go to CANCELLED.
+//! PENDING (read the snapshot, make the plan, make hidden tables, partitions and tablets) → SNAPSHOTING (link what is on
+//! this machine already) → DOWNLOAD (count what is missing) → DOWNLOADING (fetch and verify it) → COMMIT (look at every
+//! file once more, name them in the hidden tablets) → COMMITTING (one transaction shows everything and takes out of
+//! sight what it replaces) → FINISHED. Each may go to CANCELLED.
+//!
+//! The names of the database and of the tables are held from the submission on, partitions from the plan on: a plan that
+//! fitted still fits when it commits, because nobody else can make, drop or rename what it counts on meanwhile.
 //!
 //! That transaction is the commit point. Before it the old tables answer queries and take loads; a job that ends
 //! early, for whatever reason, drops its hidden rows and its files and leaves nothing. After it the partitions that
@@ -97,9 +100,9 @@ pub struct RestoreSelection {
 pub enum RestoreState {
     /// Submitted.
     Pending,
-    /// The plan is made. One T, as StarRocks spells it.
+    /// The plan is made, and the hidden tablets are. One T, as StarRocks spells it.
     Snapshoting,
-    /// Hidden tablets are there, with every file that was on this machine.
+    /// They have every file that was on this machine.
     Download,
     /// What is missing is known and under way.
     Downloading,
@@ -173,28 +176,48 @@ impl RestoreJob {
         }
     }
 
-    /// Reads what is wanted of the snapshot and makes the plan. Every refusal that can be foreseen happens here,
-    /// before a byte of a table moves. Retries what may pass. Run again, it plans again.
+    /// Reads what is wanted of the snapshot, makes the plan, and with it hidden tables, partitions and tablets, in one
+    /// transaction that finds the target as it was when the plan was made. Every refusal happens here, before a byte of
+    /// a table moves. Retries what may pass. Run again, it plans again and makes anew what it had made.
     async fn on_pending(mut self, context: &JobContext) -> Result<RestoreJob> {
         let repository = context.repository(self.repository_id).await?;
         let (source, selections) = source::read(context, &repository, &self).await?;
-        let target = submit::look_at_target(context, &self.database, &selections).await?;
-        let plan = RestorePlan::make(&source, &selections, &target, self.replication_num)?;
+        let plan = self.plan_and_hide(context, &source, &selections).await?;
         tracing::info!(%plan, "restore planned");
+        context.reach(FailPoint::RestorePlanned).await?;
         let replicas = plan.partitions().map(|(_, partition)| partition.replication_num).max();
         self.replication_num_shown = replicas.unwrap_or(self.replication_num_shown);
         self.shown = selections;
-        let (files, bytes) = (context.files.clone(), serde_json::to_vec(&plan)?);
-        context.blocking(move || files.put(PLAN, &bytes)).await?;
         self.meta_prepared_at_ms = Some(context.now_ms());
         Ok(self.at(RestoreState::Snapshoting))
     }
 
-    /// Makes hidden tables, partitions and tablets in one transaction, then links into them what lies on this machine
-    /// under the same digest, once its bytes are found to be right. Run again, it finds what it had made.
+    /// Plans until nobody has changed the target between the look at it and the transaction that makes what the plan
+    /// needs. The plan is written down first: what is hidden never stands without it.
+    async fn plan_and_hide(
+        &self,
+        context: &JobContext,
+        source: &Source,
+        selections: &[RestoreSelection],
+    ) -> Result<Arc<RestorePlan>> {
+        let roots = context.storage.roots().configured().len();
+        loop {
+            let (database, wanted) = (self.database.clone(), selections.to_vec());
+            let target = context.read(move |read| submit::look_at_target(read, &database, &wanted, roots)).await?;
+            let plan = Arc::new(RestorePlan::make(source, selections, &target, self.replication_num)?);
+            let (files, bytes) = (context.files.clone(), serde_json::to_vec(&plan)?);
+            context.blocking(move || files.put(PLAN, &bytes)).await?;
+            if Hidden::make(context, &plan, target, selections).await? {
+                return Ok(plan);
+            }
+            tracing::info!("what is restored into has changed meanwhile, planning again");
+        }
+    }
+
+    /// Pins the files to come, then links into the hidden tablets what lies on this machine under the same digest, once
+    /// its bytes are found to be right. Run again, it leaves alone what it had linked.
     async fn on_snapshoting(mut self, context: &JobContext) -> Result<RestoreJob> {
-        let plan = self.plan(context).await?;
-        let hidden = Hidden::create(context, &plan).await?;
+        let hidden = self.hidden(context).await?.pin(context).await?;
         context.reach(FailPoint::RestoreHidden).await?;
         self.bytes_linked = link::link_local(context, hidden).await?;
         self.snapshot_finished_at_ms = Some(context.now_ms());

@@ -44,8 +44,9 @@ const BACKUP_PLACES: [(&str, &str, bool); 10] = [
 ];
 
 /// Every place of a restore: the state that SHOW RESTORE tells there, and whether the old table still answers.
-const RESTORE_PLACES: [(&str, &str, bool); 10] = [
+const RESTORE_PLACES: [(&str, &str, bool); 11] = [
     ("StepBegins(\"PENDING\")", "PENDING", true),
+    ("RestorePlanned", "PENDING", true),
     ("StepBegins(\"SNAPSHOTING\")", "SNAPSHOTING", true),
     ("RestoreHidden", "SNAPSHOTING", true),
     ("StepBegins(\"DOWNLOAD\")", "DOWNLOAD", true),

@@ -3,7 +3,7 @@
 use ebla_protocol::sql::ast::alter::{AlterAction, AlterTable, DropPartitionTarget, ModifyPartitionTarget};
 use ebla_protocol::sql::ast::name::Properties;
 use ebla_protocol::wire::Outcome;
-use ebla_storage::catalog::{TableRow, WriteTransaction};
+use ebla_storage::catalog::{Removal, TableRow, WriteTransaction};
 
 use super::definition::{check_compression, check_other_name, check_table_name, parse_replication_num};
 use super::{done, partitions, resolve_own_table};
@@ -153,6 +153,7 @@ fn drop_partitions(
         )));
     }
     let mut left = write.partitions(table.id)?;
+    let mut dropped = Vec::new();
     for name in names {
         let Some(position) = left.iter().position(|partition| partition.name.eq_ignore_ascii_case(name)) else {
             if if_exists {
@@ -160,17 +161,12 @@ fn drop_partitions(
             }
             return Err(ebla_storage::Error::not_found(ebla_storage::error::Noun::Partition, name));
         };
-        let partition = left.remove(position);
+        dropped.push(left.remove(position));
         if left.is_empty() {
             return Err(ebla_storage::Error::invalid(LAST_PARTITION));
         }
-        if force {
-            write.purge_partition(partition.id)?
-        } else {
-            write.drop_partition(partition.id, true)?
-        };
     }
-    Ok(())
+    write.drop_partitions(table.id, &dropped, if force { Removal::ForGood } else { Removal::Recoverable })
 }
 
 fn replication_of(table: &TableRow, properties: &Properties) -> Result<u32> {

@@ -110,9 +110,10 @@ pub async fn create_as(session: &mut Session, statement: CreateTableAs) -> Resul
         Err(error) => {
             session.server.storage.catalog().write(|write| {
                 let database = write.database(&database)?;
-                match write.find_table(database.id, &name)? {
-                    Some(table) => write.purge_table(table.id),
-                    None => Ok(()),
+                match write.find_table(database.id, &name)?.map(|table| write.drop_table_for_good(table.id)) {
+                    // It stays until the restore replaces it.
+                    None | Some(Err(ebla_storage::Error::BeingRestored { .. })) => Ok(()),
+                    Some(dropped) => dropped,
                 }
             })?;
             Err(error)
@@ -131,7 +132,7 @@ pub fn drop(session: &Session, statement: DropTable) -> Result<Outcome> {
         let Some(database) = write.find_database(&database)? else { return Ok(false) };
         let Some(table) = write.find_table(database.id, &name)? else { return Ok(false) };
         if statement.force {
-            write.purge_table(table.id)?
+            write.drop_table_for_good(table.id)?
         } else {
             write.drop_table(table.id)?
         };

@@ -89,6 +89,7 @@ pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, 
         status: JobStatus::OK,
     };
     Ok(NewJob {
+        targets: Vec::new(),
         kind: JobKind::Backup,
         database: job.database.clone(),
         label: job.label.clone(),

@@ -100,18 +100,16 @@ impl ReadTransaction<'_> {
 }
 
 impl WriteTransaction<'_> {
-    /// Makes a database. Errors when the name is taken.
+    /// Makes a database. Errors when the name is taken, or a running restore is going to take it.
     pub fn create_database(&self, name: &str, properties: &BTreeMap<String, String>) -> Result<DatabaseId> {
-        if self.find_database(name)?.is_some() {
-            return Err(Error::already_exists(Noun::Database, name));
-        }
+        self.refuse_taken_database(name)?;
         let id = DatabaseId(self.next_id()?);
         self.prepare_cached("INSERT INTO databases (id, name, properties, created_at_ms) VALUES (?1, ?2, ?3, ?4)")?
             .execute((id, name, serde_json::to_string(properties)?, self.now_ms()))?;
         Ok(id)
     }
 
-    /// Makes a database that nobody sees until its job shows it. Its name is checked then.
+    /// Makes a database that nobody sees until its job shows it. While the job runs, nobody else gets its name.
     pub fn create_hidden_database(&self, name: &str, job: JobId) -> Result<DatabaseId> {
         let id = DatabaseId(self.next_id()?);
         self.prepare_cached("INSERT INTO databases (id, name, created_at_ms, hidden_by) VALUES (?1, ?2, ?3, ?4)")?
@@ -119,24 +117,18 @@ impl WriteTransaction<'_> {
         Ok(id)
     }
 
-    /// Shows the database that a job made. When one of its name came into being meanwhile, what is in the hidden one
-    /// moves there. Returns the database that is to be seen.
-    pub fn show_hidden_database(&self, hidden: &DatabaseRow) -> Result<DatabaseId> {
-        let Some(existing) = self.find_database(&hidden.name)? else {
-            self.prepare_cached("UPDATE databases SET hidden_by = NULL WHERE id = ?1")?.execute([hidden.id])?;
-            return Ok(hidden.id);
-        };
-        self.prepare_cached("UPDATE tables SET database_id = ?2 WHERE database_id = ?1")?
-            .execute((hidden.id, existing.id))?;
-        self.prepare_cached("DELETE FROM databases WHERE id = ?1")?.execute([hidden.id])?;
-        Ok(existing.id)
+    /// Shows the database that a job made. Errors when its name is taken.
+    pub fn show_hidden_database(&self, hidden: &DatabaseRow) -> Result<()> {
+        if self.find_database(&hidden.name)?.is_some() {
+            return Err(Error::already_exists(Noun::Database, &hidden.name));
+        }
+        self.prepare_cached("UPDATE databases SET hidden_by = NULL WHERE id = ?1")?.execute([hidden.id])?;
+        Ok(())
     }
 
-    /// Renames a live database. Errors when the name is taken.
+    /// Renames a live database. Errors when the name is taken, or a running restore is going to take it.
     pub fn rename_database(&self, id: DatabaseId, name: &str) -> Result<()> {
-        if self.find_database(name)?.is_some() {
-            return Err(Error::already_exists(Noun::Database, name));
-        }
+        self.refuse_taken_database(name)?;
         self.prepare_cached("UPDATE databases SET name = ?2 WHERE id = ?1")?.execute((id, name))?;
         Ok(())
     }
@@ -154,13 +146,18 @@ impl WriteTransaction<'_> {
         Ok(())
     }
 
-    /// Brings a dropped database back. Errors when its name is taken by now.
+    /// Brings a dropped database back. Errors when its name is taken by now, or a running restore is going to take it.
     pub fn recover_database(&self, database: &DatabaseRow) -> Result<()> {
-        if self.find_database(&database.name)?.is_some() {
-            return Err(Error::already_exists(Noun::Database, &database.name));
-        }
+        self.refuse_taken_database(&database.name)?;
         self.prepare_cached("UPDATE databases SET dropped_at_ms = NULL WHERE id = ?1")?.execute([database.id])?;
         Ok(())
+    }
+
+    fn refuse_taken_database(&self, name: &str) -> Result<()> {
+        match self.find_database(name)? {
+            Some(_) => Err(Error::already_exists(Noun::Database, name)),
+            None => self.refuse_held_database(name),
+        }
     }
 
     /// Takes a database out of the catalog for good; its files become garbage.

@@ -175,6 +175,7 @@ mod tests {
 
     fn job(kind: JobKind, database: &str, repository: i64) -> NewJob {
         NewJob {
+            targets: Vec::new(),
             kind,
             database: database.into(),
             label: String::new(),

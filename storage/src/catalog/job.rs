@@ -69,6 +69,8 @@ pub struct NewJob {
     pub timeout_ms: i64,
     /// When it was submitted: for a backup, the snapshot's timestamp.
     pub created_at_ms: i64,
+    /// Tables of the database that it is going to create or replace, by name: while it runs nobody else may.
+    pub targets: Vec<String>,
 }
 
 const COLUMNS: &str = "id, kind, database, label, repository_id, state, payload, cancel_requested, timeout_ms, \
@@ -182,7 +184,10 @@ impl WriteTransaction<'_> {
                 new.created_at_ms,
             ));
         match inserted {
-            Ok(_) => Ok(id),
+            Ok(_) => {
+                self.hold_tables(id, &new.targets)?;
+                Ok(id)
+            }
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
                 let slot = match new.database.as_str() {
                     "" => "one job of this kind of a repository",

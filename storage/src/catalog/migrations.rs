@@ -12,6 +12,7 @@ static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
     Migrations::new(vec![
         M::up(include_str!("migrations/0001_ground.sql")),
         M::up(include_str!("migrations/0002_verify.sql")),
+        M::up(include_str!("migrations/0003_targets.sql")),
     ])
 });
 

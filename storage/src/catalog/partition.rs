@@ -55,6 +55,15 @@ pub struct NewPartition {
     pub properties: BTreeMap<String, String>,
 }
 
+/// What becomes of something that is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// RECOVER may bring it back for a while.
+    Recoverable,
+    /// It is gone at once.
+    ForGood,
+}
+
 /// One tablet: one bucket of one partition of one index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TabletRow {
@@ -209,8 +218,8 @@ impl ReadTransaction<'_> {
 impl WriteTransaction<'_> {
     /// Makes an empty partition with its tablets and their replicas on `roots`, taken in turn from the first on (see
     /// [`crate::ddl::RootSpread`]); each tablet's replicas lie on different roots. Errors when the name is taken, when
-    /// the bounds meet another partition's, or when there are fewer roots than replicas. Hidden partitions are checked
-    /// when they are shown.
+    /// the bounds meet another partition's, of those too that a running restore is going to show, or when there are
+    /// fewer roots than replicas. Hidden partitions are the business of their job.
     pub fn create_partition(
         &self,
         table: TableId,
@@ -219,7 +228,7 @@ impl WriteTransaction<'_> {
         hidden_by: Option<JobId>,
     ) -> Result<PartitionId> {
         if hidden_by.is_none() {
-            self.check_partition_fits(table, &new.name, &new.bounds, None)?;
+            self.check_partition_fits(table, &new.name, &new.bounds)?;
         }
         self.create_checked_partition(table, new, roots, hidden_by)
     }
@@ -290,18 +299,10 @@ impl WriteTransaction<'_> {
         Ok(())
     }
 
-    /// Errors when a live partition of the table, other than `but`, has this name or meets these bounds.
-    pub fn check_partition_fits(
-        &self,
-        table: TableId,
-        name: &str,
-        bounds: &PartitionBounds,
-        but: Option<PartitionId>,
-    ) -> Result<()> {
+    /// Errors when a live partition of the table, or one that a running restore is going to show, has this name or
+    /// meets these bounds.
+    pub fn check_partition_fits(&self, table: TableId, name: &str, bounds: &PartitionBounds) -> Result<()> {
         for other in self.partitions(table)? {
-            if Some(other.id) == but {
-                continue;
-            }
             if other.name.eq_ignore_ascii_case(name) {
                 return Err(Error::already_exists(Noun::Partition, name));
             }
@@ -312,7 +313,7 @@ impl WriteTransaction<'_> {
                 )));
             }
         }
-        Ok(())
+        self.refuse_held_partition(table, name, bounds)
     }
 
     /// Raises the visible version by one and returns it.
@@ -326,8 +327,15 @@ impl WriteTransaction<'_> {
         Ok(version)
     }
 
-    /// Renames a live partition. Errors when the name is taken.
+    /// Renames a live partition. Errors when the name is taken, or a running restore is going to take it or to replace
+    /// the partition.
     pub fn rename_partition(&self, partition: &PartitionRow, name: &str) -> Result<()> {
+        if let Some(held) = self.held_partitions(partition.table_id)? {
+            held.refuse_replaced(partition)?;
+            if held.partitions.iter().any(|other| other.name.eq_ignore_ascii_case(name)) {
+                return Err(held.taken(name));
+            }
+        }
         let taken = self
             .partitions(partition.table_id)?
             .iter()
@@ -346,8 +354,24 @@ impl WriteTransaction<'_> {
         Ok(())
     }
 
-    /// Takes a partition out of sight. With `recoverable`, RECOVER may bring it back until it is purged; what an
-    /// overwrite or a restore replaced is kept as long, but its name now belongs to another.
+    /// Drops live partitions of a table; RECOVER may bring them back until they are purged, unless they are to go for good.
+    /// Errors when a running restore is going to replace one of them.
+    pub fn drop_partitions(&self, table: TableId, partitions: &[PartitionRow], removal: Removal) -> Result<()> {
+        let held = self.held_partitions(table)?;
+        for partition in partitions {
+            if let Some(held) = &held {
+                held.refuse_replaced(partition)?;
+            }
+            match removal {
+                Removal::Recoverable => self.drop_partition(partition.id, true)?,
+                Removal::ForGood => self.purge_partition(partition.id)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a partition out of sight, whatever a restore is going to do. With `recoverable`, RECOVER may bring it back
+    /// until it is purged; what an overwrite or a restore replaced is kept as long, but its name now belongs to another.
     pub fn drop_partition(&self, id: PartitionId, recoverable: bool) -> Result<()> {
         self.prepare_cached("UPDATE partitions SET dropped_at_ms = ?2, recoverable = ?3 WHERE id = ?1")?.execute((
             id,
@@ -357,21 +381,15 @@ impl WriteTransaction<'_> {
         Ok(())
     }
 
-    /// Brings a dropped partition back. Errors when its name or its bounds are taken by now.
+    /// Brings a dropped partition back. Errors when its name or its bounds are taken by now, or a running restore is
+    /// going to take them.
     pub fn recover_partition(&self, partition: &PartitionRow) -> Result<()> {
-        self.check_partition_fits(partition.table_id, &partition.name, &partition.bounds, None)?;
+        self.check_partition_fits(partition.table_id, &partition.name, &partition.bounds)?;
         self.prepare_cached("UPDATE partitions SET dropped_at_ms = NULL WHERE id = ?1")?.execute([partition.id])?;
         Ok(())
     }
 
-    /// Shows a partition that a job made, in table `table`. Errors when its name or its bounds are taken by now.
-    pub fn show_hidden_partition(&self, id: PartitionId) -> Result<()> {
-        let partition = self.partition_by_id(id)?.ok_or_else(|| Error::not_found(Noun::Partition, id.to_string()))?;
-        self.check_partition_fits(partition.table_id, &partition.name, &partition.bounds, Some(id))?;
-        self.show_checked_partition(id)
-    }
-
-    /// [`WriteTransaction::show_hidden_partition`] for a caller who has checked that the partition fits.
+    /// Shows a partition that a job made. The caller has checked that it fits.
     pub(crate) fn show_checked_partition(&self, id: PartitionId) -> Result<()> {
         self.prepare_cached("UPDATE partitions SET hidden_by = NULL WHERE id = ?1")?.execute([id])?;
         Ok(())

@@ -164,7 +164,8 @@ impl ReadTransaction<'_> {
 }
 
 impl WriteTransaction<'_> {
-    /// Makes a table with its base index and no partition. Errors when the name is taken, unless the table is hidden.
+    /// Makes a table with its base index and no partition. Unless it is hidden, errors when the name is taken, or a
+    /// running restore is going to take it.
     pub fn create_table(
         &self,
         database: DatabaseId,
@@ -172,8 +173,8 @@ impl WriteTransaction<'_> {
         definition: &TableDefinition,
         hidden_by: Option<JobId>,
     ) -> Result<TableId> {
-        if hidden_by.is_none() && self.find_table(database, name)?.is_some() {
-            return Err(Error::already_exists(Noun::Table, name));
+        if hidden_by.is_none() {
+            self.refuse_taken_table(database, name)?;
         }
         let id = TableId(self.next_id()?);
         self.prepare_cached(
@@ -190,11 +191,11 @@ impl WriteTransaction<'_> {
         Ok(id)
     }
 
-    /// Renames a live table. Errors when the name is taken.
+    /// Renames a live table. Errors when the name is taken, or a running restore is going to take it or to replace what
+    /// is in the table.
     pub fn rename_table(&self, table: &TableRow, name: &str) -> Result<()> {
-        if self.find_table(table.database_id, name)?.is_some() {
-            return Err(Error::already_exists(Noun::Table, name));
-        }
+        self.refuse_restored_table(table.id)?;
+        self.refuse_taken_table(table.database_id, name)?;
         self.prepare_cached("UPDATE tables SET name = ?2 WHERE id = ?1")?.execute((table.id, name))?;
         if table.definition.partition_columns().is_empty() {
             // The one partition of an unpartitioned table bears the table's name.
@@ -239,17 +240,29 @@ impl WriteTransaction<'_> {
         Ok(())
     }
 
-    /// Puts a table where RECOVER can find it.
+    fn refuse_taken_table(&self, database: DatabaseId, name: &str) -> Result<()> {
+        match self.find_table(database, name)? {
+            Some(_) => Err(Error::already_exists(Noun::Table, name)),
+            None => self.refuse_held_table(database, name),
+        }
+    }
+
+    /// Puts a live table where RECOVER can find it. Errors when a running restore is going to replace what is in it.
     pub fn drop_table(&self, id: TableId) -> Result<()> {
+        self.refuse_restored_table(id)?;
         self.prepare_cached("UPDATE tables SET dropped_at_ms = ?2 WHERE id = ?1")?.execute((id, self.now_ms()))?;
         Ok(())
     }
 
-    /// Brings a dropped table back. Errors when its name is taken by now.
+    /// Takes a live table away with nothing left to recover. Errors as [`WriteTransaction::drop_table`] does.
+    pub fn drop_table_for_good(&self, id: TableId) -> Result<()> {
+        self.refuse_restored_table(id)?;
+        self.purge_table(id)
+    }
+
+    /// Brings a dropped table back. Errors when its name is taken by now, or a running restore is going to take it.
     pub fn recover_table(&self, table: &TableRow) -> Result<()> {
-        if self.find_table(table.database_id, &table.name)?.is_some() {
-            return Err(Error::already_exists(Noun::Table, &table.name));
-        }
+        self.refuse_taken_table(table.database_id, &table.name)?;
         self.prepare_cached("UPDATE tables SET dropped_at_ms = NULL WHERE id = ?1")?.execute([table.id])?;
         Ok(())
     }

@@ -257,5 +257,5 @@ fn the_turns_that_are_played_begin_and_end_each_place() {
         ["A#1", "A#2", "B#1", "A#3", "A#4"].iter().filter_map(|text| Moment::parse(text)).collect();
     let chosen: Vec<String> = first_and_last(&moments).into_iter().map(Moment::to_string).collect();
     assert_eq!(chosen, ["A#1", "B#1", "A#4"]);
-    assert_eq!(FailPoint::all().len(), 2 * DurableStep::ALL.len() + 10);
+    assert_eq!(FailPoint::all().len(), 2 * DurableStep::ALL.len() + 11);
 }

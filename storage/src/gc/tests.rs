@@ -102,6 +102,7 @@ impl Bench {
 
     fn begin_job(&self, number: usize) -> JobId {
         let job = NewJob {
+            targets: Vec::new(),
             kind: JobKind::Backup,
             database: format!("job{number}"),
             label: String::new(),

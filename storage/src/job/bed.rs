@@ -105,17 +105,6 @@ impl TestFailPoints {
         self.go.notify_waiters();
     }
 
-    /// Waits until a job has come to a place that one has come to before.
-    pub(crate) async fn wait_for_again(&self, point: FailPoint) {
-        let times = self.reached.lock().iter().filter(|reached| **reached == point).count();
-        let again = async {
-            while self.reached.lock().iter().filter(|reached| **reached == point).count() == times {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, again).await.expect("the place is reached again");
-    }
-
     /// Waits until a job has come to a place.
     pub(crate) async fn wait_for(&self, point: FailPoint) {
         let waiting = async {

@@ -30,8 +30,9 @@ const BACKUP_POINTS: [FailPoint; 10] = [
 ];
 
 /// Every place of a restore, in order.
-const RESTORE_POINTS: [FailPoint; 10] = [
+const RESTORE_POINTS: [FailPoint; 11] = [
     FailPoint::StepBegins("PENDING"),
+    FailPoint::RestorePlanned,
     FailPoint::StepBegins("SNAPSHOTING"),
     FailPoint::RestoreHidden,
     FailPoint::StepBegins("DOWNLOAD"),
@@ -96,10 +97,10 @@ fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
     rows
 }
 
-fn points(kind: JobKind) -> [FailPoint; 10] {
+fn points(kind: JobKind) -> &'static [FailPoint] {
     match kind {
-        JobKind::Backup => BACKUP_POINTS,
-        JobKind::Restore => RESTORE_POINTS,
+        JobKind::Backup => &BACKUP_POINTS,
+        JobKind::Restore => &RESTORE_POINTS,
         JobKind::Verify => unreachable!("verify has tests of its own"),
     }
 }
@@ -115,7 +116,7 @@ async fn bed_of(kind: JobKind, dir: &Path) -> Bed {
 /// Goal: a job resumes at every place when the server ends and starts again. Method: end it there; load more rows in
 /// between, which a cut that was taken must not see.
 async fn resumes_everywhere(kind: JobKind) {
-    for point in points(kind) {
+    for point in points(kind).iter().copied() {
         let dir = tempfile::tempdir().unwrap();
         let bed = bed_of(kind, dir.path()).await;
         bed.failpoints.arm(point, Action::Wait);
@@ -152,7 +153,7 @@ async fn a_restore_resumes_everywhere() {
 
 /// Goal: CANCEL is prompt and clean at every place, or says that it is too late. Method: cancel there.
 async fn cancels_everywhere(kind: JobKind) {
-    for point in points(kind) {
+    for point in points(kind).iter().copied() {
         let dir = tempfile::tempdir().unwrap();
         let bed = bed_of(kind, dir.path()).await;
         let old = bed.rows("t");

@@ -1,8 +1,9 @@
 //! From hidden to visible.
 //!
 //! [`name_files`] makes the rowsets of the hidden tablets, some thousands at a time, so that the transaction that
-//! matters is short however much is restored. [`show`] is that transaction's content: it looks once more whether the
-//! targets are what the plan saw, then everything changes hands at once.
+//! matters is short however much is restored. [`show`] is that transaction's content: everything changes hands at once.
+//! What the plan saw is held for it, so its targets are what they were; they are looked at all the same, because what is
+//! shown here is somebody's data.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use super::hidden::{FILES_PER_TRANSACTION, Hidden, HiddenPartition, hidden_table
 use super::{PartitionPlan, RestorePlan, TablePlan};
 use crate::catalog::{PartitionRow, SegmentMeta, WriteTransaction};
 use crate::error::{Error, Result};
-use crate::ids::{JobId, TableId};
+use crate::ids::{JobId, PartitionId, TableId};
 use crate::job::{JobContext, JobFiles};
 use crate::repository::format::PartitionNode;
 use crate::schema::PartitionBounds;
@@ -110,18 +111,10 @@ fn replace_partitions(write: &WriteTransaction<'_>, job: JobId, id: TableId, pla
         let shown = restored
             .get(&partition.target.to_lowercase())
             .ok_or_else(|| Error::Conflict(format!("hidden partition {} is gone", partition.target)))?;
-        match take_out(write, &mut live, partition)? {
-            // An unpartitioned table may have been renamed meanwhile, and its partition with it.
-            Some(old) if old.name != shown.name => {
-                write.show_checked_partition(shown.id)?;
-                write.rename_partition(shown, &old.name)?;
-            }
-            Some(_) => write.show_checked_partition(shown.id)?,
-            None => {
-                refuse_misfit(&live, partition)?;
-                write.show_checked_partition(shown.id)?;
-            }
+        if !take_out(write, &mut live, partition)? {
+            refuse_misfit(&live, partition)?;
         }
+        write.show_checked_partition(*shown)?;
     }
     match table.definition.columns.iter().any(|column| column.auto_increment) {
         true => write.pass_auto_increment(id, plan.auto_increment_next),
@@ -134,24 +127,19 @@ fn restored_partitions(
     write: &WriteTransaction<'_>,
     job: JobId,
     table: TableId,
-) -> Result<HashMap<String, PartitionRow>> {
+) -> Result<HashMap<String, PartitionId>> {
     let hidden = write.partitions_hidden_by(job)?.into_iter().filter(|row| row.table_id == table);
-    Ok(hidden.map(|row| (row.name.to_lowercase(), row)).collect())
+    Ok(hidden.map(|row| (row.name.to_lowercase(), row.id)).collect())
 }
 
-/// Takes the partition out of sight that is to be replaced, if there is one. It is looked up as it is now: INSERT
-/// OVERWRITE puts others in the place of those the plan saw.
-fn take_out(
-    write: &WriteTransaction<'_>,
-    live: &mut Vec<PartitionRow>,
-    plan: &PartitionPlan,
-) -> Result<Option<PartitionRow>> {
+/// Takes the partition out of sight that is to be replaced, and out of `live`. Returns whether there is one.
+fn take_out(write: &WriteTransaction<'_>, live: &mut Vec<PartitionRow>, plan: &PartitionPlan) -> Result<bool> {
     let unpartitioned = plan.bounds == PartitionBounds::All;
     let position = live.iter().position(|row| {
         row.name.eq_ignore_ascii_case(&plan.target) || (unpartitioned && row.bounds == PartitionBounds::All)
     });
     let Some(position) = position else {
-        return Ok(None);
+        return Ok(false);
     };
     let row = live.swap_remove(position);
     if row.bounds != plan.bounds || row.buckets != plan.buckets {
@@ -162,7 +150,7 @@ fn take_out(
     }
     // Kept a while for undo; its name belongs to the restored one from now on.
     write.drop_partition(row.id, false)?;
-    Ok(Some(row))
+    Ok(true)
 }
 
 /// Errors when a partition that replaces none meets one that stays.

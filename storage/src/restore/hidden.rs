@@ -1,15 +1,17 @@
 //! The hidden half of a restore: databases, tables, partitions and tablets that belong to the job and that nobody
 //! else sees until it commits.
 //!
-//! They are found by the job's id, never by a name, so a resumed job finds exactly what it had made. Every file that
-//! is going to lie in them is pinned before the first one does, which keeps the collector away from files that no
-//! rowset names yet, and tells a cancelled job what to throw away.
+//! They are made in the transaction that sees once more that the plan fits, and from then on nobody else can take their
+//! place (see `catalog::reservation`). They are found by the job's id, never by a name, so a resumed job finds exactly
+//! what it had made. Every file that is going to lie in them is pinned before the first one does, which keeps the
+//! collector away from files that no rowset names yet, and tells a cancelled job what to throw away.
 
 use std::fs;
 use std::io;
 use std::sync::Arc;
 
-use super::{PartitionPlan, RestorePlan, TablePlan, source};
+use super::submit::look_at_target;
+use super::{PartitionPlan, RestorePlan, RestoreSelection, TablePlan, Target, source};
 use crate::catalog::{FileKind, NewPartition, ReadTransaction, WriteTransaction};
 use crate::ddl::RootSpread;
 use crate::digest::Digest;
@@ -61,21 +63,31 @@ pub(super) struct WantedFile {
 }
 
 impl Hidden {
-    /// Makes everything hidden that the plan needs, unless an earlier attempt has, and pins the files to come.
-    pub(super) async fn create(context: &JobContext, plan: &Arc<RestorePlan>) -> Result<Hidden> {
+    /// Makes everything hidden that the plan needs, instead of what an earlier attempt has made, when the target is
+    /// still what the plan was made for. Returns whether it is.
+    pub(super) async fn make(
+        context: &JobContext,
+        plan: &Arc<RestorePlan>,
+        target: Target,
+        selections: &[RestoreSelection],
+    ) -> Result<bool> {
         let roots = context.storage.roots().configured().to_vec();
-        let to_make = Arc::clone(plan);
+        let (plan, selections) = (Arc::clone(plan), selections.to_vec());
         context
-            .write(
-                "SNAPSHOTING",
-                move |write, row| {
-                    if is_made(write, row.id)? { Ok(()) } else { make(write, row.id, &to_make, &roots) }
-                },
-            )
-            .await?;
-        let hidden = Hidden::find(context, plan)
-            .await?
-            .ok_or_else(|| Error::Internal("hidden tables are gone right after they were made".to_owned()))?;
+            .write("PENDING", move |write, row| {
+                purge(write, row.id)?;
+                if look_at_target(write, &plan.database, &selections, roots.len())? != target {
+                    return Ok(false);
+                }
+                make(write, row.id, &plan, &roots)?;
+                Ok(true)
+            })
+            .await
+    }
+
+    /// Pins the files to come.
+    pub(super) async fn pin(self, context: &JobContext) -> Result<Hidden> {
+        let hidden = self;
         let mut position = 0;
         while position < hidden.partitions.len() {
             let (of, files) = (hidden.clone(), context.files.clone());
@@ -150,10 +162,6 @@ fn files_of(segment: &SegmentEntry) -> impl Iterator<Item = WantedFile> + use<> 
     std::iter::once(file(FileKind::Segment, segment.digest, segment.bytes)).chain(deletes)
 }
 
-fn is_made(read: &ReadTransaction<'_>, job: JobId) -> Result<bool> {
-    Ok(!read.partitions_hidden_by(job)?.is_empty() || !read.tables_hidden_by(job)?.is_empty())
-}
-
 fn make(write: &WriteTransaction<'_>, job: JobId, plan: &RestorePlan, roots: &[StorageRootId]) -> Result<()> {
     let database = match plan.database_id {
         Some(id) => id,
@@ -171,7 +179,7 @@ fn make(write: &WriteTransaction<'_>, job: JobId, plan: &RestorePlan, roots: &[S
         }
         for partition in &table.partitions {
             let new = new_partition(partition);
-            // The plan has compared the ranges; the commit compares them again with what is there by then.
+            // The plan has compared the ranges with what is there, and nothing that meets them can come any more.
             write.create_checked_partition(id, &new, &spread.order(), hidden_by)?;
             spread.count(&new);
         }

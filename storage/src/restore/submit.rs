@@ -11,7 +11,7 @@ use crate::backup::refuse_busy_database;
 use crate::catalog::{JobKind, NewJob, ReadTransaction};
 use crate::error::{Error, Result};
 use crate::ids::{DatabaseId, TableId};
-use crate::job::{JobContext, JobStatus, encode_payload};
+use crate::job::{JobStatus, encode_payload};
 use crate::repositories::Repositories;
 use crate::repository::format::{SnapshotManifest, TableNode};
 use crate::repository::{Repository, RepositoryError, SnapshotTimestamp};
@@ -56,6 +56,7 @@ pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, 
     };
     Ok(NewJob {
         kind: JobKind::Restore,
+        targets: job.shown.iter().map(|selection| selection.target().to_owned()).collect(),
         database: job.database.clone(),
         label: job.label.clone(),
         repository_id: job.repository_id,
@@ -73,28 +74,23 @@ pub(super) fn select(objects: &RestoreObjects, manifest: &SnapshotManifest) -> R
 }
 
 /// What the plan needs to know of this cluster: the target database and the tables whose names are wanted.
-pub(super) async fn look_at_target(
-    context: &JobContext,
+pub(super) fn look_at_target(
+    read: &ReadTransaction<'_>,
     database: &str,
     selections: &[RestoreSelection],
+    roots: usize,
 ) -> Result<Target> {
-    let roots = u32::try_from(context.storage.roots().configured().len()).unwrap_or(u32::MAX);
-    let database = database.to_owned();
-    let names: Vec<String> = selections.iter().map(|selection| selection.target().to_owned()).collect();
-    context
-        .read(move |read| {
-            let row = read.find_database(&database)?;
-            let mut tables = BTreeMap::new();
-            if let Some(row) = &row {
-                for name in names {
-                    if let Some((id, table)) = look_at_table(read, row.id, &name)? {
-                        tables.insert(name, TargetTable { id, ..table });
-                    }
-                }
+    let row = read.find_database(database)?;
+    let mut tables = BTreeMap::new();
+    if let Some(row) = &row {
+        for name in selections.iter().map(RestoreSelection::target) {
+            if let Some((id, table)) = look_at_table(read, row.id, name)? {
+                tables.insert(name.to_owned(), TargetTable { id, ..table });
             }
-            Ok(Target { database, database_id: row.map(|row| row.id), tables, roots })
-        })
-        .await
+        }
+    }
+    let roots = u32::try_from(roots).unwrap_or(u32::MAX);
+    Ok(Target { database: database.to_owned(), database_id: row.map(|row| row.id), tables, roots })
 }
 
 fn look_at_table(

@@ -1,6 +1,7 @@
 //! Restores through the job runner: what comes back, where it goes, what is refused, and what stays untouched.
 
 mod hostile;
+mod reserved;
 
 use std::sync::Arc;
 
@@ -195,8 +196,8 @@ async fn submission_is_refused_in_the_known_words() {
     assert_eq!(bed.restore_row(id).timestamp, timestamp);
 }
 
-/// Goal: the old table answers until the commit, and a failure at the last moment leaves it. Method: stop right
-/// before the commit, load into it, drop it.
+/// Goal: the old table answers until the commit, and a failure at the last moment leaves everything. Method: stop right
+/// before the commit, load into it, take it away behind the back of what protects it.
 #[tokio::test(flavor = "multi_thread")]
 async fn until_the_commit_nothing_has_happened() {
     let (_dir, bed) = Bed::temporary().await;
@@ -210,21 +211,14 @@ async fn until_the_commit_nothing_has_happened() {
     assert_eq!(bed.rows("t").len(), 110);
     bed.load("t", &rows(50..60));
     assert_eq!(bed.rows("t").len(), 120);
-    bed.drop_table("t");
+    let table = bed.storage.table_snapshot("d", "t").unwrap().state().table.id;
+    bed.storage.catalog().write(|write| write.purge_table(table)).unwrap();
     bed.failpoints.disarm();
     let row = bed.ended(id).await;
     assert_eq!(row.state, "CANCELLED");
     let status = bed.restore_row(id).status.to_string();
     assert!(status.contains("table t has been dropped"), "{status}");
-    bed.assert_nothing_left();
-    // A table of that name that was made meanwhile is not overwritten by one that was planned as new.
-    bed.failpoints.arm(FailPoint::RestoreBeforeCommit, Action::Wait);
-    let id = bed.runner.submit_restore(restore_spec("x", RestoreObjects::All)).await.unwrap();
-    bed.failpoints.wait_for_again(FailPoint::RestoreBeforeCommit).await;
-    bed.create_table("t", &[0, 100], 1);
-    bed.failpoints.disarm();
-    assert_eq!(bed.ended(id).await.state, "CANCELLED");
-    assert_eq!(bed.rows("t"), []);
+    bed.storage.collect_garbage().unwrap();
     bed.assert_nothing_left();
 }
 

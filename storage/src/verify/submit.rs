@@ -43,6 +43,7 @@ pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, 
         status: JobStatus::OK,
     };
     Ok(NewJob {
+        targets: Vec::new(),
         kind: JobKind::Verify,
         // It takes no database's slot: backups and restores go on beside it.
         database: String::new(),
