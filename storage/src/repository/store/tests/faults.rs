@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,6 +15,10 @@ use super::servers::{ACCESS_KEY, SECRET_KEY, s3_properties, s3_store};
 
 /// First byte of a TLS connection.
 const TLS_HANDSHAKE: u8 = 22;
+
+/// How long a machine under load may take for what takes some seconds elsewhere. Whoever waits for an answer that never
+/// comes waits an hour.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the server does with a request; the last one is repeated.
 enum Answer {
@@ -172,7 +176,8 @@ async fn a_secret_that_a_store_repeats_is_taken_out() {
     assert!(!format!("{error} {error:?}").contains("CANARY"), "{error}");
 }
 
-/// Goal: a dead or deaf endpoint is reported within ten seconds when somebody waits.
+/// Goal: a dead or deaf endpoint is reported when the time for a statement's request is over, which is below ten seconds,
+/// and not asked again and again.
 #[tokio::test]
 async fn no_answer_is_reported_soon() {
     let refused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
@@ -180,15 +185,17 @@ async fn no_answer_is_reported_soon() {
     let hangs_up = canned(vec![Answer::Nothing]).await;
     for (endpoint, kind) in [
         (format!("http://{refused}"), StoreErrorKind::Unavailable),
-        (deaf.endpoint, StoreErrorKind::Timeout),
-        (hangs_up.endpoint, StoreErrorKind::Unavailable),
+        (deaf.endpoint.clone(), StoreErrorKind::Timeout),
+        (hangs_up.endpoint.clone(), StoreErrorKind::Unavailable),
     ] {
-        let start = Instant::now();
-        let error = put(&interactive(&endpoint).await).await.unwrap_err();
-        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+        let store = interactive(&endpoint).await;
+        let error = tokio::time::timeout(PATIENCE, put(&store)).await.expect("an answer").unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.is_retryable() && error.to_string().contains("check that aws.s3.endpoint"), "{error}");
     }
+    assert!(RequestLimits::default().statement_timeout < Duration::from_secs(10));
+    assert_eq!(deaf.requests.load(Ordering::SeqCst), 1, "the whole time is for one request that is not answered");
+    assert!(hangs_up.requests.load(Ordering::SeqCst) <= 2 * 4, "a retry storm");
 }
 
 #[tokio::test]
@@ -306,9 +313,9 @@ async fn an_outage_here_costs_no_retries_elsewhere() {
 #[tokio::test]
 async fn a_body_that_stands_still_is_not_waited_for_again() {
     let server = canned(vec![Answer::Stall(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345".to_vec())]).await;
-    let start = Instant::now();
-    let error = interactive(&server.endpoint).await.get(&key("ebla/x"), 10).await.unwrap_err();
-    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    let store = interactive(&server.endpoint).await;
+    let get = tokio::time::timeout(PATIENCE, async { store.get(&key("ebla/x"), 10).await });
+    let error = get.await.expect("an answer").unwrap_err();
     assert_eq!((error.kind(), server.requests.load(Ordering::SeqCst)), (StoreErrorKind::Timeout, 1), "{error}");
 }
 
