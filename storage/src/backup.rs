@@ -34,7 +34,9 @@ pub use ttl::Ttl;
 use crate::catalog::WriteTransaction;
 use crate::error::{Error, Result};
 use crate::ids::{JobId, RepositoryId};
-use crate::job::{Abandon, FailPoint, JobContext, JobStatus, StatusCode, encode_payload, human_bytes, human_seconds};
+use crate::job::{
+    Abandon, Amount, FailPoint, JobContext, JobStatus, StatusCode, encode_payload, human_bytes, human_seconds,
+};
 use crate::repository::{RepositoryError, SnapshotTimestamp};
 use announce::Withdrawn;
 use cut::Cut;
@@ -163,8 +165,22 @@ pub struct BackupTotals {
     pub bytes: u64,
     /// Files that the repository lacked.
     pub objects_uploaded: u64,
-    /// Bytes of those, and of new tree nodes.
+    /// Bytes of those.
     pub bytes_uploaded: u64,
+    /// Bytes of new tree nodes.
+    #[serde(default)]
+    pub node_bytes_uploaded: u64,
+}
+
+impl BackupTotals {
+    /// The files that the repository lacked.
+    fn uploaded(&self) -> Amount {
+        Amount { files: self.objects_uploaded, bytes: self.bytes_uploaded }
+    }
+
+    fn set_uploaded(&mut self, uploaded: Amount) {
+        (self.objects_uploaded, self.bytes_uploaded) = (uploaded.files, uploaded.bytes);
+    }
 }
 
 impl BackupJob {
@@ -211,8 +227,8 @@ impl BackupJob {
         let plan =
             UploadPlan::make(context, &repository, self.repository_id, &cut, &self.database, &self.parents).await?;
         plan.save(context).await?;
-        self.totals.objects_uploaded = plan.objects.len() as u64;
-        self.totals.bytes_uploaded = plan.bytes();
+        self.totals.set_uploaded(plan.files());
+        self.totals.node_bytes_uploaded = plan.node_bytes();
         Ok(self.at(BackupState::Uploading))
     }
 
@@ -222,7 +238,7 @@ impl BackupJob {
     async fn on_uploading(mut self, context: &JobContext) -> Result<BackupJob> {
         let repository = context.repository(self.repository_id).await?;
         let plan = UploadPlan::load(context).await?;
-        upload::run(context, &repository, &self.database, plan).await?;
+        upload::run(context, &repository, &self.database, plan, self.totals.uploaded()).await?;
         self.upload_finished_at_ms = Some(context.now_ms());
         Ok(self.at(BackupState::SaveMeta))
     }
@@ -268,6 +284,11 @@ impl BackupJob {
     /// that turns out to be published is finished instead.
     pub(crate) async fn abandon(mut self, context: &JobContext, why: &Abandon) -> Result<BackupJob> {
         context.progress.end();
+        if self.state == BackupState::Uploading {
+            // What was planned has not come to be.
+            self.totals.set_uploaded(context.progress.moved());
+            self.totals.node_bytes_uploaded = 0;
+        }
         let mut doubt = String::new();
         if self.may_be_announced() && !is_elsewhere(why) {
             match self.withdraw(context).await {

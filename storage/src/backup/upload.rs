@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::plan::{UploadPlan, WantedObject};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::job::{FailPoint, FileProgress, JobContext};
+use crate::job::{Amount, FailPoint, FileProgress, JobContext};
 use crate::repository::{Put, Repository, RepositoryError, RepositoryResult};
 
 /// How often a file may be read wrong that is right when it is looked at: a machine that does so more often must not
@@ -16,25 +16,24 @@ use crate::repository::{Put, Repository, RepositoryError, RepositoryResult};
 const MISREADS_MAX: u32 = 2;
 
 /// Uploads every file of the plan. An interrupted attempt is not repeated: what has arrived is left out, and the plan
-/// is written down without it.
+/// is written down without it; of what was `planned` at first, it counts as done.
 pub(super) async fn run(
     context: &JobContext,
     repository: &Repository,
     database: &str,
     mut plan: UploadPlan,
+    planned: Amount,
 ) -> Result<()> {
     if context.resumed {
         plan.leave_out_present(context, repository).await?;
         plan.save(context).await?;
     }
-    let bytes = plan.objects.iter().map(|object| object.bytes).fold(0, u64::saturating_add);
-    context.progress.begin(plan.objects.len() as u64, bytes, context.now_ms());
+    context.progress.begin(planned, plan.files(), context.now_ms());
     let objects = &plan.objects;
     stream::iter((0..objects.len()).map(Ok))
         .try_for_each_concurrent(context.config.upload_concurrency_max.max(1), |position| {
             async move {
                 upload(context, repository, database, &objects[position]).await?;
-                context.progress.add_file();
                 context.reach(FailPoint::BackupFileUploaded).await
             }
             .boxed()
@@ -55,6 +54,7 @@ pub(super) async fn upload(
     let WantedObject { kind, digest, bytes, tablet, ref table, .. } = *wanted;
     let mut misreads = 0;
     let mut failed = Vec::new();
+    let progress = FileProgress::new(&context.progress, bytes);
     loop {
         let (files, passed_over) = (context.storage.files().clone(), failed.clone());
         let path = context
@@ -63,15 +63,16 @@ pub(super) async fn upload(
             .map_err(|error| name_place(error, database, table))?;
         let uploaded = context
             .retry(format!("upload {digest}.{kind} of table {database}.{table}"), || async {
-                let progress = FileProgress::new(&context.progress);
-                put(repository, wanted, &path, &progress, context.gate.token()).await?;
-                progress.arrived();
-                Ok(())
+                Ok(put(repository, wanted, &path, &progress, context.gate.token()).await?)
             })
             .await;
         let error = match uploaded {
+            Ok(_) => {
+                progress.arrived();
+                return Ok(());
+            }
             Err(Error::Repository(error @ RepositoryError::CorruptLocal { .. })) => error,
-            done => return done,
+            Err(error) => return Err(error),
         };
         // It may have come wrong from the disk and not lie wrong on it. Giving up the only copy ends the backup, so it is
         // read once more first.

@@ -1,7 +1,10 @@
 //! How far the running phase of a job has come: counted in memory by whoever moves bytes, printed by SHOW.
 //!
-//! Nothing of it is stored. After a restart a phase begins to count again, with what is already there left out of its
-//! total, so that percent, rate and remaining time stay true.
+//! Bytes count as they pass, and each once: where a file has to begin again, what counts is the furthest that any attempt
+//! has come. So what is told never falls, never exceeds the total, and reaches it when the last file is there.
+//!
+//! Nothing of it is stored. After a restart a phase begins with what an earlier process has moved, and the rate and the
+//! remaining time are those of this one.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,20 +20,40 @@ pub struct Progress {
     phase: Mutex<Option<Phase>>,
     bytes_done: AtomicU64,
     files_done: AtomicU64,
+    bytes_linked: AtomicU64,
+}
+
+/// Files and their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    /// Files.
+    pub files: u64,
+    /// Bytes of these.
+    pub bytes: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Phase {
-    bytes_total: u64,
-    files_total: u64,
+    total: Amount,
+    /// Bytes that had been moved when it began.
+    bytes_before: u64,
     started_at_ms: i64,
 }
 
-/// Counts the bytes of one file. Unless it arrives, they are taken back: the file has to begin again.
+/// Counts the bytes of one file, through all attempts at it.
 #[derive(Debug)]
 pub struct FileProgress<'a> {
     progress: &'a Progress,
-    bytes: AtomicU64,
+    bytes: u64,
+    reach: Mutex<Reach>,
+}
+
+#[derive(Debug, Default)]
+struct Reach {
+    /// How far the attempt under way has come.
+    now: u64,
+    /// How far any has come: what is counted.
+    furthest: u64,
 }
 
 /// The counts at one moment.
@@ -44,17 +67,20 @@ pub struct ProgressCounts {
     pub files_done: u64,
     /// Files to be moved in this phase.
     pub files_total: u64,
+    /// Bytes that had been moved when the phase began.
+    pub bytes_before: u64,
     /// Since when the phase runs.
     pub started_at_ms: i64,
 }
 
 impl Progress {
-    /// Begins a phase that moves so much.
-    pub fn begin(&self, files_total: u64, bytes_total: u64, now_ms: i64) {
+    /// Begins a phase that moves `total`, of which `left` is still to be moved.
+    pub fn begin(&self, total: Amount, left: Amount, now_ms: i64) {
         let mut phase = self.phase.lock();
-        self.bytes_done.store(0, Ordering::Relaxed);
-        self.files_done.store(0, Ordering::Relaxed);
-        *phase = Some(Phase { bytes_total, files_total, started_at_ms: now_ms });
+        let bytes_before = total.bytes.saturating_sub(left.bytes);
+        self.bytes_done.store(bytes_before, Ordering::Relaxed);
+        self.files_done.store(total.files.saturating_sub(left.files), Ordering::Relaxed);
+        *phase = Some(Phase { total, bytes_before, started_at_ms: now_ms });
     }
 
     /// Ends the phase: nothing is shown until the next one begins.
@@ -62,19 +88,31 @@ impl Progress {
         *self.phase.lock() = None;
     }
 
-    /// Counts bytes of a file that is under way.
-    pub fn add_bytes(&self, bytes: u64) {
-        self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+    /// Ends the phase, and forgets what it has moved: the next one moves something else.
+    pub fn forget(&self) {
+        self.end();
+        self.bytes_done.store(0, Ordering::Relaxed);
+        self.files_done.store(0, Ordering::Relaxed);
     }
 
-    /// Takes back bytes of a file that has to begin again.
-    pub fn take_back_bytes(&self, bytes: u64) {
-        self.bytes_done.fetch_sub(bytes, Ordering::Relaxed);
+    /// What the phase that runs, or ran last, has moved.
+    pub fn moved(&self) -> Amount {
+        Amount { files: self.files_done.load(Ordering::Relaxed), bytes: self.bytes_done.load(Ordering::Relaxed) }
     }
 
-    /// Counts a file that has arrived.
-    pub fn add_file(&self) {
-        self.files_done.fetch_add(1, Ordering::Relaxed);
+    /// Counts a file that was found on this machine and need not be moved.
+    pub fn add_linked(&self, bytes: u64) {
+        self.bytes_linked.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Begins to count anew what is found on this machine.
+    pub fn begin_linking(&self) {
+        self.bytes_linked.store(0, Ordering::Relaxed);
+    }
+
+    /// Bytes that were found on this machine.
+    pub fn linked(&self) -> u64 {
+        self.bytes_linked.load(Ordering::Relaxed)
     }
 
     /// The counts now, while a phase runs.
@@ -82,42 +120,47 @@ impl Progress {
         let phase = self.phase.lock();
         let phase = (*phase)?;
         Some(ProgressCounts {
-            bytes_done: self.bytes_done.load(Ordering::Relaxed).min(phase.bytes_total),
-            bytes_total: phase.bytes_total,
-            files_done: self.files_done.load(Ordering::Relaxed).min(phase.files_total),
-            files_total: phase.files_total,
+            bytes_done: self.bytes_done.load(Ordering::Relaxed).min(phase.total.bytes),
+            bytes_total: phase.total.bytes,
+            files_done: self.files_done.load(Ordering::Relaxed).min(phase.total.files),
+            files_total: phase.total.files,
+            bytes_before: phase.bytes_before,
             started_at_ms: phase.started_at_ms,
         })
     }
 }
 
 impl<'a> FileProgress<'a> {
-    /// A file that begins.
-    pub fn new(progress: &'a Progress) -> Self {
-        FileProgress { progress, bytes: AtomicU64::new(0) }
+    /// A file of `bytes` bytes that begins.
+    pub fn new(progress: &'a Progress, bytes: u64) -> Self {
+        FileProgress { progress, bytes, reach: Mutex::default() }
     }
 
-    /// The file has arrived whole.
+    /// The file is there whole, however it came there.
     pub fn arrived(self) {
-        self.bytes.store(0, Ordering::Relaxed);
+        self.count(&mut self.reach.lock(), self.bytes);
+        self.progress.files_done.fetch_add(1, Ordering::Relaxed);
     }
-}
 
-impl Drop for FileProgress<'_> {
-    fn drop(&mut self) {
-        self.progress.take_back_bytes(self.bytes.load(Ordering::Relaxed));
+    /// Counts what is beyond all that was reached before.
+    fn count(&self, reach: &mut Reach, now: u64) {
+        reach.now = now;
+        let more = now.min(self.bytes).saturating_sub(reach.furthest);
+        reach.furthest += more;
+        self.progress.bytes_done.fetch_add(more, Ordering::Relaxed);
     }
 }
 
 impl repository::Progress for FileProgress<'_> {
     fn moved(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.progress.add_bytes(bytes);
+        let mut reach = self.reach.lock();
+        let now = reach.now.saturating_add(bytes);
+        self.count(&mut reach, now);
     }
 
     fn moved_in_vain(&self, bytes: u64) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.progress.take_back_bytes(bytes);
+        let mut reach = self.reach.lock();
+        reach.now = reach.now.saturating_sub(bytes);
     }
 }
 
@@ -150,7 +193,8 @@ impl ProgressCounts {
     /// The mean rate since the phase began; `None` before there is one.
     pub fn bytes_per_second(&self, now_ms: i64) -> Option<u64> {
         let elapsed_ms = u64::try_from(now_ms.saturating_sub(self.started_at_ms)).ok()?;
-        let rate = u128::from(self.bytes_done) * 1_000 / u128::from(elapsed_ms.max(1));
+        let moved = self.bytes_done.saturating_sub(self.bytes_before);
+        let rate = u128::from(moved) * 1_000 / u128::from(elapsed_ms.max(1));
         let rate = u64::try_from(rate).unwrap_or(u64::MAX);
         (elapsed_ms > 0 && rate > 0).then_some(rate)
     }
@@ -178,44 +222,4 @@ pub fn human_seconds(seconds: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn progress_keeps_the_known_words_and_adds_the_useful_ones() {
-        let progress = Progress::default();
-        assert_eq!(progress.counts(), None);
-        progress.begin(6, 40_100_000, 1_000);
-        assert_eq!(
-            progress.counts().unwrap().describe(JobId(10440), 1_000),
-            "[ task id: 10440 -> finished part:0/ total number of subtasks:6, 0 B of 40.1 MB (0%)]"
-        );
-        progress.add_bytes(12_300_000);
-        progress.add_file();
-        progress.add_file();
-        assert_eq!(
-            progress.counts().unwrap().describe(JobId(10440), 2_500),
-            "[ task id: 10440 -> finished part:2/ total number of subtasks:6, 12.3 MB of 40.1 MB (30%), 8.2 MB/s, \
-             ETA 4 s]"
-        );
-        {
-            let failing = FileProgress::new(&progress);
-            repository::Progress::moved(&failing, 500);
-            assert_eq!(progress.counts().unwrap().bytes_done, 12_300_500);
-        }
-        assert_eq!(progress.counts().unwrap().bytes_done, 12_300_000);
-        let arriving = FileProgress::new(&progress);
-        repository::Progress::moved(&arriving, 500);
-        arriving.arrived();
-        assert_eq!(progress.counts().unwrap().bytes_done, 12_300_500);
-        progress.end();
-        assert_eq!(progress.counts(), None);
-    }
-
-    #[test]
-    fn sizes_and_durations_read_well() {
-        let sizes = [0, 999, 1_000, 999_949, 999_950, 12_345_678, u64::MAX].map(human_bytes);
-        assert_eq!(sizes, ["0 B", "999 B", "1.0 KB", "999.9 KB", "1.0 MB", "12.3 MB", "18446.7 PB"]);
-        assert_eq!([3, 250, 7_500].map(human_seconds), ["3 s", "4 min 10 s", "2 h 5 min"]);
-    }
-}
+mod tests;

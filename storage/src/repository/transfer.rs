@@ -38,11 +38,49 @@ pub struct ObjectRef {
 
 /// Told how many bytes have moved, as they move.
 pub trait Progress: Send + Sync {
-    /// These bytes are at their destination.
+    /// These bytes have come, or are handed to the network.
     fn moved(&self, bytes: u64);
 
     /// These bytes were reported and have to move again.
     fn moved_in_vain(&self, bytes: u64);
+}
+
+/// What one attempt at an object has moved. Unless it is kept, it has moved in vain: the object has to begin again.
+struct Attempt<'a> {
+    progress: &'a dyn Progress,
+    moved: AtomicU64,
+}
+
+impl<'a> Attempt<'a> {
+    fn new(progress: &'a dyn Progress) -> Self {
+        Attempt { progress, moved: AtomicU64::new(0) }
+    }
+
+    /// The object has moved whole.
+    fn keep(self) {
+        self.moved.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Progress for Attempt<'_> {
+    fn moved(&self, bytes: u64) {
+        self.moved.moved(bytes);
+        self.progress.moved(bytes);
+    }
+
+    fn moved_in_vain(&self, bytes: u64) {
+        self.moved.moved_in_vain(bytes);
+        self.progress.moved_in_vain(bytes);
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        match self.moved.load(Ordering::Relaxed) {
+            0 => {}
+            bytes => self.progress.moved_in_vain(bytes),
+        }
+    }
 }
 
 impl Progress for AtomicU64 {

@@ -13,7 +13,7 @@ use super::hidden::{Hidden, staging_name};
 use super::link::{is_there, remove_if_there};
 use crate::error::{Error, Result};
 use crate::ids::{StorageRootId, TabletId};
-use crate::job::{FailPoint, FileProgress, JobContext, human_bytes};
+use crate::job::{Amount, FailPoint, FileProgress, JobContext, human_bytes};
 use crate::repository::{ObjectRef, Repository};
 use crate::roots::{StagedFile, StorageRoots, copy_synced, link_or_copy};
 
@@ -75,15 +75,24 @@ pub(super) fn refuse_without_room(context: &JobContext, missing: &[MissingFile])
     Ok(())
 }
 
-/// Fetches everything that is missing.
-pub(super) async fn run(context: &JobContext, repository: &Repository, missing: &[MissingFile]) -> Result<()> {
+/// Files and their bytes, each once.
+pub(super) fn amount(missing: &[MissingFile]) -> Amount {
     let bytes = missing.iter().map(|file| file.object.bytes).fold(0, u64::saturating_add);
-    context.progress.begin(missing.len() as u64, bytes, context.now_ms());
+    Amount { files: missing.len() as u64, bytes }
+}
+
+/// Fetches everything that is missing; what was `planned` beyond that is there.
+pub(super) async fn run(
+    context: &JobContext,
+    repository: &Repository,
+    missing: &[MissingFile],
+    planned: Amount,
+) -> Result<()> {
+    context.progress.begin(planned, amount(missing), context.now_ms());
     stream::iter((0..missing.len()).map(Ok))
         .try_for_each_concurrent(context.config.download_concurrency_max.max(1), |position| {
             async move {
                 fetch(context, repository, &missing[position]).await?;
-                context.progress.add_file();
                 context.reach(FailPoint::RestoreFileFetched).await
             }
             .boxed()
@@ -102,16 +111,16 @@ async fn fetch(context: &JobContext, repository: &Repository, file: &MissingFile
     let (roots, staging) = (Arc::clone(context.storage.roots()), staging_name(context.id));
     let directory = context.blocking(move || roots.create_staging(first_root, &staging)).await?;
     let path = directory.join(format!("{}.{}", object.digest, object.kind));
+    let progress = FileProgress::new(&context.progress, object.bytes);
     context
         .retry(format!("download {}.{}", object.digest, object.kind), || async {
-            let progress = FileProgress::new(&context.progress);
-            repository.get_object(&object, &path, &progress, context.gate.token()).await?;
-            progress.arrived();
-            Ok(())
+            Ok(repository.get_object(&object, &path, &progress, context.gate.token()).await?)
         })
         .await?;
     let (roots, staging, file) = (Arc::clone(context.storage.roots()), staging_name(context.id), file.clone());
-    context.blocking(move || place(&roots, &staging, &path, &file)).await
+    context.blocking(move || place(&roots, &staging, &path, &file)).await?;
+    progress.arrived();
+    Ok(())
 }
 
 /// Gives a verified file its name in every tablet that wants it.

@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::failpoint::{DurableStep, durable};
 use crate::ids::{JobId, PartitionId, StorageRootId, TableId, TabletId};
-use crate::job::{JobContext, JobFiles};
+use crate::job::{Amount, JobContext, JobFiles};
 use crate::repository::ObjectRef;
 use crate::repository::format::{PartitionNode, SegmentEntry};
 use crate::schema::TableDefinition;
@@ -85,14 +85,16 @@ impl Hidden {
             .await
     }
 
-    /// Pins the files to come.
-    pub(super) async fn pin(self, context: &JobContext) -> Result<Hidden> {
-        let hidden = self;
+    /// Pins the files to come, and counts them.
+    pub(super) async fn pin(&self, context: &JobContext) -> Result<Amount> {
+        let mut amount = Amount::default();
         let mut position = 0;
-        while position < hidden.partitions.len() {
-            let (of, files) = (hidden.clone(), context.files.clone());
+        while position < self.partitions.len() {
+            let (of, files) = (self.clone(), context.files.clone());
             let (next, pins) = context.blocking(move || of.pins_from(position, &files)).await?;
             position = next;
+            amount.files += pins.len() as u64;
+            amount.bytes = pins.iter().map(|(_, object)| object.bytes).fold(amount.bytes, u64::saturating_add);
             context
                 .write("SNAPSHOTING", move |write, row| {
                     for (tablet, object) in &pins {
@@ -102,7 +104,7 @@ impl Hidden {
                 })
                 .await?;
         }
-        Ok(hidden)
+        Ok(amount)
     }
 
     /// The files of the partitions from `position` on, as many as one transaction takes, and where to go on.

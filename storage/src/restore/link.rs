@@ -16,15 +16,18 @@ use crate::catalog::Catalog;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext, Result};
 use crate::ids::{StorageRootId, TabletId};
-use crate::job::JobContext;
+use crate::job::{Amount, FileProgress, JobContext};
 use crate::roots::{StagedFile, StorageRoots, copy_synced, link_or_copy};
 
 /// Tablets whose files are hashed and linked at the same time: hashing is bound by the disk or by one core each.
 const TABLETS_IN_FLIGHT_MAX: usize = 2;
 
-/// Links what is here into the hidden tablets. Returns how many bytes that saved.
-pub(super) async fn link_local(context: &JobContext, hidden: Hidden) -> Result<u64> {
+/// Links what is here into the hidden tablets. Returns how many bytes that saved. While it runs, progress tells how much
+/// of `wanted` has been looked for.
+pub(super) async fn link_local(context: &JobContext, hidden: Hidden, wanted: Amount) -> Result<u64> {
     let mut linked = 0;
+    context.progress.begin(wanted, wanted, context.now_ms());
+    context.progress.begin_linking();
     for position in 0..hidden.partitions.len() {
         let (of, files) = (hidden.clone(), context.files.clone());
         let tablets = context.blocking(move || of.partitions[position].wanted_files(&files)).await?;
@@ -34,6 +37,7 @@ pub(super) async fn link_local(context: &JobContext, hidden: Hidden) -> Result<u
             .try_fold(0, |sum, bytes| async move { Ok(sum + bytes) })
             .await?;
     }
+    context.progress.forget();
     Ok(linked)
 }
 
@@ -42,8 +46,11 @@ async fn link_tablet(context: &JobContext, tablet: HiddenTablet, wanted: Vec<Wan
     for file in wanted {
         // One file a call: a cancel waits for one file to be hashed, not for all.
         let (storage, tablet, staging) = (Arc::clone(&context.storage), tablet.clone(), staging_name(context.id));
-        linked +=
+        let bytes =
             context.blocking(move || link_file(storage.catalog(), storage.roots(), &tablet, &file, &staging)).await?;
+        context.progress.add_linked(bytes);
+        FileProgress::new(&context.progress, file.object.bytes).arrived();
+        linked += bytes;
     }
     Ok(linked)
 }

@@ -279,6 +279,7 @@ fn objects_are_shown_as_starrocks_does() {
         meta_prepared_at_ms: None,
         snapshot_finished_at_ms: None,
         download_finished_at_ms: None,
+        files_downloaded: 0,
         bytes_downloaded: 0,
         bytes_linked: 0,
         status: JobStatus::OK,

@@ -10,7 +10,7 @@ use super::census::{Census, Role, WantedObject};
 use super::reader::{Fault, Finding, Read, Reader};
 use super::{Depth, VerifyJob, finish, rows, scratch_name};
 use crate::error::{Error, Result};
-use crate::job::{FailPoint, FileProgress};
+use crate::job::{Amount, FailPoint, FileProgress};
 use crate::repository::{Copy, Inspection, layout};
 
 /// Objects that are decoded at the same time: each keeps a processor busy and a file on disk.
@@ -45,7 +45,8 @@ pub(super) async fn run(reader: &Reader<'_>, mut job: VerifyJob, census: &Census
     let start = job.checked_to.map_or(0, |to| census.objects.partition_point(|wanted| wanted.place() <= to));
     let mut rest = &census.objects[start..];
     let bytes = rest.iter().map(|wanted| job.depth.bytes_read(wanted)).fold(0, u64::saturating_add);
-    context.progress.begin(rest.len() as u64, bytes, context.now_ms());
+    let amount = Amount { files: rest.len() as u64, bytes };
+    context.progress.begin(amount, amount, context.now_ms());
     let inspector = Inspector::new(reader, census, job.depth).await?;
     let concurrency = match job.depth {
         Depth::Rows => ROWS_IN_FLIGHT_MAX,
@@ -99,22 +100,23 @@ impl<'a> Inspector<'a> {
 
     /// Looks at an object under its own name, then, when it is not whole there, at its mended copy.
     pub(super) async fn inspect(&self, wanted: &WantedObject) -> Result<Verdict> {
-        let verdict = match self.fault_of(Copy::Original, wanted).await? {
+        let progress = FileProgress::new(&self.reader.context.progress, self.depth.bytes_read(wanted));
+        let verdict = match self.fault_of(Copy::Original, wanted, &progress).await? {
             None => Verdict::Whole,
-            Some(fault) if fault.problem.is_damage() => match self.fault_of(Copy::Mended, wanted).await? {
+            Some(fault) if fault.problem.is_damage() => match self.fault_of(Copy::Mended, wanted, &progress).await? {
                 None => Verdict::Mended,
                 Some(_) => Verdict::Damaged(fault),
             },
             Some(fault) => Verdict::Damaged(fault),
         };
-        self.reader.context.progress.add_file();
+        progress.arrived();
         Ok(verdict)
     }
 
-    async fn fault_of(&self, copy: Copy, wanted: &WantedObject) -> Result<Option<Fault>> {
+    async fn fault_of(&self, copy: Copy, wanted: &WantedObject, progress: &FileProgress<'_>) -> Result<Option<Fault>> {
         let inspected = match self.depth {
             Depth::Exists | Depth::Length => self.look_up(copy, wanted).await?,
-            Depth::Digest | Depth::Rows => self.read_through(copy, wanted).await?,
+            Depth::Digest | Depth::Rows => self.read_through(copy, wanted, progress).await?,
         };
         let inspection = match inspected {
             Read::Damaged(fault) => return Ok(Some(fault)),
@@ -137,20 +139,19 @@ impl<'a> Inspector<'a> {
         self.reader.read("look up object", || self.reader.repository.inspect_length(copy, &wanted.object)).await
     }
 
-    async fn read_through(&self, copy: Copy, wanted: &WantedObject) -> Result<Read<Inspection>> {
+    async fn read_through(
+        &self,
+        copy: Copy,
+        wanted: &WantedObject,
+        progress: &FileProgress<'_>,
+    ) -> Result<Read<Inspection>> {
         let context = self.reader.context;
         let scratch = self.scratch_path(copy, wanted);
         self.reader
             .read("read object", || async {
-                let progress = FileProgress::new(&context.progress);
                 let token = context.gate.token();
-                let inspection = self
-                    .reader
-                    .repository
-                    .inspect_digest(copy, &wanted.object, scratch.as_deref(), &progress, token)
-                    .await?;
-                progress.arrived();
-                Ok(inspection)
+                let repository = &self.reader.repository;
+                repository.inspect_digest(copy, &wanted.object, scratch.as_deref(), progress, token).await
             })
             .await
     }

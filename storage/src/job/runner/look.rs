@@ -1,13 +1,18 @@
 //! What SHOW BACKUP, SHOW RESTORE, SHOW VERIFY and the history views see: the stored row, and beside it what a running job counts
 //! in memory.
 
-use super::{JobRunner, Shared};
-use crate::backup::BackupJob;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{JobRunner, Running, Shared};
+use crate::backup::{BackupJob, BackupState};
 use crate::catalog::{FindingRow, JobKind, JobRow};
 use crate::error::Result;
 use crate::ids::JobId;
-use crate::job::{BACKEND_ID, BackupRow, JobStatus, ProgressCounts, RestoreRow, StatusCode, VerifyRow, decode_payload};
-use crate::restore::RestoreJob;
+use crate::job::{
+    Amount, BACKEND_ID, BackupRow, JobStatus, ProgressCounts, RestoreRow, StatusCode, VerifyRow, decode_payload,
+};
+use crate::restore::{RestoreJob, RestoreState};
 use crate::verify::VerifyJob;
 
 /// What only the process knows of a job; empty for one that has ended.
@@ -17,32 +22,43 @@ struct Live {
     progress: String,
     task_errors: String,
     counts: Option<ProgressCounts>,
+    moved: Amount,
+    linked: u64,
 }
 
 impl JobRunner {
     /// SHOW BACKUP: the last job of the database, or of every database, where that is a backup.
     pub fn backup_rows(&self, database: Option<&str>) -> Result<Vec<BackupRow>> {
-        Ok(self.last_jobs(JobKind::Backup, database)?.into_iter().map(|row| self.shared.backup_row(row)).collect())
+        let running = self.running();
+        let rows = self.last_jobs(JobKind::Backup, database)?.into_iter();
+        Ok(rows.map(|row| self.shared.backup_row(row, &running)).collect())
     }
 
     /// SHOW RESTORE: the last job of the database, or of every database, where that is a restore.
     pub fn restore_rows(&self, database: Option<&str>) -> Result<Vec<RestoreRow>> {
-        Ok(self.last_jobs(JobKind::Restore, database)?.into_iter().map(|row| self.shared.restore_row(row)).collect())
+        let running = self.running();
+        let rows = self.last_jobs(JobKind::Restore, database)?.into_iter();
+        Ok(rows.map(|row| self.shared.restore_row(row, &running)).collect())
     }
 
     /// Every backup that is remembered, oldest first.
     pub fn backup_history(&self) -> Result<Vec<BackupRow>> {
-        Ok(self.all_jobs(JobKind::Backup)?.into_iter().map(|row| self.shared.backup_row(row)).collect())
+        let running = self.running();
+        let rows = self.all_jobs(JobKind::Backup)?.into_iter();
+        Ok(rows.map(|row| self.shared.backup_row(row, &running)).collect())
     }
 
     /// Every restore that is remembered, oldest first.
     pub fn restore_history(&self) -> Result<Vec<RestoreRow>> {
-        Ok(self.all_jobs(JobKind::Restore)?.into_iter().map(|row| self.shared.restore_row(row)).collect())
+        let running = self.running();
+        let rows = self.all_jobs(JobKind::Restore)?.into_iter();
+        Ok(rows.map(|row| self.shared.restore_row(row, &running)).collect())
     }
 
     /// SHOW VERIFY: every verification that is remembered, of every repository or of the one of this name, oldest first.
     pub fn verify_rows(&self, repository: Option<&str>) -> Result<Vec<VerifyRow>> {
-        let rows = self.all_jobs(JobKind::Verify)?.into_iter().map(|row| self.shared.verify_row(row));
+        let running = self.running();
+        let rows = self.all_jobs(JobKind::Verify)?.into_iter().map(|row| self.shared.verify_row(row, &running));
         Ok(rows.filter(|row| repository.is_none_or(|name| row.repository == name)).collect())
     }
 
@@ -54,6 +70,12 @@ impl JobRunner {
             found.extend(findings.into_iter().map(|finding| (row.repository.clone(), finding)));
         }
         Ok(found)
+    }
+
+    /// The jobs that have a task. Asked for before the rows are read: a job that ends in between is then still found, and
+    /// what it tells does not fall back to nothing.
+    fn running(&self) -> HashMap<JobId, Arc<Running>> {
+        self.shared.running.lock().clone()
     }
 
     fn last_jobs(&self, kind: JobKind, database: Option<&str>) -> Result<Vec<JobRow>> {
@@ -71,8 +93,9 @@ impl JobRunner {
 }
 
 impl Shared {
-    fn live(&self, id: JobId) -> Live {
-        let Some(running) = self.running.lock().get(&id).cloned() else {
+    fn live(&self, row: &JobRow, running: &HashMap<JobId, Arc<Running>>) -> Live {
+        let id = row.id;
+        let Some(running) = running.get(&id).filter(|_| row.finished_at_ms.is_none()) else {
             return Live::default();
         };
         let counts = running.progress.counts();
@@ -82,16 +105,22 @@ impl Shared {
             progress: counts.map_or(String::new(), |counts| counts.describe(id, now_ms)),
             task_errors: running.troubles.describe(id),
             counts,
+            moved: running.progress.moved(),
+            linked: running.progress.linked(),
         }
     }
 
-    fn backup_row(&self, row: JobRow) -> BackupRow {
+    fn backup_row(&self, row: JobRow, running: &HashMap<JobId, Arc<Running>>) -> BackupRow {
         let job: Result<BackupJob> = decode_payload(&row.payload);
-        let live = if row.finished_at_ms.is_some() { Live::default() } else { self.live(row.id) };
+        let live = self.live(&row, running);
         let (job, status) = match job {
             Ok(job) => (Some(job.clone()), job.status),
             Err(error) => (None, JobStatus::new(StatusCode::Unsupported, error.to_string())),
         };
+        let mut totals = job.as_ref().map(|job| job.totals).unwrap_or_default();
+        if job.as_ref().is_some_and(|job| job.state == BackupState::Uploading) {
+            (totals.objects_uploaded, totals.bytes_uploaded) = (live.moved.files, live.moved.bytes);
+        }
         BackupRow {
             job_id: row.id,
             snapshot_name: row.label,
@@ -110,16 +139,25 @@ impl Shared {
             tables: job.as_ref().map_or_else(Vec::new, |job| job.table_names()),
             repository: job.as_ref().map_or(String::new(), |job| job.repository.clone()),
             counts: live.counts,
-            totals: job.map(|job| job.totals).unwrap_or_default(),
+            totals,
         }
     }
 
-    fn restore_row(&self, row: JobRow) -> RestoreRow {
+    fn restore_row(&self, row: JobRow, running: &HashMap<JobId, Arc<Running>>) -> RestoreRow {
         let job: Result<RestoreJob> = decode_payload(&row.payload);
-        let live = if row.finished_at_ms.is_some() { Live::default() } else { self.live(row.id) };
+        let live = self.live(&row, running);
         let (job, status) = match job {
             Ok(job) => (Some(job.clone()), job.status),
             Err(error) => (None, JobStatus::new(StatusCode::Unsupported, error.to_string())),
+        };
+        let state = job.as_ref().map(|job| job.state);
+        let bytes_downloaded = match state {
+            Some(RestoreState::Downloading) => live.moved.bytes,
+            _ => job.as_ref().map_or(0, |job| job.bytes_downloaded),
+        };
+        let bytes_linked = match state {
+            Some(RestoreState::Snapshoting) => live.linked,
+            _ => job.as_ref().map_or(0, |job| job.bytes_linked),
         };
         RestoreRow {
             job_id: row.id,
@@ -142,14 +180,14 @@ impl Shared {
             timeout_s: row.timeout_ms / 1_000,
             repository: job.as_ref().map_or(String::new(), |job| job.repository.clone()),
             counts: live.counts,
-            bytes_downloaded: job.as_ref().map_or(0, |job| job.bytes_downloaded),
-            bytes_linked: job.map_or(0, |job| job.bytes_linked),
+            bytes_downloaded,
+            bytes_linked,
         }
     }
 
-    fn verify_row(&self, row: JobRow) -> VerifyRow {
+    fn verify_row(&self, row: JobRow, running: &HashMap<JobId, Arc<Running>>) -> VerifyRow {
         let job: Result<VerifyJob> = decode_payload(&row.payload);
-        let live = if row.finished_at_ms.is_some() { Live::default() } else { self.live(row.id) };
+        let live = self.live(&row, running);
         let (job, status) = match job {
             Ok(job) => (Some(job.clone()), job.status),
             Err(error) => (None, JobStatus::new(StatusCode::Unsupported, error.to_string())),

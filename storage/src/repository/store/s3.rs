@@ -13,6 +13,7 @@ mod failure;
 mod http;
 mod lock;
 mod multipart;
+mod passing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub use client::RequestLimits;
 
 use super::{
     Capabilities, LIST_PAGE_KEYS, ListEntry, ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectMeta,
-    ObjectStore, Operation, PageToken, Place, Put, StoreError, StoreErrorKind, StoreResult, StoreStats,
+    ObjectStore, Operation, PageToken, Passage, Place, Put, StoreError, StoreErrorKind, StoreResult, StoreStats,
 };
 use crate::clock::Clock;
 use crate::clock::Random;
@@ -39,6 +40,7 @@ use crate::repository::location::S3Location;
 use crate::repository::properties::{Encryption, ObjectLock, S3Settings, Secret, WriteOptions};
 use failure::{Failed, Identity, Scrubber};
 use lock::Standing;
+use passing::TellPassage;
 
 /// Value of `If-None-Match` that allows a put only where nothing is.
 const NOTHING: &str = "*";
@@ -224,6 +226,10 @@ impl Inner {
         let unavailable = |kind, message: String| {
             Failed::worth_another_try(StoreError::new(kind, operation, &self.place, key, message))
         };
+        let passage = Passage::current();
+        if let Some(passage) = &passage {
+            passage.begin();
+        }
         let read = async {
             let capacity = usize::try_from(expected.unwrap_or(0)).unwrap_or(0);
             let mut whole = BytesMut::with_capacity(capacity);
@@ -237,6 +243,9 @@ impl Inner {
                     return Err(Failed::for_good(self.corrupt(operation, key, message)));
                 }
                 whole.extend_from_slice(&chunk);
+                if let Some(passage) = &passage {
+                    passage.pass(chunk.len() as u64);
+                }
             }
             Ok(whole.freeze())
         };
@@ -291,6 +300,7 @@ impl Inner {
             .set_object_lock_retain_until_date(asked.lock.map(|lock| lock.until()))
             .body(ByteStream::from(body))
             .customize()
+            .interceptor(TellPassage(Passage::current()))
             .config_override(timeouts);
         let request = if self.signs_bodies { request } else { request.disable_payload_signing() };
         match request.send().await {

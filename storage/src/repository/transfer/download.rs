@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::super::error::{RepositoryError, RepositoryResult};
-use super::super::store::{ObjectKey, ObjectStore, PART_BYTES, StoreErrorKind, TransferLimits, part_range};
-use super::{ObjectRef, PARTS_IN_FLIGHT_MAX, Progress, on_file, unless_cancelled};
+use super::super::store::{ObjectKey, ObjectStore, PART_BYTES, StoreErrorKind, TransferLimits, part_range, watched};
+use super::{Attempt, ObjectRef, PARTS_IN_FLIGHT_MAX, Progress, on_file, unless_cancelled};
 use crate::digest::{Digest, DigestHasher};
 use crate::failpoint::{DurableStep, durable};
 
@@ -78,7 +78,6 @@ pub(in super::super) async fn read_through(
         match unless_cancelled(cancel, fetch(store, limits, key, object, to, progress)).await {
             Ok(digest) if digest == object.digest => return Ok(digest),
             Ok(digest) => {
-                progress.moved_in_vain(object.bytes);
                 if attempt == ATTEMPTS_MAX {
                     return Ok(digest);
                 }
@@ -94,7 +93,7 @@ pub(in super::super) async fn read_through(
     }
 }
 
-/// Fetches the bytes once and says what their digest is.
+/// Fetches the bytes once and says what their digest is. Those of another digest than the object's have moved in vain.
 async fn fetch(
     store: &dyn ObjectStore,
     limits: &TransferLimits,
@@ -104,39 +103,39 @@ async fn fetch(
     progress: &dyn Progress,
 ) -> RepositoryResult<Digest> {
     let target = Target::create(to).await?;
+    let attempt = Attempt::new(progress);
     if object.bytes <= PART_BYTES {
         let _memory = limits.hold_memory(object.bytes).await;
-        let body = store.get(key, object.bytes).await?;
+        let body = watched(&attempt, object.bytes, store.get(key, object.bytes)).await?;
         if body.len() as u64 != object.bytes {
             let (bytes, wanted, place) = (body.len(), object.bytes, store.place());
             let detail = format!("it has {bytes} bytes instead of {wanted}, as it comes from {place}; {ADVICE}");
             return Err(RepositoryError::CorruptObject { key: key.to_string(), detail });
         }
         target.append(body).await?;
-        progress.moved(object.bytes);
     } else {
         // Several parts come at the same time and are written in order. Each asks for memory in that order too, so
         // the one that is waited for never waits for memory that a later one holds.
         let indexes = stream::iter((0..).map_while(|index| part_range(object.bytes, index)));
+        let attempt = &attempt;
         indexes
             .map(|(offset, bytes)| async move {
                 let memory = limits.hold_memory(bytes).await;
-                let body = store.get_range(key, offset, bytes).await?;
+                let body = watched(attempt, bytes, store.get_range(key, offset, bytes)).await?;
                 Ok::<_, RepositoryError>((body, memory))
             })
             .buffered(PARTS_IN_FLIGHT_MAX)
             .try_for_each(|(body, _memory)| {
                 let target = &target;
-                async move {
-                    let bytes = body.len() as u64;
-                    target.append(body).await?;
-                    progress.moved(bytes);
-                    Ok(())
-                }
+                async move { target.append(body).await }
             })
             .await?;
     }
-    target.finish().await
+    let digest = target.finish().await?;
+    if digest == object.digest {
+        attempt.keep();
+    }
+    Ok(digest)
 }
 
 /// A snapshot that refers to an object that is not there, or is too short or too long, is damaged.

@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::super::error::{RepositoryError, RepositoryResult};
 use super::super::store::{
     MemoryPermit, MultipartUpload, ObjectKey, ObjectStore, Operation, Put, SINGLE_PUT_BYTES_MAX, StoreError,
-    StoreErrorKind, TransferLimits, part_range,
+    StoreErrorKind, TransferLimits, part_range, watched,
 };
-use super::{ObjectRef, PARTS_IN_FLIGHT_MAX, Progress, on_file, unless_cancelled};
+use super::{Attempt, ObjectRef, PARTS_IN_FLIGHT_MAX, Progress, on_file, unless_cancelled};
 use crate::digest::DigestHasher;
 
 /// How long a failed upload is waited for while it frees its parts.
@@ -36,14 +36,16 @@ pub(in super::super) async fn upload(
     cancel: &CancellationToken,
 ) -> RepositoryResult<Put> {
     let source = Source::open(object, path).await?;
+    let attempt = Attempt::new(progress);
     let put = if object.bytes <= SINGLE_PUT_BYTES_MAX {
-        unless_cancelled(cancel, put_whole(store, limits, key, &source, progress)).await?
+        unless_cancelled(cancel, put_whole(store, limits, key, &source, &attempt)).await?
     } else {
-        put_parts(store, limits, key, &source, progress, cancel).await?
+        put_parts(store, limits, key, &source, &attempt, cancel).await?
     };
     if put == Put::Exists {
         check_existing(store, key, object).await?;
     }
+    attempt.keep();
     Ok(put)
 }
 
@@ -57,8 +59,7 @@ async fn put_whole(
     let _memory = limits.hold_memory(source.object.bytes).await;
     let body = source.read(source.object.bytes).await?;
     source.check_digest()?;
-    let put = store.put_create(key, body).await?; // The object exists from here on.
-    progress.moved(source.object.bytes);
+    let put = watched(progress, source.object.bytes, store.put_create(key, body)).await?; // The object exists from here on.
     Ok(put)
 }
 
@@ -116,10 +117,7 @@ async fn put_part(
     _memory: MemoryPermit,
     progress: &dyn Progress,
 ) -> RepositoryResult<()> {
-    let part_bytes = body.len() as u64;
-    upload.put_part(index, body).await?;
-    progress.moved(part_bytes);
-    Ok(())
+    Ok(watched(progress, body.len() as u64, upload.put_part(index, body)).await?)
 }
 
 /// Something of that name was there. Its name says what it holds; that it is whole is at least plausible when its

@@ -12,9 +12,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::super::{
-    MultipartUpload, ObjectKey, Operation, Put, StoreError, StoreErrorKind, StoreResult, part_bytes, part_range,
+    MultipartUpload, ObjectKey, Operation, Passage, Put, StoreError, StoreErrorKind, StoreResult, part_bytes,
+    part_range,
 };
 use super::failure::{self, Failed};
+use super::passing::TellPassage;
 use super::{Inner, NOTHING, Patience, S3Store, client};
 
 /// Time an abort may take: nobody waits for it, but it must not outlive the process's shutdown for long.
@@ -72,6 +74,7 @@ impl S3Upload {
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .body(ByteStream::from(body))
             .customize()
+            .interceptor(TellPassage(Passage::current()))
             .config_override(timeouts);
         let request = if inner.signs_bodies { request } else { request.disable_payload_signing() };
         let response = request
