@@ -15,11 +15,10 @@ pub mod fault;
 pub mod log;
 pub mod model;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use crate::preload;
 use crate::server::ServerBuilder;
 use crate::skip;
 
@@ -34,7 +33,7 @@ pub struct Layer {
 impl Layer {
     /// The layer, built when it was not; `None` after a skip where there is no C compiler.
     pub fn get() -> Option<Layer> {
-        static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(build);
+        static BUILT: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| preload::library("disk-layer", SOURCE));
         match &*BUILT {
             Ok(library) => Some(Layer { library: library.clone() }),
             Err(reason) => {
@@ -43,29 +42,6 @@ impl Layer {
             }
         }
     }
-}
-
-/// Builds the layer beside the test's binary, under a name that tells its source.
-fn build() -> Result<PathBuf, String> {
-    let folder = std::env::current_exe().unwrap().parent().unwrap().to_path_buf();
-    let source = sha2::Digest::finalize(sha2::Digest::chain_update(<sha2::Sha256 as sha2::Digest>::new(), SOURCE));
-    let name: String = source.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let library = folder.join(format!("disk-layer-{name}.so"));
-    if library.is_file() {
-        return Ok(library);
-    }
-    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_string());
-    let unfinished = folder.join(format!("disk-layer-{name}.{}", std::process::id()));
-    let mut command = Command::new(&compiler);
-    command.args(["-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-x", "c", "-", "-lpthread", "-o"]);
-    command.arg(&unfinished).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut running = command.spawn().map_err(|error| format!("no C compiler: {compiler}: {error}"))?;
-    running.stdin.take().unwrap().write_all(SOURCE.as_bytes()).unwrap();
-    let output = running.wait_with_output().unwrap();
-    assert!(output.status.success(), "{compiler}: {}", String::from_utf8_lossy(&output.stderr));
-    // Whole or not at all: another test may be looking for it.
-    std::fs::rename(&unfinished, &library).unwrap();
-    Ok(library)
 }
 
 /// The directory that a server has its data and its repositories in, with the files of the layer beside it.

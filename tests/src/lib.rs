@@ -14,6 +14,7 @@
 //! | to speak SQL as a person | [`cli::Cli`], the `mariadb` command-line client |
 //! | to wait for a job, or for anything | [`wait`] |
 //! | a disk that loses its power, fills up or fails | [`disk::Watched`] |
+//! | days that pass in seconds, for the server and its store alike | [`simulated::SimulatedTime`] |
 //! | to know at once that something is in a program's log | [`log::LogTail`] |
 //! | to know what a program takes of the machine | [`usage`] |
 //! | to compare text that people see | [`golden!`] |
@@ -41,12 +42,14 @@ pub mod keys;
 pub mod log;
 pub mod noise;
 pub mod ports;
+mod preload;
 pub mod process;
 pub mod proxy;
 pub mod s3;
 pub mod s3sfs;
 pub mod script;
 pub mod server;
+pub mod simulated;
 pub mod skip;
 pub mod stores;
 pub mod tpch;

@@ -13,6 +13,7 @@ pub mod deny;
 pub mod fuzz;
 pub mod golden;
 pub mod house;
+pub mod soak;
 pub mod test;
 pub mod torture;
 

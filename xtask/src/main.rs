@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use xtask::{audit, bench, counterparts, coverage, deny, fuzz, golden, test, torture};
+use xtask::{audit, bench, counterparts, coverage, deny, fuzz, golden, soak, test, torture};
 
 const USAGE: &str = "\
 usage: cargo xtask <command>
@@ -17,6 +17,8 @@ usage: cargo xtask <command>
                             which lines of storage its unit tests run (needs rustup's llvm-tools)
   torture [--kills N] [--seed S] [--debug]
                             kill a server at random moments under load, and look what it has lost
+  soak [--days N] [--seed S] [--debug]
+                            let a server live through a month in minutes, and look what rises
   fuzz <target>|all <secs>  run fuzz targets for a while (needs cargo-fuzz and a nightly toolchain)";
 
 fn main() -> ExitCode {
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         "golden" => golden::run(rest),
         "bench" => bench::run(rest),
         "torture" => torture::run(rest),
+        "soak" => soak::run(rest),
         "fuzz" => fuzz::run(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
