@@ -61,7 +61,7 @@ async fn a_printed_definition_makes_the_same_table() {
         "(a INT)",
         "(a TINYINT NOT NULL COMMENT \"it's \\\"a\\\"\", b LARGEINT DEFAULT \"-1\", c DECIMAL(38, 10), d CHAR(255) DEFAULT \"\\\\\") \
          DUPLICATE KEY(a, b) COMMENT \"t\" DISTRIBUTED BY HASH(b, a) BUCKETS 7",
-        "(`select` INT, `a \"name\" of it` VARCHAR(1048576), j JSON, p ARRAY<ARRAY<INT>>, m MAP<INT, STRUCT<x DATE, y VARBINARY(3)>>) \
+        "(`select` INT, `a \"name\" of it` VARCHAR(1048576), j JSON, p ARRAY<ARRAY<INT>>, m MAP<INT, STRUCT<`order` DATE, `a ``b` VARBINARY(3)>>) \
          DUPLICATE KEY(`select`) DISTRIBUTED BY RANDOM BUCKETS 3",
         "(id BIGINT NOT NULL AUTO_INCREMENT, at DATETIME DEFAULT CURRENT_TIMESTAMP, u VARCHAR(36) DEFAULT (uuid()), \
          n LARGEINT DEFAULT (uuid_numeric()), INDEX by_u (u) USING BITMAP COMMENT \"i\") DUPLICATE KEY(id) ORDER BY (at, id)",
@@ -69,6 +69,8 @@ async fn a_printed_definition_makes_the_same_table() {
          START (\"2022-01-01\") END (\"2022-04-01\") EVERY (INTERVAL 1 MONTH), PARTITION pm VALUES LESS THAN (MAXVALUE))",
         "(a INT, b DATETIME) PARTITION BY RANGE(a, b) (PARTITION p1 VALUES [(\"1\", \"2022-01-01\"), (\"1\", \"2023-01-01\")), \
          PARTITION p2 VALUES [(\"5\", \"2022-01-01 10:00:00\"), (MAXVALUE, MAXVALUE)))",
+        "(a INT, b INT, c INT) PARTITION BY RANGE(a, b, c) (PARTITION p1 VALUES LESS THAN (\"5\"), \
+         PARTITION p2 VALUES [(\"5\", MINVALUE, \"7\"), (\"5\", NULL, \"9\")), PARTITION p3 VALUES [(\"6\"), (\"7\", \"1\", MAXVALUE)))",
         "(a INT, b INT) PROPERTIES (\"compression\" = \"LZ4\", \"bloom_filter_columns\" = \"b\", \"storage_medium\" = \"SSD\")",
     ];
     for definition in definitions {

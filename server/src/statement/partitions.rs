@@ -121,6 +121,7 @@ fn resolve_key(columns: &[&Column], values: &[PartitionValue], missing: Bound) -
     for (position, column) in columns.iter().enumerate() {
         bounds.push(match values.get(position) {
             None => missing.clone(),
+            Some(PartitionValue::MinValue) => Bound::MinValue,
             Some(PartitionValue::MaxValue) => Bound::MaxValue,
             Some(PartitionValue::Null) => Bound::Value(Value::Null),
             Some(PartitionValue::Value(text)) => {

@@ -195,7 +195,8 @@ impl fmt::Display for DataType {
                 f.write_str("struct<")?;
                 for (position, field) in fields.iter().enumerate() {
                     let comma = if position == 0 { "" } else { ", " };
-                    write!(f, "{comma}{} {}", field.name, field.data_type)?;
+                    // A field may bear any name, that of a keyword or one with blanks too.
+                    write!(f, "{comma}`{}` {}", field.name.replace('`', "``"), field.data_type)?;
                 }
                 f.write_str(">")
             }

@@ -114,19 +114,46 @@ impl fmt::Display for PartitionBounds {
     }
 }
 
+/// The key as DDL writes it and reads it again. The least values at its end are left out, as they are where a bound
+/// names fewer values than there are columns.
 impl fmt::Display for PartitionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = self.0.iter().rposition(|bound| *bound != Bound::MinValue).map_or(1, |last| last + 1);
         f.write_str("(")?;
-        for (position, bound) in self.0.iter().enumerate() {
+        for (position, bound) in self.0.iter().take(said).enumerate() {
             if position > 0 {
                 f.write_str(", ")?;
             }
             match bound {
                 Bound::MinValue => f.write_str("MINVALUE")?,
                 Bound::MaxValue => f.write_str("MAXVALUE")?,
-                Bound::Value(value) => write!(f, "\"{value}\"")?,
+                Bound::Value(Value::Null) => f.write_str("NULL")?,
+                Bound::Value(value) => {
+                    let text = value.to_string().replace('\\', "\\\\").replace('"', "\\\"");
+                    write!(f, "\"{text}\"")?;
+                }
             }
         }
         f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_written_as_ddl_reads_it() {
+        let value = |text: &str| Bound::Value(Value::String(text.to_owned()));
+        for (key, text) in [
+            (vec![value("5"), Bound::MinValue], "(\"5\")"),
+            (vec![Bound::MinValue, Bound::MinValue], "(MINVALUE)"),
+            (vec![value("5"), Bound::MinValue, value("7")], "(\"5\", MINVALUE, \"7\")"),
+            (vec![value("5"), Bound::MaxValue], "(\"5\", MAXVALUE)"),
+            (vec![Bound::Value(Value::Null), value("NULL")], "(NULL, \"NULL\")"),
+            (vec![value("a\"b\\c")], r#"("a\"b\\c")"#),
+        ] {
+            assert_eq!(PartitionKey(key).to_string(), text);
+        }
     }
 }

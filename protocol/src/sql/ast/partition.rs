@@ -115,6 +115,8 @@ pub enum PartitionValues {
 pub enum PartitionValue {
     /// A literal, without its quotes.
     Value(String),
+    /// `MINVALUE`: below every value, NULL included.
+    MinValue,
     /// `MAXVALUE`
     MaxValue,
     /// `NULL`, for list partitions.

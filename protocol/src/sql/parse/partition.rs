@@ -134,7 +134,9 @@ fn values(c: &mut Cursor) -> Result<PartitionValues> {
 }
 
 fn value(c: &mut Cursor) -> Result<PartitionValue> {
-    Ok(if c.accept("MAXVALUE") {
+    Ok(if c.accept("MINVALUE") {
+        PartitionValue::MinValue
+    } else if c.accept("MAXVALUE") {
         PartitionValue::MaxValue
     } else if c.accept("NULL") {
         PartitionValue::Null

@@ -211,6 +211,7 @@ impl Display for PartitionValue {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Value(text) => write!(f, "{}", string(text)),
+            Self::MinValue => f.write_str("MINVALUE"),
             Self::MaxValue => f.write_str("MAXVALUE"),
             Self::Null => f.write_str("NULL"),
         }

@@ -452,7 +452,12 @@ fn column() -> impl Strategy<Value = ColumnDef> {
 }
 
 fn value() -> impl Strategy<Value = PartitionValue> {
-    prop_oneof![4 => text().prop_map(PartitionValue::Value), 1 => Just(PartitionValue::MaxValue), 1 => Just(PartitionValue::Null)]
+    prop_oneof![
+        4 => text().prop_map(PartitionValue::Value),
+        1 => Just(PartitionValue::MinValue),
+        1 => Just(PartitionValue::MaxValue),
+        1 => Just(PartitionValue::Null),
+    ]
 }
 
 fn partition() -> impl Strategy<Value = PartitionDef> {
