@@ -181,17 +181,23 @@ impl TableDefinition {
         for (position, other) in found.columns.iter().enumerate().skip(self.columns.len()) {
             compare(format!("column {}", position + 1), "none".into(), other.name.clone());
         }
-        compare("sort key".into(), self.listed(&self.sort_key), found.listed(&found.sort_key));
-        compare(
-            "partition columns".into(),
+        // Lists of columns: their names count without regard to case, as those of the columns themselves do.
+        let mut compare_names = |item: &str, expected: String, found: String| {
+            if !names_equal(&expected, &found) {
+                differences.push(Difference { item: item.to_owned(), expected, found });
+            }
+        };
+        compare_names("sort key", self.listed(&self.sort_key), found.listed(&found.sort_key));
+        compare_names(
+            "partition columns",
             self.listed(self.partition_columns()),
             found.listed(found.partition_columns()),
         );
-        compare("distribution".into(), self.distribution.describe(self), found.distribution.describe(found));
+        compare_names("distribution", self.distribution.describe(self), found.distribution.describe(found));
         let bloom = |definition: &TableDefinition| {
             definition.properties.get("bloom_filter_columns").cloned().unwrap_or_else(|| "none".to_owned())
         };
-        compare("bloom filter columns".into(), bloom(self), bloom(found));
+        compare_names("bloom filter columns", bloom(self), bloom(found));
         differences
     }
 
@@ -239,4 +245,48 @@ impl fmt::Display for KeysType {
 
 fn option_text<T: fmt::Display>(value: &Option<T>) -> String {
     value.as_ref().map_or_else(|| "none".to_owned(), T::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::DataType;
+
+    fn definition(names: [&str; 2], bloom: &str) -> TableDefinition {
+        let ids = [ColumnId(1), ColumnId(2)];
+        let column = |(id, name): (ColumnId, &str)| Column {
+            id,
+            name: name.to_owned(),
+            data_type: DataType::Int,
+            nullable: true,
+            key: true,
+            aggregation: None,
+            default: None,
+            auto_increment: false,
+            comment: String::new(),
+        };
+        TableDefinition {
+            columns: ids.into_iter().zip(names).map(column).collect(),
+            keys_type: KeysType::Duplicate,
+            sort_key: ids.to_vec(),
+            partitioning: Partitioning::Range { columns: vec![ids[0]] },
+            distribution: Distribution::Hash { columns: vec![ids[1]] },
+            buckets: 1,
+            properties: BTreeMap::from([("bloom_filter_columns".to_owned(), bloom.to_owned())]),
+            comment: String::new(),
+            indexes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_case_of_a_name_is_no_difference_wherever_it_stands() {
+        let one = definition(["day", "Größe"], "day,Größe");
+        assert_eq!(one.differences(&definition(["DAY", "GRÖSSE"], "day,Größe")).len(), 3, "another name");
+        assert_eq!(one.differences(&definition(["DAY", "gRÖßE"], "Day,GRÖßE")), []);
+        let mut dealt = definition(["DAY", "größe"], "day,größe");
+        dealt.distribution = Distribution::Hash { columns: vec![ColumnId(1)] };
+        let differences = one.differences(&dealt);
+        assert_eq!(differences.len(), 1);
+        assert_eq!((differences[0].item.as_str(), differences[0].found.as_str()), ("distribution", "HASH(DAY)"));
+    }
 }
