@@ -167,8 +167,19 @@ pub struct PartitionPlan {
 
 impl RestoreObjects {
     /// What is wanted of a snapshot that holds `tables`, in the order of the snapshot. Errors with the first name that
-    /// is given twice or is not there.
+    /// is given twice or is not there, and when nothing is wanted: such a restore would end well with nothing done.
     pub fn select(&self, label: &str, tables: &[&str]) -> Result<Vec<RestoreSelection>> {
+        let wanted = self.wanted(label, tables)?;
+        match (wanted.is_empty(), self) {
+            (false, _) => Ok(wanted),
+            (true, RestoreObjects::AllBut(_)) => Err(Error::invalid(format!(
+                "Nothing to restore: EXCLUDE names every table of snapshot {label}. Leave out at least one of them"
+            ))),
+            (true, _) => Err(Error::invalid(format!("Nothing to restore: snapshot {label} holds no table"))),
+        }
+    }
+
+    fn wanted(&self, label: &str, tables: &[&str]) -> Result<Vec<RestoreSelection>> {
         let everything = || tables.iter().map(|name| RestoreSelection::whole(*name));
         match self {
             RestoreObjects::All => Ok(everything().collect()),

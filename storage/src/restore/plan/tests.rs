@@ -130,5 +130,11 @@ fn selections_are_checked() {
     refuse(RestoreObjects::Tables(vec![whole("events"), alias("members", "events")]), "Duplicated alias name: events");
     refuse(RestoreObjects::Tables(vec![whole("x")]), "Table x does not exist in snapshot monday");
     refuse(RestoreObjects::AllBut(vec!["x".into()]), "Table x does not exist in snapshot monday");
+    refuse(
+        RestoreObjects::AllBut(vec!["members".into(), "events".into()]),
+        "Nothing to restore: EXCLUDE names every table of snapshot monday. Leave out at least one of them",
+    );
+    let empty = RestoreObjects::All.select("monday", &[]).unwrap_err().to_string();
+    assert_eq!(empty, "Nothing to restore: snapshot monday holds no table");
     assert_eq!(select(&RestoreObjects::AllBut(vec!["events".into()])), [whole("members")]);
 }
