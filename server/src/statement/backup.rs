@@ -16,6 +16,7 @@ use super::done;
 use super::information_schema::{Cell, Viewer};
 use super::rows::{TextRows, text};
 use super::scope::{Scope, pairs};
+use super::snapshot::check_repository;
 use crate::auth::privilege::{Access, Object};
 use crate::error::{Error, Result};
 use crate::session::Session;
@@ -27,6 +28,7 @@ pub async fn submit(session: &Session, statement: Backup) -> Result<Outcome> {
     }
     // Before anything is looked up, so that nobody learns from a refusal which repositories and databases there are.
     session.access()?.require("REPOSITORY", Object::System)?;
+    let refusal = statement.refusal();
     let scope = Scope::of(&statement.scope)?;
     let mut spec = BackupSpec {
         database: session.database_or_current(statement.database.as_deref())?,
@@ -36,6 +38,14 @@ pub async fn submit(session: &Session, statement: Backup) -> Result<Outcome> {
         properties: BackupProperties::default(),
     };
     require(session, &spec.database, &spec.objects)?;
+    if let Some(refusal) = refusal {
+        check_repository(session, &spec.repository)?;
+        let known = session.server.storage.catalog().read(|read| read.find_database(&spec.database))?;
+        return Err(match known {
+            Some(_) => Error::analysis(refusal),
+            None => Error::UnknownDatabase(spec.database),
+        });
+    }
     let jobs = &session.server.jobs;
     jobs.check_backup(spec.clone()).await.map_err(|error| in_known_words(error, &spec.database))?;
     spec.properties = BackupProperties::parse(&pairs(&statement.properties))?;

@@ -34,6 +34,9 @@ pub async fn submit(session: &Session, statement: Restore) -> Result<Outcome> {
     let database = target.as_deref().or(statement.source_database.as_deref());
     require(session, database, &objects)?;
     check_repository(session, &statement.repository)?;
+    if let Some(refusal) = statement.refusal() {
+        return Err(Error::analysis(refusal));
+    }
     let properties = RestoreProperties::parse(&pairs(&statement.properties))?;
     // A restore makes the database it is to go into.
     database.map_or(Ok(()), check_name)?;

@@ -94,6 +94,7 @@ mod tests {
     fn table(name: &str) -> RelationRef {
         RelationRef {
             kind: None,
+            database: None,
             name: name.to_owned(),
             partitions: Vec::new(),
             temporary_partitions: false,
@@ -115,7 +116,7 @@ mod tests {
         let scope = on(&[&views, &relation(&aliased)]);
         assert_eq!(Scope::of(&scope).unwrap(), Scope::Tables(vec![&aliased]));
 
-        let function = ObjectRef::Function { name: "f".into(), alias: None };
+        let function = ObjectRef::Function { database: None, name: "f".into(), alias: None };
         for refused in [on(&[&views]), on(&[&all, &function]), ObjectScope::Exclude(vec![all.clone()])] {
             assert!(Scope::of(&refused).is_err(), "{refused:?}");
         }

@@ -1,8 +1,10 @@
 //! BACKUP, RESTORE, their CANCEL, and what is done to snapshots.
 //!
 //! Both grammars, the one of 2.x (`BACKUP SNAPSHOT db.label …`) and the one of 3.4 (`BACKUP DATABASE db SNAPSHOT label …`),
-//! come to the same values. What can be refused without asking the catalog or the repository (an alias in BACKUP, a
-//! database named twice, …) the parser has refused.
+//! come to the same values. Clauses that cannot stand together the parser has refused. Objects that are named twice or in
+//! a way they cannot be ([`Backup::refusal`], [`Restore::refusal`]) are refused in their turn, after repository and database.
+
+use std::collections::HashSet;
 
 use super::name::Properties;
 
@@ -43,6 +45,27 @@ pub struct Restore {
     pub properties: Properties,
 }
 
+impl Backup {
+    /// Why its objects can only be refused, whatever there is; none when they can be looked for.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        let aliased =
+            self.scope.objects().iter().filter_map(ObjectRef::name_and_alias).find(|(_, alias)| alias.is_some());
+        match aliased {
+            Some((name, _)) => Some(format!("Can not set alias for table in Backup Stmt: {name}")),
+            None => self.scope.refusal(),
+        }
+    }
+}
+
+impl Restore {
+    /// Why its objects can only be refused, whatever there is; none when they can be looked for.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        self.scope.refusal()
+    }
+}
+
 /// `ALL EXTERNAL CATALOGS` or `EXTERNAL CATALOG[S] (…)`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CatalogScope {
@@ -79,6 +102,8 @@ pub enum ObjectRef {
     Relation(RelationRef),
     /// `FUNCTION f [AS g]`
     Function {
+        /// The database it was qualified by, which is refused.
+        database: Option<String>,
         /// The function; all its overloads.
         name: String,
         /// `AS name`; only in RESTORE.
@@ -88,14 +113,74 @@ pub enum ObjectRef {
     All(ObjectKind),
 }
 
+impl ObjectScope {
+    fn objects(&self) -> &[ObjectRef] {
+        match self {
+            Self::Everything => &[],
+            Self::On(objects) | Self::Exclude(objects) => objects,
+        }
+    }
+
+    /// A qualified name, an object, partition or alias that is there twice, an alias that is another object's name.
+    /// Functions have names of their own.
+    fn refusal(&self) -> Option<String> {
+        if let Some((database, name)) = self.objects().iter().find_map(ObjectRef::qualified) {
+            return Some(format!("Names in ON must not be qualified by a database: {database}.{name}"));
+        }
+        let is_function = |object: &&ObjectRef| matches!(object, ObjectRef::Function { .. });
+        let (functions, relations): (Vec<_>, Vec<_>) = self.objects().iter().partition(is_function);
+        for (group, what) in [(relations, "table"), (functions, "function")] {
+            let named: Vec<_> = group.into_iter().filter_map(ObjectRef::name_and_alias).collect();
+            let mut names = HashSet::new();
+            if let Some((twice, _)) = named.iter().find(|(name, _)| !names.insert(*name)) {
+                return Some(format!("Duplicated {what}: {twice}"));
+            }
+            let mut aliases = named.iter().filter_map(|(name, alias)| alias.filter(|alias| alias != name));
+            if let Some(twice) = aliases.find(|alias| !names.insert(*alias)) {
+                return Some(format!("Duplicated alias name: {twice}"));
+            }
+        }
+        self.objects().iter().find_map(|object| {
+            let ObjectRef::Relation(relation) = object else { return None };
+            let mut seen = HashSet::new();
+            if let Some(twice) = relation.partitions.iter().find(|name| !seen.insert(name.to_lowercase())) {
+                return Some(format!("Duplicated partition: {twice} of table {}", relation.name));
+            }
+            let aliased = matches!(self, Self::Exclude(_)) && relation.alias.is_some();
+            aliased.then(|| format!("Can not set alias for table in EXCLUDE: {}", relation.name))
+        })
+    }
+}
+
+impl ObjectRef {
+    fn name_and_alias(&self) -> Option<(&str, Option<&str>)> {
+        match self {
+            Self::Relation(relation) => Some((&relation.name, relation.alias.as_deref())),
+            Self::Function { name, alias, .. } => Some((name, alias.as_deref())),
+            Self::All(_) => None,
+        }
+    }
+
+    fn qualified(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Relation(RelationRef { database, name, .. }) | Self::Function { database, name, .. } => {
+                database.as_deref().map(|database| (database, name.as_str()))
+            }
+            Self::All(_) => None,
+        }
+    }
+}
+
 /// A table, view or materialized view of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelationRef {
     /// The kind it was said to be; none for a bare name, which may be any of the three.
     pub kind: Option<RelationKind>,
-    /// Its name, never qualified.
+    /// The database it was qualified by, which is refused.
+    pub database: Option<String>,
+    /// Its name.
     pub name: String,
-    /// Only these partitions; all when empty. No name occurs twice.
+    /// Only these partitions; all when empty.
     pub partitions: Vec<String>,
     /// `TEMPORARY PARTITION (…)`: parsed so that the server can refuse it in its turn.
     pub temporary_partitions: bool,

@@ -1,7 +1,8 @@
 //! BACKUP, RESTORE, CANCEL, DROP SNAPSHOT, VERIFY, and the WHERE of SHOW SNAPSHOT.
 //!
-//! Both grammars are read by the same functions: the clauses of the newer one are optional. Refusals that need neither
-//! catalog nor repository are made here, with StarRocks's texts where it has one.
+//! Both grammars are read by the same functions: the clauses of the newer one are optional. Clauses that cannot stand
+//! together are refused here, with StarRocks's texts where it has one. What is wrong with the objects is refused after
+//! repository and database have been looked for: see `Backup::refusal`.
 
 use std::collections::HashSet;
 
@@ -50,13 +51,6 @@ pub(super) fn backup(c: &mut Cursor) -> Result<Statement> {
     {
         return Err(c.analysis(format!("Can not set alias for catalog in Backup Stmt: {}", aliased.name)));
     }
-    for object in objects(&scope) {
-        let (name, alias) = name_and_alias(object);
-        if let (Some(name), Some(_)) = (name, alias) {
-            return Err(c.analysis(format!("Can not set alias for table in Backup Stmt: {name}")));
-        }
-    }
-    check_objects(c, &scope)?;
     Ok(Statement::Backup(Backup { database, label, repository, catalogs, scope, properties }))
 }
 
@@ -87,7 +81,6 @@ pub(super) fn restore(c: &mut Cursor) -> Result<Statement> {
         return Err(c.analysis("Can not specify objects of a database for external catalog snapshot"));
     }
     check_catalogs(c, catalogs.as_ref())?;
-    check_objects(c, &scope)?;
     let target_database = label_database.or(alias_database);
     Ok(Statement::Restore(Restore { target_database, source_database, label, repository, catalogs, scope, properties }))
 }
@@ -149,8 +142,8 @@ fn object(c: &mut Cursor) -> Result<ObjectRef> {
     }
     if c.is_any(&["FUNCTION", "FUNCTIONS"]) && names_object(c, 1) {
         c.skip(1);
-        let name = object_name(c, "a function")?;
-        return Ok(ObjectRef::Function { name, alias: alias(c, "a function")? });
+        let (database, name) = object_name(c, "a function")?;
+        return Ok(ObjectRef::Function { database, name, alias: alias(c, "a function")? });
     }
     let kind = if c.is_any(&["TABLE", "TABLES"]) && names_object(c, 1) {
         c.skip(1);
@@ -164,14 +157,14 @@ fn object(c: &mut Cursor) -> Result<ObjectRef> {
     } else {
         None
     };
-    let name = object_name(c, "a table")?;
+    let (database, name) = object_name(c, "a table")?;
     let temporary_partitions = c.is("TEMPORARY PARTITION") || c.is("TEMPORARY PARTITIONS");
     if temporary_partitions {
         c.skip(1);
     }
     let partitions = c.partitions()?;
     let alias = alias(c, "a table")?;
-    Ok(ObjectRef::Relation(RelationRef { kind, name, partitions, temporary_partitions, alias }))
+    Ok(ObjectRef::Relation(RelationRef { kind, database, name, partitions, temporary_partitions, alias }))
 }
 
 /// True when a name stands `nth` places ahead, so that the word before it is a kind and no name itself.
@@ -179,61 +172,11 @@ fn names_object(c: &Cursor, nth: usize) -> bool {
     c.is_name_at(nth) && !c.is_at(nth, "PARTITIONS") && !c.is_at(nth, "TEMPORARY")
 }
 
-/// A name without a database: the job is about one database, which is named elsewhere.
-fn object_name(c: &mut Cursor, what: &str) -> Result<String> {
-    let mut parts = c.dotted_name(what, 3)?;
-    if parts.len() > 1 {
-        return Err(c.analysis(format!("Names in ON must not be qualified by a database: {}", parts.join("."))));
-    }
-    Ok(parts.pop().unwrap_or_default())
-}
-
-fn objects(scope: &ObjectScope) -> &[ObjectRef] {
-    match scope {
-        ObjectScope::Everything => &[],
-        ObjectScope::On(objects) | ObjectScope::Exclude(objects) => objects,
-    }
-}
-
-fn name_and_alias(object: &ObjectRef) -> (Option<&str>, Option<&str>) {
-    match object {
-        ObjectRef::Relation(relation) => (Some(&relation.name), relation.alias.as_deref()),
-        ObjectRef::Function { name, alias } => (Some(name), alias.as_deref()),
-        ObjectRef::All(_) => (None, None),
-    }
-}
-
-/// No object, partition or alias twice, and no alias that is another object's name. Functions have names of their own.
-fn check_objects(c: &Cursor, scope: &ObjectScope) -> Result<()> {
-    let is_function = |object: &&ObjectRef| matches!(object, ObjectRef::Function { .. });
-    let (functions, relations): (Vec<_>, Vec<_>) = objects(scope).iter().partition(is_function);
-    for (group, what) in [(relations, "table"), (functions, "function")] {
-        let mut names = HashSet::new();
-        for name in group.iter().filter_map(|object| name_and_alias(object).0) {
-            if !names.insert(name) {
-                return Err(c.analysis(format!("Duplicated {what}: {name}")));
-            }
-        }
-        for object in group {
-            if let (Some(name), Some(alias)) = name_and_alias(object)
-                && alias != name
-                && !names.insert(alias)
-            {
-                return Err(c.analysis(format!("Duplicated alias name: {alias}")));
-            }
-        }
-    }
-    for object in objects(scope) {
-        let ObjectRef::Relation(relation) = object else { continue };
-        let mut seen = HashSet::new();
-        if let Some(twice) = relation.partitions.iter().find(|name| !seen.insert(name.to_lowercase())) {
-            return Err(c.analysis(format!("Duplicated partition: {twice} of table {}", relation.name)));
-        }
-        if matches!(scope, ObjectScope::Exclude(_)) && relation.alias.is_some() {
-            return Err(c.analysis(format!("Can not set alias for table in EXCLUDE: {}", relation.name)));
-        }
-    }
-    Ok(())
+/// A name, and the database before it that must not be there: the job is about one, which is named elsewhere.
+fn object_name(c: &mut Cursor, what: &str) -> Result<(Option<String>, String)> {
+    let mut parts = c.dotted_name(what, 2)?;
+    let name = parts.pop().unwrap_or_default();
+    Ok((parts.pop(), name))
 }
 
 fn check_catalogs(c: &Cursor, catalogs: Option<&CatalogScope>) -> Result<()> {

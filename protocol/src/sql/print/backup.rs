@@ -52,7 +52,7 @@ impl Display for Backup {
             write!(f, "{catalogs} ")?;
         }
         f.write_str("SNAPSHOT ")?;
-        write_label(f, self.database.as_deref(), &self.label)?;
+        write_qualified(f, self.database.as_deref(), &self.label)?;
         write!(f, " TO {}{}", ident(&self.repository), self.scope)?;
         write_properties(f, &self.properties)
     }
@@ -62,7 +62,7 @@ impl Display for Restore {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("RESTORE SNAPSHOT ")?;
         match &self.source_database {
-            None => write_label(f, self.target_database.as_deref(), &self.label)?,
+            None => write_qualified(f, self.target_database.as_deref(), &self.label)?,
             Some(_) => write!(f, "{}", ident(&self.label))?,
         }
         write!(f, " FROM {}", ident(&self.repository))?;
@@ -78,11 +78,11 @@ impl Display for Restore {
     }
 }
 
-fn write_label(f: &mut Formatter<'_>, database: Option<&str>, label: &str) -> fmt::Result {
+fn write_qualified(f: &mut Formatter<'_>, database: Option<&str>, name: &str) -> fmt::Result {
     if let Some(database) = database {
         write!(f, "{}.", ident(database))?;
     }
-    write!(f, "{}", ident(label))
+    write!(f, "{}", ident(name))
 }
 
 fn write_alias(f: &mut Formatter<'_>, alias: Option<&String>) -> fmt::Result {
@@ -123,8 +123,9 @@ impl Display for ObjectRef {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Relation(relation) => write!(f, "{relation}"),
-            Self::Function { name, alias } => {
-                write!(f, "FUNCTION {}", ident(name))?;
+            Self::Function { database, name, alias } => {
+                f.write_str("FUNCTION ")?;
+                write_qualified(f, database.as_deref(), name)?;
                 write_alias(f, alias.as_ref())
             }
             Self::All(ObjectKind::Tables) => f.write_str("ALL TABLES"),
@@ -143,7 +144,7 @@ impl Display for RelationRef {
             Some(RelationKind::View) => "VIEW ",
             Some(RelationKind::MaterializedView) => "MATERIALIZED VIEW ",
         })?;
-        write!(f, "{}", ident(&self.name))?;
+        write_qualified(f, self.database.as_deref(), &self.name)?;
         if !self.partitions.is_empty() {
             write!(f, "{} PARTITION {}", when(self.temporary_partitions, " TEMPORARY"), names(&self.partitions))?;
         }

@@ -37,6 +37,7 @@ PROPERTIES (
 fn table(name: &str) -> ObjectRef {
     ObjectRef::Relation(RelationRef {
         kind: None,
+        database: None,
         name: name.to_owned(),
         partitions: Vec::new(),
         temporary_partitions: false,
@@ -115,7 +116,6 @@ fn a_word_for_a_kind_may_also_be_a_name() {
 #[test]
 fn what_needs_no_catalog_is_refused_at_once() {
     for (text, detail) in [
-        ("BACKUP SNAPSHOT d.l TO r ON (t AS u)", "Can not set alias for table in Backup Stmt: t"),
         (
             "BACKUP DATABASE d SNAPSHOT e.l TO r",
             "The database is specified twice: by DATABASE and before the snapshot's name",
@@ -125,9 +125,6 @@ fn what_needs_no_catalog_is_refused_at_once() {
             "Can not specify database for external catalog backup",
         ),
         ("BACKUP EXTERNAL CATALOG (c) SNAPSHOT d.l TO r", "Can not specify database for external catalog backup"),
-        ("BACKUP SNAPSHOT d.l TO r ON (t, t)", "Duplicated table: t"),
-        ("BACKUP SNAPSHOT d.l TO r ON (t PARTITION (p, P))", "Duplicated partition: P of table t"),
-        ("BACKUP SNAPSHOT d.l TO r ON (d.t)", "Names in ON must not be qualified by a database: d.t"),
         (
             "RESTORE SNAPSHOT d.l FROM r DATABASE e",
             "The database is specified twice: by DATABASE and before the snapshot's name",
@@ -136,8 +133,6 @@ fn what_needs_no_catalog_is_refused_at_once() {
             "RESTORE SNAPSHOT l FROM r ALL EXTERNAL CATALOGS DATABASE d",
             "Can not specify database for external catalog snapshot",
         ),
-        ("RESTORE SNAPSHOT d.l FROM r ON (t AS u, v AS u)", "Duplicated alias name: u"),
-        ("RESTORE SNAPSHOT d.l FROM r ON (t AS v, v)", "Duplicated alias name: v"),
         (
             "RESTORE SNAPSHOT l FROM r EXTERNAL CATALOG (c AS default_catalog)",
             "Can not restore an external catalog as default_catalog",
@@ -147,6 +142,37 @@ fn what_needs_no_catalog_is_refused_at_once() {
         assert_eq!(refused.kind, crate::sql::error::SyntaxErrorKind::Analysis, "{text}");
         assert_eq!(refused.to_string(), format!("Getting analyzing error. Detail message: {detail}."), "{text}");
     }
+}
+
+#[test]
+fn objects_are_refused_in_their_turn() {
+    for (text, refusal) in [
+        ("BACKUP SNAPSHOT d.l TO r ON (t AS u)", "Can not set alias for table in Backup Stmt: t"),
+        ("BACKUP SNAPSHOT d.l TO r ON (t, t)", "Duplicated table: t"),
+        ("BACKUP SNAPSHOT d.l TO r ON (t PARTITION (p, P))", "Duplicated partition: P of table t"),
+        ("BACKUP SNAPSHOT d.l TO r ON (d.t)", "Names in ON must not be qualified by a database: d.t"),
+        ("RESTORE SNAPSHOT d.l FROM r ON (t AS u, v AS u)", "Duplicated alias name: u"),
+        ("RESTORE SNAPSHOT d.l FROM r ON (t AS v, v)", "Duplicated alias name: v"),
+        ("BACKUP SNAPSHOT d.l TO r EXCLUDE (t AS t)", "Can not set alias for table in Backup Stmt: t"),
+        ("BACKUP SNAPSHOT d.l TO r ON (FUNCTION f, FUNCTION f)", "Duplicated function: f"),
+        ("RESTORE SNAPSHOT d.l FROM r ON (d.t)", "Names in ON must not be qualified by a database: d.t"),
+        ("RESTORE SNAPSHOT d.l FROM r EXCLUDE (t AS u)", "Can not set alias for table in EXCLUDE: t"),
+    ] {
+        let found = match one(text) {
+            Statement::Backup(backup) => backup.refusal(),
+            Statement::Restore(restore) => restore.refusal(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(found.as_deref(), Some(refusal), "{text}");
+    }
+    let Statement::Restore(restore) = one("RESTORE SNAPSHOT d.l FROM r ON (t AS u, u AS t, FUNCTION t)") else {
+        panic!()
+    };
+    assert_eq!(restore.refusal().as_deref(), Some("Duplicated alias name: u"));
+    let Statement::Restore(restore) = one("RESTORE SNAPSHOT d.l FROM r ON (t AS t, v AS w, FUNCTION t)") else {
+        panic!()
+    };
+    assert_eq!(restore.refusal(), None);
 }
 
 #[test]

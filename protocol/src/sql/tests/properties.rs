@@ -263,9 +263,11 @@ fn relation(aliases: bool) -> impl Strategy<Value = ObjectRef> {
         Some(RelationKind::MaterializedView),
     ]);
     let alias = if aliases { option::of(name()).boxed() } else { Just(None).boxed() };
-    (kind, name(), names(0, 3), any::<bool>(), alias).prop_map(|(kind, name, partitions, temporary, alias)| {
+    let name = (option::weighted(0.1, name()), name());
+    (kind, name, names(0, 3), any::<bool>(), alias).prop_map(|(kind, name, partitions, temporary, alias)| {
         let temporary_partitions = temporary && !partitions.is_empty();
-        ObjectRef::Relation(RelationRef { kind, name, partitions, temporary_partitions, alias })
+        let (database, name) = name;
+        ObjectRef::Relation(RelationRef { kind, database, name, partitions, temporary_partitions, alias })
     })
 }
 
@@ -274,38 +276,19 @@ fn object(aliases: bool) -> impl Strategy<Value = ObjectRef> {
     let kinds = vec![ObjectKind::Tables, ObjectKind::Views, ObjectKind::MaterializedViews, ObjectKind::Functions];
     prop_oneof![
         5 => relation(aliases),
-        1 => (name(), alias).prop_map(|(name, alias)| ObjectRef::Function { name, alias }),
+        1 => (option::weighted(0.1, name()), name(), alias)
+            .prop_map(|(database, name, alias)| ObjectRef::Function { database, name, alias }),
         1 => prop::sample::select(kinds).prop_map(ObjectRef::All),
     ]
 }
 
 fn scope(aliases: bool) -> impl Strategy<Value = ObjectScope> {
-    let objects = |aliases| vec(object(aliases), 1..4).prop_map(without_clashes);
+    let objects = |aliases| vec(object(aliases), 1..4);
     prop_oneof![
         Just(ObjectScope::Everything),
         objects(aliases).prop_map(ObjectScope::On),
         objects(false).prop_map(ObjectScope::Exclude),
     ]
-}
-
-/// Drops what the parser would refuse: a name or alias that occurs twice.
-fn without_clashes(objects: Vec<ObjectRef>) -> Vec<ObjectRef> {
-    let mut seen = std::collections::HashSet::new();
-    let mut kept = Vec::new();
-    for object in objects {
-        let (name, alias) = match &object {
-            ObjectRef::Relation(relation) => (Some(relation.name.clone()), relation.alias.clone()),
-            ObjectRef::Function { name, alias } => (Some(name.clone()), alias.clone()),
-            ObjectRef::All(_) => (None, None),
-        };
-        let new: Vec<String> = name.into_iter().chain(alias).collect();
-        let clash = new.iter().any(|name| seen.contains(name)) || (new.len() == 2 && new[0] == new[1]);
-        if !clash {
-            seen.extend(new);
-            kept.push(object);
-        }
-    }
-    if kept.is_empty() { vec![ObjectRef::All(ObjectKind::Tables)] } else { kept }
 }
 
 fn backup() -> impl Strategy<Value = Statement> {
