@@ -190,7 +190,6 @@ impl RestoreJob {
         context.reach(FailPoint::RestorePlanned).await?;
         let replicas = plan.partitions().map(|(_, partition)| partition.replication_num).max();
         self.replication_num_shown = replicas.unwrap_or(self.replication_num_shown);
-        self.shown = selections;
         self.meta_prepared_at_ms = Some(context.now_ms());
         Ok(self.at(RestoreState::Snapshoting))
     }

@@ -248,8 +248,9 @@ fn write_table(nodes: &mut BundleWriter, seen: SeenTable) -> Result<CutTable> {
     let node = TableNode::new(definition, counts.then_some(row.auto_increment_next), index_entries, entries);
     let encoded = encode_node(&node).map_err(|error| unfit(&row, error))?;
     nodes.add(encoded.node.digest, &encoded.stored)?;
+    let entry = SnapshotTable::of(&row.name, &node, encoded.node).map_err(|error| unfit(&row, error))?;
     Ok(CutTable {
-        entry: SnapshotTable::of(&row.name, &node, encoded.node).map_err(|error| unfit(&row, error))?,
+        entry: SnapshotTable { partial: !asked.is_empty(), ..entry },
         created_at_ms: row.created_at_ms,
         asked,
         partitions: cut_partitions,

@@ -17,7 +17,8 @@ use crate::repository::format::{SnapshotManifest, TableNode};
 use crate::repository::{Repository, RepositoryError, SnapshotTimestamp};
 use crate::storage::{Storage, blocking};
 
-/// Checks a restore and makes the job. Reads the commit object, and the nodes of tables whose partitions are named.
+/// Checks a restore and makes the job. Reads the commit object, and the nodes of tables whose partitions are named
+/// here or were named in the backup.
 pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, spec: RestoreSpec) -> Result<NewJob> {
     let (row, repository) = repositories.find(&spec.repository).await?;
     let timestamp = find_snapshot(&repository, &spec.label, spec.properties.backup_timestamp.as_deref()).await?;
@@ -31,8 +32,8 @@ pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, 
     let catalog = Arc::clone(storage.catalog());
     let running = blocking(move || catalog.read(|read| read.running_jobs())).await?;
     refuse_busy_database(&running, &database)?;
-    let shown = select(&spec.objects, &manifest)?;
-    refuse_missing_partitions(&repository, &manifest, &shown).await?;
+    let mut shown = select(&spec.objects, &manifest)?;
+    check_partitions(&repository, &manifest, &mut shown).await?;
     let replication_num_shown =
         spec.properties.replication_num.unwrap_or_else(|| storage.roots().default_replication_num());
     let job = RestoreJob {
@@ -155,16 +156,23 @@ fn failed_to_get_info(label: &str, why: &str) -> Error {
     ))
 }
 
-async fn refuse_missing_partitions(
+/// Refuses partitions that are not in the snapshot. Of a table that was backed up in part, the partitions that there are
+/// become those that are shown, so that nobody takes them for the table.
+async fn check_partitions(
     repository: &Repository,
     manifest: &SnapshotManifest,
-    selections: &[RestoreSelection],
+    selections: &mut [RestoreSelection],
 ) -> Result<()> {
-    for selection in selections.iter().filter(|selection| !selection.partitions.is_empty()) {
-        let Some(entry) = manifest.table(&selection.table) else {
+    for selection in selections {
+        let entry = manifest.table(&selection.table);
+        let Some(entry) = entry.filter(|entry| entry.partial || !selection.partitions.is_empty()) else {
             continue;
         };
         let node: TableNode = repository.read_table_node(&entry.node).await?;
+        if selection.partitions.is_empty() {
+            selection.partitions = node.partitions.into_iter().map(|partition| partition.name).collect();
+            continue;
+        }
         for (position, name) in selection.partitions.iter().enumerate() {
             if selection.partitions[..position].iter().any(|other| other.eq_ignore_ascii_case(name)) {
                 return Err(Error::invalid(format!("Duplicated partition: {name} of table {}", selection.table)));

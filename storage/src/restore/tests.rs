@@ -258,6 +258,22 @@ async fn a_damaged_local_file_is_fetched_instead() {
     assert_eq!(bed.rows("t"), expected);
 }
 
+/// Goal: a restore of everything does not look whole when the backup was not. Method: back up two partitions of three.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_backed_up_in_part_is_shown_in_part() {
+    let (_dir, bed) = Bed::temporary().await;
+    bed.create_table("t", &[0, 100, 200, 300], 1);
+    bed.create_table("whole", &[0, 100], 1);
+    bed.load("t", &rows(0..300));
+    let part = TableSelection { table: "t".into(), partitions: vec!["p0".into(), "p2".into()] };
+    bed.backup_of("part", BackupObjects::AllWith(vec![part])).await;
+    bed.backup("all").await;
+    let row = bed.restore("part").await;
+    assert_restored(&row);
+    assert_eq!(row.objects, "t PARTITIONS [p0, p2], whole");
+    assert_eq!(bed.restore("all").await.objects, "t, whole");
+}
+
 #[test]
 fn objects_are_shown_as_starrocks_does() {
     let selection = |table: &str, partitions: &[&str]| RestoreSelection {

@@ -105,6 +105,9 @@ pub struct SnapshotTable {
     pub rows: u64,
     /// Bytes of those objects.
     pub bytes: u64,
+    /// Whether BACKUP named partitions of it, so that it may not be the whole table.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }
 
 impl RepositoryInfo {
@@ -188,6 +191,7 @@ impl SnapshotTable {
             objects: add("objects", |partition| partition.objects)?,
             rows: add("rows", |partition| partition.rows)?,
             bytes: add("bytes", |partition| partition.bytes)?,
+            partial: false,
         })
     }
 
