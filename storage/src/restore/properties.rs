@@ -33,6 +33,12 @@ impl RestoreProperties {
         for (key, value) in properties {
             let value = value.trim();
             match key.to_lowercase().as_str() {
+                "backup_timestamp" if value.is_empty() => {
+                    return Err(Error::invalid(
+                        "Missing backup_timestamp property: it is empty. Write the timestamp that SHOW SNAPSHOT prints, or leave the \
+                         property out where the snapshot has only one",
+                    ));
+                }
                 "backup_timestamp" => parsed.backup_timestamp = Some(value.to_owned()),
                 "replication_num" => {
                     let number: i64 = parse_number(value)?;
@@ -102,6 +108,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_in_the_known_words() {
         for (properties, words) in [
+            (
+                [("backup_timestamp", " ")],
+                "Missing backup_timestamp property: it is empty. Write the timestamp that SHOW",
+            ),
             ([("replication_num", "one")], "Invalid meta version format: one"),
             ([("replication_num", "0")], "replication_num must be at least 1"),
             ([("allow_load", "maybe")], "Invalid allow load value: maybe"),

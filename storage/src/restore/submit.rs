@@ -123,14 +123,19 @@ pub(crate) async fn find_snapshot(
         return Ok(timestamp);
     }
     let listing = repository.list_snapshots_of(label).await?.snapshots;
-    let mut meant = listing
-        .into_iter()
-        .filter(|snapshot| snapshot.label == label && typed.is_none_or(|text| snapshot.timestamp.matches(text)))
+    let mut of_label = listing.into_iter().filter(|snapshot| snapshot.label == label).peekable();
+    let known = of_label.peek().is_some();
+    let mut meant = of_label
+        .filter(|snapshot| typed.is_none_or(|text| snapshot.timestamp.matches(text)))
         .map(|snapshot| snapshot.timestamp);
-    match (meant.next(), meant.next()) {
-        (Some(timestamp), None) => Ok(timestamp),
-        (None, _) => Err(failed_to_get_info(label, "it does not exist in the repository")),
-        (Some(first), Some(second)) => Err(Error::invalid(format!(
+    match (meant.next(), meant.next(), typed) {
+        (Some(timestamp), None, _) => Ok(timestamp),
+        (None, _, Some(typed)) if known => {
+            let why = format!("none of this name has the timestamp '{}'", typed.escape_debug());
+            Err(failed_to_get_info(label, &why))
+        }
+        (None, ..) => Err(failed_to_get_info(label, "it does not exist in the repository")),
+        (Some(first), Some(second), _) => Err(Error::invalid(format!(
             "Missing backup_timestamp property: snapshot '{label}' has several, {first} and {second} among them; choose \
              one that SHOW SNAPSHOT prints"
         ))),

@@ -3,6 +3,7 @@
 mod hostile;
 mod reserved;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
@@ -272,6 +273,27 @@ async fn what_was_backed_up_in_part_is_shown_in_part() {
     assert_restored(&row);
     assert_eq!(row.objects, "t PARTITIONS [p0, p2], whole");
     assert_eq!(bed.restore("all").await.objects, "t, whole");
+}
+
+/// Goal: a timestamp that is none of the label's is told apart from a label that is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_timestamp_is_spoken_of() {
+    let (_dir, bed) = Bed::temporary().await;
+    bed.create_table("t", &[], 1);
+    bed.backup("x").await;
+    for (label, timestamp, words) in [
+        ("x", "yesterday", "none of this name has the timestamp 'yesterday'"),
+        ("y", "yesterday", "it does not exist in the repository"),
+    ] {
+        let properties = BTreeMap::from([("backup_timestamp".to_owned(), timestamp.to_owned())]);
+        let mut spec = restore_spec(label, RestoreObjects::All);
+        spec.properties = RestoreProperties::parse(&properties).unwrap();
+        let refused = bed.runner.submit_restore(spec).await.unwrap_err().to_string();
+        let expected = format!(
+            "Failed to get info of snapshot '{label}' because: {words}. Maybe specified wrong backup timestamp"
+        );
+        assert_eq!(refused, expected);
+    }
 }
 
 #[test]
