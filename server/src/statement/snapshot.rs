@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ebla_protocol::sql::ast::backup::ShowSnapshot;
 use ebla_protocol::wire::Outcome;
 use ebla_storage::repository::format::{NodeRef, SnapshotManifest, TableNode};
-use ebla_storage::repository::{Repository, RepositoryResult, SnapshotTimestamp};
+use ebla_storage::repository::{Repository, RepositoryResult, SnapshotTimestamp, layout};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::rows::{TextRows, text};
@@ -81,17 +81,9 @@ async fn show_one(session: &Session, repository: &str, label: &str, timestamp: &
         "ExpireTime",
     ]);
     let row = match found {
-        None => vec![
-            text(label),
-            text(timestamp),
-            None,
-            None,
-            text(format!("Failed to get info: no snapshot '{label}' with timestamp {timestamp} in the repository")),
-            None,
-            None,
-            None,
-            None,
-        ],
+        None => {
+            vec![text(label), text(timestamp), None, None, text(not_found(label, timestamp)), None, None, None, None]
+        }
         Some(timestamp) => match read(&repository, label, &timestamp).await {
             Ok((manifest, tables)) => vec![
                 text(label),
@@ -120,6 +112,12 @@ async fn show_one(session: &Session, repository: &str, label: &str, timestamp: &
         },
     };
     rows.with(row).into_outcome()
+}
+
+/// What is said of a snapshot that is not there, in the known words: scripts look for them.
+fn not_found(label: &str, timestamp: &str) -> String {
+    let prefix = layout::snapshots_of(label).unwrap_or_default();
+    format!("Failed to get info: Expected one file with path: {prefix}{timestamp}.json. get: 0")
 }
 
 async fn read(
