@@ -19,6 +19,7 @@ use super::scope::{Scope, pairs};
 use super::snapshot::check_repository;
 use crate::auth::privilege::{Access, Object};
 use crate::error::{Error, Result};
+use crate::query::source::INFORMATION_SCHEMA;
 use crate::session::Session;
 
 /// BACKUP.
@@ -37,6 +38,11 @@ pub async fn submit(session: &Session, statement: Backup) -> Result<Outcome> {
         objects: objects(&scope),
         properties: BackupProperties::default(),
     };
+    if spec.database.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
+        return Err(Error::refused(format!(
+            "Can not back up {INFORMATION_SCHEMA}: its tables are worked out when they are read, and hold no data of their own"
+        )));
+    }
     require(session, &spec.database, &spec.objects)?;
     if let Some(refusal) = refusal {
         check_repository(session, &spec.repository)?;

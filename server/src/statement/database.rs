@@ -172,9 +172,13 @@ fn check_properties(properties: &Properties) -> Result<()> {
 
 /// What a database may be called, for whoever makes one.
 pub(super) fn check_name(name: &str) -> Result<()> {
+    if name.eq_ignore_ascii_case(crate::query::source::INFORMATION_SCHEMA) {
+        return Err(Error::analysis(format!(
+            "Incorrect database name '{name}': it is that of the database whose tables the server works out; choose another"
+        )));
+    }
     let bad = name.is_empty()
         || name.chars().count() > NAME_LENGTH_MAX
-        || name.eq_ignore_ascii_case(crate::query::source::INFORMATION_SCHEMA)
         || name.chars().any(|letter| letter.is_control() || matches!(letter, '/' | '\\' | '`' | '.'));
     if bad {
         return Err(Error::analysis(format!(
