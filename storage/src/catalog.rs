@@ -44,7 +44,7 @@ pub use database::DatabaseRow;
 pub use finding::{FindingRow, Problem};
 pub use garbage::{FileKind, GarbageRow};
 pub use job::{JobKind, JobRow, NewJob};
-pub use load::{LoadKind, LoadRow, LoadState};
+pub use load::{FailedLoad, LoadKind, LoadRow, LoadState};
 pub use partition::{NewPartition, PartitionRow, Removal, ReplicaRow, TabletRow};
 pub use repository::{NewRepository, RepositoryRow};
 pub(crate) use reservation::HeldPartitions;

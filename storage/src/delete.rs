@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::catalog::{
-    DeleteVectorMeta, FileKind, LoadKind, LoadRow, PartitionRow, PartitionState, SegmentMeta, TabletState,
+    DeleteVectorMeta, FailedLoad, FileKind, LoadKind, LoadRow, PartitionRow, PartitionState, SegmentMeta, TabletState,
     WriteTransaction,
 };
 use crate::digest::Digest;
@@ -238,7 +238,7 @@ impl Drop for Running {
         }
         let (storage, id) = (Arc::clone(&self.storage), self.load.id);
         let end = move || {
-            storage.abort_load(id, "the statement failed or was cancelled");
+            storage.abort_load(FailedLoad::uncounted(id, "the statement failed or was cancelled"));
             storage.clear_staging(&id.to_string());
         };
         match tokio::runtime::Handle::try_current() {

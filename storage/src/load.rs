@@ -28,7 +28,7 @@ use tracing::Instrument;
 pub use check::{REFUSED_ROWS_NAMED_MAX, RefusedRow, RefusedRows};
 pub(crate) use memtable::MemtableBudget;
 
-use crate::catalog::{LoadKind, TabletState};
+use crate::catalog::{FailedLoad, LoadKind, TabletState};
 use crate::error::{Error, Noun, Result};
 use crate::ids::{PartitionId, TableId, TransactionId};
 use crate::segment::{SegmentFormat, sort, write_run};
@@ -248,10 +248,11 @@ impl Load {
         Ok(refused)
     }
 
-    /// What of a batch a write would leave out. Nothing of it is kept: for a load that fails anyway, and says of all its
-    /// rows what is wrong with them.
+    /// What of a batch a write would leave out. Its rows are counted, and nothing of it is kept: for a load that fails
+    /// anyway, and says of all its rows what is wrong with them.
     pub fn refuse(&mut self, batch: &RecordBatch) -> Result<RefusedRows> {
-        let (_, _, refused) = self.span.clone().in_scope(|| self.deal(batch))?;
+        let (_, good, refused) = self.span.clone().in_scope(|| self.deal(batch))?;
+        self.rows += good;
         self.filtered_rows += refused.count;
         Ok(refused)
     }
@@ -270,6 +271,7 @@ impl Load {
 
     async fn try_commit(self) -> Result<LoadReceipt> {
         let state = Arc::clone(&self.state);
+        let (rows, filtered_rows) = (self.rows, self.filtered_rows);
         let result = self.encode_and_publish().await;
         match &result {
             Ok(receipt) => {
@@ -282,7 +284,7 @@ impl Load {
             }
             Err(error) => {
                 tracing::info!(%error, "load failed");
-                state.abort(&error.to_string()).await;
+                state.abort(FailedLoad { id: state.id, reason: error.to_string(), rows, filtered_rows }).await;
             }
         }
         result
@@ -305,10 +307,12 @@ impl Load {
         .await
     }
 
-    /// Gives the load up: nothing of it becomes visible and its label is free again.
+    /// Gives the load up: nothing of it becomes visible and its label is free again. The rows it saw are told with it.
     pub async fn abort(self, reason: &str) {
         self.state.wait_for_spills().await;
-        self.state.abort(reason).await;
+        let reason = reason.to_owned();
+        let (rows, filtered_rows) = (self.rows, self.filtered_rows);
+        self.state.abort(FailedLoad { id: self.state.id, reason, rows, filtered_rows }).await;
     }
 
     fn check_filter_ratio(&self) -> Result<()> {
@@ -382,10 +386,10 @@ impl LoadState {
         }
     }
 
-    async fn abort(self: &Arc<Self>, reason: &str) {
-        let (load, reason) = (Arc::clone(self), reason.to_owned());
+    async fn abort(self: &Arc<Self>, failed: FailedLoad) {
+        let load = Arc::clone(self);
         let aborted = blocking(move || {
-            load.abort_now(&reason);
+            load.abort_now(failed);
             Ok(())
         });
         if let Err(error) = aborted.await {
@@ -393,9 +397,9 @@ impl LoadState {
         }
     }
 
-    fn abort_now(&self, reason: &str) {
+    fn abort_now(&self, failed: FailedLoad) {
         if !self.ended.swap(true, Ordering::AcqRel) {
-            abort(&self.storage, self.id, &self.staging, reason);
+            abort(&self.storage, &self.staging, failed);
         }
     }
 }
@@ -408,7 +412,8 @@ impl Drop for LoadState {
             return;
         }
         let (storage, id, staging) = (Arc::clone(&self.storage), self.id, self.staging.clone());
-        let end = move || abort(&storage, id, &staging, "the statement was stopped, or its client went away");
+        let failed = FailedLoad::uncounted(id, "the statement was stopped, or its client went away");
+        let end = move || abort(&storage, &staging, failed);
         match tokio::runtime::Handle::try_current() {
             // A runtime that stops may not run it: then the next start does.
             Ok(runtime) => drop(runtime.spawn_blocking(end)),
@@ -418,9 +423,9 @@ impl Drop for LoadState {
 }
 
 /// Frees the label and removes staging. What fails here is made good later.
-fn abort(storage: &Storage, id: TransactionId, staging: &str, reason: &str) {
+fn abort(storage: &Storage, staging: &str, failed: FailedLoad) {
     metrics::counter!("ebla_loads_total", "state" => "aborted").increment(1);
-    storage.abort_load(id, reason);
+    storage.abort_load(failed);
     storage.clear_staging(staging);
 }
 

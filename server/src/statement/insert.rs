@@ -345,6 +345,7 @@ pub async fn show_load(session: &Session, database: Option<&str>, tail: &ShowTai
         if !access.sees_table(&database, &load.table_name) {
             continue;
         }
+        let visible_rows = load.visible_rows();
         rows.push(vec![
             text(load.id),
             text(load.label),
@@ -354,7 +355,7 @@ pub async fn show_load(session: &Session, database: Option<&str>, tail: &ShowTai
             text(load.table_name),
             text(load.rows + load.filtered_rows),
             text(load.filtered_rows),
-            text(load.rows),
+            text(visible_rows),
             (!load.reason.is_empty()).then_some(load.reason),
             text(session.format_time(load.created_at_ms)),
             load.finished_at_ms.map(|at_ms| session.format_time(at_ms)),

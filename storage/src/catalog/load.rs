@@ -48,7 +48,7 @@ pub struct LoadRow {
     pub kind: LoadKind,
     /// How far it has come.
     pub state: LoadState,
-    /// Rows that were loaded or deleted.
+    /// Rows that were loaded or deleted; good rows of one that was aborted.
     pub rows: u64,
     /// Rows that were left out as bad.
     pub filtered_rows: u64,
@@ -60,6 +60,34 @@ pub struct LoadRow {
     pub created_at_ms: i64,
     /// When it ended.
     pub finished_at_ms: Option<i64>,
+}
+
+impl LoadRow {
+    /// Rows that a query can see: none of a load that was aborted.
+    #[must_use]
+    pub fn visible_rows(&self) -> u64 {
+        if self.state == LoadState::Visible { self.rows } else { 0 }
+    }
+}
+
+/// How a load failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedLoad {
+    /// Its transaction id.
+    pub id: TransactionId,
+    /// Why.
+    pub reason: String,
+    /// Good rows it had seen, so far as they were counted.
+    pub rows: u64,
+    /// Bad rows it had seen.
+    pub filtered_rows: u64,
+}
+
+impl FailedLoad {
+    /// A load that ended before its rows were counted.
+    pub fn uncounted(id: TransactionId, reason: impl Into<String>) -> FailedLoad {
+        FailedLoad { id, reason: reason.into(), rows: 0, filtered_rows: 0 }
+    }
 }
 
 macro_rules! text_enum {
@@ -187,11 +215,18 @@ impl WriteTransaction<'_> {
     }
 
     /// Marks a running load as aborted, which frees its label.
-    pub fn abort_load(&self, id: TransactionId, reason: &str) -> Result<()> {
+    pub fn abort_load(&self, failed: &FailedLoad) -> Result<()> {
         self.prepare_cached(
-            "UPDATE loads SET state = 'ABORTED', reason = ?2, finished_at_ms = ?3 WHERE id = ?1 AND state = 'PREPARE'",
+            "UPDATE loads SET state = 'ABORTED', reason = ?2, rows = ?3, filtered_rows = ?4, finished_at_ms = ?5
+             WHERE id = ?1 AND state = 'PREPARE'",
         )?
-        .execute((id, reason, self.now_ms()))?;
+        .execute((
+            failed.id,
+            &failed.reason,
+            failed.rows as i64,
+            failed.filtered_rows as i64,
+            self.now_ms(),
+        ))?;
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow_array::{ArrayRef, Decimal128Array, Int32Array, Int64Array, LargeStringArray, RecordBatch, StringArray};
 
 use super::*;
-use crate::catalog::{LoadState as CatalogState, SegmentMeta};
+use crate::catalog::{LoadRow, LoadState as CatalogState, SegmentMeta};
 use crate::schema::{ColumnId, DataType, Distribution, Partitioning};
 use crate::testing::*;
 
@@ -22,6 +22,11 @@ fn states(storage: &Storage) -> Vec<(String, CatalogState)> {
         read.loads(database)
     });
     loads.unwrap().into_iter().map(|load| (load.label, load.state)).collect()
+}
+
+fn latest_load(storage: &Storage) -> LoadRow {
+    let loads = storage.catalog().read(|read| read.loads(read.database("d")?.id));
+    loads.unwrap().remove(0)
 }
 
 #[tokio::test]
@@ -133,6 +138,16 @@ async fn rows_that_do_not_fit_are_refused_with_reasons() {
     load.add_filtered(1);
     let error = load.commit().await.unwrap_err().to_string();
     assert!(error.starts_with("too many filtered rows: 6 of 8 rows"), "{error}");
+    let aborted = latest_load(&storage);
+    assert_eq!((aborted.rows, aborted.filtered_rows, aborted.visible_rows()), (2, 6, 0));
+
+    let mut load = storage.begin_load(spec("t", LoadKind::StreamLoad)).await.unwrap();
+    load.write(rows.slice(0, 1)).await.unwrap();
+    load.refuse(&rows).unwrap();
+    load.add_filtered(1);
+    load.abort("a bad row").await;
+    let aborted = latest_load(&storage);
+    assert_eq!((aborted.state, aborted.rows, aborted.filtered_rows), (CatalogState::Aborted, 3, 6));
     assert_eq!(table_rows(&storage, "t").len(), 2);
 
     let only = LoadSpec { partitions: Some(vec!["P1".to_owned()]), ..spec("t", LoadKind::Insert) };

@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::Storage;
+use crate::catalog::FailedLoad;
 use crate::error::Result;
-use crate::ids::TransactionId;
 
 /// What is still to be cleared away.
 #[derive(Debug, Default)]
 pub(crate) struct Unfinished {
-    /// Loads that have failed and whose labels are still taken, with the reasons.
-    aborts: Mutex<Vec<(TransactionId, String)>>,
+    /// Loads that have failed and whose labels are still taken.
+    aborts: Mutex<Vec<FailedLoad>>,
     /// Names of staging directories.
     staging: Mutex<Vec<String>>,
     /// Whether there may be files in tablets that nothing names.
@@ -24,10 +24,10 @@ pub(crate) struct Unfinished {
 
 impl Storage {
     /// Aborts a load, which frees its label; if that cannot be written now, then as soon as it can.
-    pub(crate) fn abort_load(&self, id: TransactionId, reason: &str) {
-        if let Err(error) = self.catalog().write(|write| write.abort_load(id, reason)) {
-            tracing::error!(transaction = %id, %error, "cannot abort the load yet");
-            self.unfinished().aborts.lock().push((id, reason.to_owned()));
+    pub(crate) fn abort_load(&self, failed: FailedLoad) {
+        if let Err(error) = self.catalog().write(|write| write.abort_load(&failed)) {
+            tracing::error!(transaction = %failed.id, %error, "cannot abort the load yet");
+            self.unfinished().aborts.lock().push(failed);
         }
     }
 
@@ -50,7 +50,7 @@ impl Storage {
         if aborts.is_empty() {
             return Ok(());
         }
-        self.catalog().write(|write| aborts.iter().try_for_each(|(id, reason)| write.abort_load(*id, reason)))?;
+        self.catalog().write(|write| aborts.iter().try_for_each(|failed| write.abort_load(failed)))?;
         aborts.clear();
         Ok(())
     }
@@ -72,7 +72,7 @@ impl Storage {
 mod tests {
     use std::fs;
 
-    use crate::catalog::LoadKind;
+    use crate::catalog::{FailedLoad, LoadKind};
     use crate::digest::Digest;
     use crate::testing::{config, create_table, insert, load, open, rows, spec, staged, table_rows};
 
@@ -90,7 +90,7 @@ mod tests {
         let failed = storage.catalog().write(|write| write.begin_load(database, "t", Some("l"), LoadKind::StreamLoad));
         assert!(load(&storage, label(), &rows(3..4)).await.is_err(), "the label is taken");
 
-        storage.unfinished().aborts.lock().push((failed.unwrap().id, "no space".to_owned()));
+        storage.unfinished().aborts.lock().push(FailedLoad::uncounted(failed.unwrap().id, "no space"));
         let root = storage.roots().configured()[0];
         storage.roots().create_staging(root, "777").unwrap();
         storage.unfinished().staging.lock().push("777".to_owned());

@@ -71,10 +71,12 @@ impl<'a> LoadRun<'a> {
             let random = shared.state.storage.catalog().random().as_ref();
             self.report.error_log = Some(shared.error_log.keep(worked.rows.bad_rows(), filtered, random));
         }
+        let mut load = worked.load;
+        load.add_filtered(worked.filtered_before_storage);
         match worked.outcome.and_then(|()| self.check_filter_ratio()) {
-            Ok(()) => self.commit(worked.load, worked.filtered_before_storage).await,
+            Ok(()) => self.commit(load).await,
             Err(error) => {
-                worked.load.abort(&error.to_string()).await;
+                load.abort(&error.to_string()).await;
                 Err(error)
             }
         }
@@ -199,9 +201,8 @@ impl<'a> LoadRun<'a> {
         Ok(())
     }
 
-    async fn commit(&mut self, mut load: Load, filtered_before_storage: u64) -> Result<(), LoadError> {
+    async fn commit(&mut self, load: Load) -> Result<(), LoadError> {
         let started = Instant::now();
-        load.add_filtered(filtered_before_storage);
         let receipt = load.commit().await?; // Commit point.
         self.report.commit_ms = millis_since(started);
         self.report.counts.loaded = receipt.rows;

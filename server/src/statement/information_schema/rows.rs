@@ -247,6 +247,7 @@ pub(super) fn loads(viewer: &Viewer) -> Result<Vec<Vec<Cell>>> {
             if !viewer.access.sees_table(&database.name, &load.table_name) {
                 continue;
             }
+            let visible_rows = load.visible_rows();
             rows.push(vec![
                 load.label.into(),
                 Cell::Number(load.id.0),
@@ -256,7 +257,7 @@ pub(super) fn loads(viewer: &Viewer) -> Result<Vec<Vec<Cell>>> {
                 load.kind.to_string().into(),
                 (load.rows + load.filtered_rows).into(),
                 load.filtered_rows.into(),
-                load.rows.into(),
+                visible_rows.into(),
                 load.bytes.into(),
                 Cell::Time(load.created_at_ms),
                 load.finished_at_ms.map_or(Cell::Null, Cell::Time),
