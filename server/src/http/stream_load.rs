@@ -65,15 +65,15 @@ pub(super) async fn handle(
     let limits = &shared.state.limits;
     let body = LimitedBody::new(body, promised, limits.body_bytes_max, limits.body_idle_timeout);
 
+    let label = given_label(&headers);
     let identity = match authenticate(&shared, &headers, peer).await {
         Ok(Some(identity)) => identity,
         Ok(None) => return refuse(unauthorized(&access_denied(&headers, peer)), &headers, body).await,
         Err(error) => {
-            return refuse(answer_of(&shared, &headers, Err(error), LoadReport::default(), started), &headers, body)
-                .await;
+            let report = LoadReport { label, ..LoadReport::default() };
+            return refuse(answer_of(&shared, &headers, Err(error), report, started), &headers, body).await;
         }
     };
-    let label = given_label(&headers);
     let options = match LoadOptions::parse(&headers) {
         Ok(options) => options,
         Err(error) => {
