@@ -19,6 +19,7 @@ mod explain;
 mod expression;
 mod functions;
 mod interrupt;
+mod joins;
 mod operators;
 mod recursion;
 mod rewrite;

@@ -37,6 +37,7 @@ use super::context::{StatementContext, VariableScope};
 use super::error::QueryError;
 use super::functions;
 use super::interrupt::{self, Interrupt};
+use super::joins;
 use super::operators::MySqlOperators;
 use super::recursion;
 use super::rewrite::{self, FunctionNames, Grouping};
@@ -326,6 +327,7 @@ pub(super) async fn physical_plan(
         let optimized = state.optimizer().optimize(logical.clone(), state, |_, _| {})?;
         let context = task_context(state, longest_constant(&optimized)?);
         let plan = state.query_planner().create_physical_plan(&optimized, state).await?;
+        let plan = joins::keep_nulls(plan)?;
         Ok((recursion::limit(plan, recursion_max)?, context))
     })
     .await

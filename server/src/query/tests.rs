@@ -8,6 +8,7 @@
 mod engine;
 mod functions;
 mod metadata;
+mod nulls;
 mod scan;
 mod select;
 mod semantics;

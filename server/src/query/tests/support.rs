@@ -198,6 +198,21 @@ impl Fixture {
     }
 }
 
+/// Each query and its rows; all that differ are told at once.
+pub(super) fn check_rows(f: &Fixture, cases: &[(&str, &[&str])]) {
+    let mut wrong = Vec::new();
+    for (sql, expected) in cases {
+        let actual = match f.try_query(sql) {
+            Ok((_, rows)) => rows.iter().map(|row| row.join("|")).collect(),
+            Err(error) => vec![format!("error: {error}")],
+        };
+        if actual != *expected {
+            wrong.push(format!("{sql}\n    expected {expected:?}\n    got      {actual:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }

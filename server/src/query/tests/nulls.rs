@@ -1,0 +1,61 @@
+//! NULLs in subqueries, set operations and joins.
+
+use arrow::datatypes::DataType;
+
+use super::support::{Fixture, batch, check_rows};
+
+fn nulls() -> Fixture {
+    let f = Fixture::new();
+    let int = DataType::Int32;
+    let columns = [("a", int.clone()), ("s", DataType::Utf8)];
+    f.table("t", &[batch(&columns, &[&["1", "x"], &["2", "y"], &["\\N", "z"]])]);
+    f.table("u", &[batch(&[("a", int.clone())], &[&["2"], &["\\N"]])]);
+    f.table("plain", &[batch(&[("a", int.clone())], &[&["2"]])]);
+    f.table("none", &[batch(&[("a", int.clone())], &[])]);
+    f.table("pairs", &[batch(&columns, &[&["2", "x"], &["\\N", "y"], &["2", "w"]])]);
+    f
+}
+
+#[test]
+fn a_null_in_the_list_empties_not_in() {
+    check_rows(
+        &nulls(),
+        &[
+            ("SELECT a FROM t WHERE a NOT IN (SELECT a FROM u)", &[]),
+            ("SELECT a FROM t WHERE a NOT IN (SELECT a FROM u) AND s <> 'y'", &[]),
+            ("SELECT a FROM t WHERE NOT a IN (SELECT a FROM u)", &[]),
+            ("SELECT a FROM t WHERE a NOT IN (SELECT a FROM plain)", &["1"]),
+            ("SELECT a FROM t WHERE a NOT IN (SELECT a FROM u WHERE a IS NOT NULL)", &["1"]),
+            ("SELECT a FROM t WHERE a NOT IN (SELECT a FROM none) ORDER BY a", &["NULL", "1", "2"]),
+            ("SELECT a FROM t WHERE a IN (SELECT a FROM u)", &["2"]),
+        ],
+    );
+}
+
+#[test]
+fn null_equals_null_in_set_operations_and_null_safe_joins() {
+    check_rows(
+        &nulls(),
+        &[
+            ("SELECT a FROM t EXCEPT SELECT a FROM t", &[]),
+            ("SELECT a FROM t EXCEPT SELECT a FROM u", &["1"]),
+            ("SELECT a FROM t EXCEPT SELECT a FROM plain ORDER BY a", &["NULL", "1"]),
+            ("SELECT a FROM t INTERSECT SELECT a FROM t ORDER BY a", &["NULL", "1", "2"]),
+            ("SELECT a FROM t INTERSECT SELECT a FROM u ORDER BY a", &["NULL", "2"]),
+            ("SELECT t.a FROM t JOIN u ON t.a <=> u.a ORDER BY 1", &["NULL", "2"]),
+            ("SELECT t.s, u.a FROM t LEFT JOIN u ON t.a <=> u.a ORDER BY 1", &["x|NULL", "y|2", "z|NULL"]),
+            ("SELECT a FROM t WHERE NOT EXISTS (SELECT 1 FROM u WHERE u.a <=> t.a)", &["1"]),
+            ("SELECT a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.a <=> t.a) ORDER BY a", &["NULL", "2"]),
+            ("SELECT t.a FROM t JOIN u ON t.a = u.a", &["2"]),
+        ],
+    );
+}
+
+#[test]
+fn other_joins_still_tell_their_scans() {
+    let f = nulls();
+    let told = |sql: &str| f.explain(sql).contains("DynamicFilter");
+    assert!(told("SELECT t.a FROM t JOIN u ON t.a = u.a"));
+    let plan = f.explain("SELECT t.a FROM t JOIN u ON t.a <=> u.a");
+    assert!(plan.contains("HashJoinExec"), "{plan}");
+}
