@@ -2,22 +2,32 @@
 //!
 //! Runs before the engine's own type coercion, on the whole plan and on single expressions alike. A number beside a text
 //! makes it a number, a date makes it a date; a literal is converted here and now, to the column's own type, so that
-//! pruning by zone maps still sees `column op literal`. Types of outputs never change.
+//! pruning by zone maps still sees `column op literal`. A decimal beside a DOUBLE is a DOUBLE, everywhere.
+//!
+//! Where values become one column (CASE, COALESCE, UNION), they take one type: a text if there is one, DOUBLE if there is
+//! a FLOAT or DOUBLE among numbers. The planner asked for types before this; arithmetic it chose for exact numbers is
+//! changed here to that of DOUBLE where it turns out to be about one.
+
+use std::sync::Arc;
 
 use datafusion::arrow::array::Array as _;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRewriter};
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{AggregateFunction, Between, Case, InList, Like};
+use datafusion::logical_expr::expr::{AggregateFunction, Between, Case, InList, InSubquery, Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, TryCast, lit};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, Union, lit,
+};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::convert::{self, DATETIME, datetime, number};
+use super::error::QueryError;
 use super::functions;
+use super::functions::conditional::COALESCE;
 
 /// The analyzer rule.
 #[derive(Debug)]
@@ -30,6 +40,11 @@ impl AnalyzerRule for MySqlCoercion {
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
         plan.transform_up_with_subqueries(|plan| {
+            let plan = match plan {
+                LogicalPlan::Union(union) => LogicalPlan::Union(columns_of_one_type(union)?),
+                LogicalPlan::Join(join) => LogicalPlan::Join(keys_of_one_type(join)?),
+                plan => plan,
+            };
             let mut schema = merge_schema(&plan.inputs());
             if let LogicalPlan::TableScan(scan) = &plan {
                 let source = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?;
@@ -66,6 +81,92 @@ pub(crate) fn comparison(left: Expr, op: Operator, right: Expr, schema: &DFSchem
     Ok(binary(left, op, right))
 }
 
+/// The type that an expression has when this rule is through with it, as far as the planner can already tell.
+pub(crate) fn settled_type(expr: &Expr, schema: &DFSchema) -> Result<DataType> {
+    let Expr::Case(case) = expr else {
+        return expr.get_type(schema);
+    };
+    let results = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+    let types: Result<Vec<DataType>> = results.map(|result| settled_type(result, schema)).collect();
+    match result_type(&types?) {
+        Some(data_type) => Ok(data_type),
+        None => expr.get_type(schema),
+    }
+}
+
+/// The type of values that become one column; `None` to leave it to the engine.
+pub(crate) fn result_type(types: &[DataType]) -> Option<DataType> {
+    let mut known = types.iter().filter(|data_type| !data_type.is_null());
+    let first = known.next()?;
+    if known.all(|data_type| data_type == first) {
+        return None;
+    }
+    let mut known = types.iter().filter(|data_type| !data_type.is_null());
+    let plain = |data_type: &DataType| {
+        convert::is_string(data_type)
+            || convert::is_number(data_type)
+            || convert::is_temporal(data_type)
+            || *data_type == DataType::Boolean
+    };
+    if types.iter().any(convert::is_string) {
+        return known.all(plain).then_some(DataType::Utf8);
+    }
+    (types.iter().any(DataType::is_floating) && known.all(convert::is_number)).then_some(DataType::Float64)
+}
+
+/// A union whose columns have one type in all its parts.
+fn columns_of_one_type(union: Union) -> Result<Union> {
+    let targets: Vec<Option<DataType>> = (0..union.schema.fields().len())
+        .map(|index| {
+            let types: Vec<DataType> =
+                union.inputs.iter().map(|input| input.schema().field(index).data_type().clone()).collect();
+            result_type(&types)
+        })
+        .collect();
+    if targets.iter().all(Option::is_none) {
+        return Ok(union);
+    }
+    let inputs: Result<Vec<Arc<LogicalPlan>>> = union
+        .inputs
+        .into_iter()
+        .map(|input| {
+            let columns: Vec<Expr> = input
+                .schema()
+                .iter()
+                .zip(&targets)
+                .map(|((qualifier, field), target)| {
+                    let column = Expr::Column(Column::from((qualifier, field)));
+                    match target {
+                        Some(target) if field.data_type() != target && !field.data_type().is_null() => {
+                            cast_expr(column, field.data_type(), target)
+                                .alias_qualified(qualifier.cloned(), field.name())
+                        }
+                        _ => column,
+                    }
+                })
+                .collect();
+            LogicalPlanBuilder::from(input).project(columns)?.build().map(Arc::new)
+        })
+        .collect();
+    Union::try_new_with_loose_types(inputs?)
+}
+
+/// A join whose keys, where both are numbers, have one type on both sides.
+fn keys_of_one_type(mut join: Join) -> Result<Join> {
+    for (left, right) in &mut join.on {
+        let left_type = left.get_type(join.left.schema())?;
+        let right_type = right.get_type(join.right.schema())?;
+        if convert::is_number(&left_type)
+            && convert::is_number(&right_type)
+            && let Some(common) = common_type(&left_type, &right_type)
+        {
+            *left = cast_expr(left.clone(), &left_type, &common);
+            *right = cast_expr(right.clone(), &right_type, &common);
+        }
+    }
+    Ok(join)
+}
+
 struct Coercion<'a> {
     schema: &'a DFSchema,
 }
@@ -78,7 +179,13 @@ impl TreeNodeRewriter for Coercion<'_> {
             Expr::BinaryExpr(binary) if is_comparison(binary.op) => self.comparison(binary),
             Expr::InList(list) => self.in_list(list),
             Expr::Between(between) => self.between(between),
-            Expr::Case(case) if case.expr.is_some() => self.case(case),
+            Expr::Case(case) => {
+                let case = if case.expr.is_some() { self.case(case)? } else { case };
+                self.results(case)
+            }
+            Expr::InSubquery(test) => self.in_subquery(test),
+            Expr::ScalarFunction(call) if call.func.name() == COALESCE => self.coalesce(call),
+            Expr::ScalarFunction(call) => self.exact_arithmetic(call),
             Expr::Like(like) => self.like(like),
             Expr::Cast(cast) => self.cast(*cast.expr, cast.field.data_type().clone()),
             Expr::TryCast(cast) => self.cast(*cast.expr, cast.field.data_type().clone()),
@@ -136,9 +243,9 @@ impl Coercion<'_> {
     }
 
     /// `CASE x WHEN y` compares; where the types differ it is spelled out as `CASE WHEN x = y`.
-    fn case(&self, case: Case) -> Result<Transformed<Expr>> {
+    fn case(&self, case: Case) -> Result<Case> {
         let Some(operand) = case.expr else {
-            return Ok(Transformed::no(Expr::Case(case)));
+            return Ok(case);
         };
         let operand = *operand;
         let mut whens = Vec::with_capacity(case.when_then_expr.len());
@@ -148,7 +255,7 @@ impl Coercion<'_> {
             uniform &= left == operand;
             whens.push((left, when, then));
         }
-        Ok(Transformed::yes(Expr::Case(if uniform {
+        Ok(if uniform {
             Case::new(
                 Some(Box::new(operand)),
                 whens.into_iter().map(|(_, when, then)| (Box::new(when), then)).collect(),
@@ -163,7 +270,69 @@ impl Coercion<'_> {
                     .collect(),
                 case.else_expr,
             )
-        })))
+        })
+    }
+
+    /// What a CASE may answer, in one type.
+    fn results(&self, mut case: Case) -> Result<Transformed<Expr>> {
+        let mut results: Vec<&mut Box<Expr>> =
+            case.when_then_expr.iter_mut().map(|(_, then)| then).chain(&mut case.else_expr).collect();
+        let types: Result<Vec<DataType>> = results.iter().map(|result| result.get_type(self.schema)).collect();
+        let types = types?;
+        if let Some(target) = result_type(&types) {
+            for (result, data_type) in results.iter_mut().zip(&types).filter(|(_, data_type)| !data_type.is_null()) {
+                let taken = std::mem::replace(result.as_mut(), lit(ScalarValue::Null));
+                ***result = cast_expr(taken, data_type, &target);
+            }
+        }
+        Ok(Transformed::yes(Expr::Case(case)))
+    }
+
+    /// The arguments of COALESCE, in one type.
+    fn coalesce(&self, mut call: ScalarFunction) -> Result<Transformed<Expr>> {
+        let types: Result<Vec<DataType>> = call.args.iter().map(|arg| arg.get_type(self.schema)).collect();
+        let types = types?;
+        if let Some(target) = result_type(&types) {
+            let args = call.args.into_iter().zip(&types);
+            call.args = args
+                .map(|(arg, data_type)| if data_type.is_null() { arg } else { cast_expr(arg, data_type, &target) })
+                .collect();
+        }
+        Ok(Transformed::yes(Expr::ScalarFunction(call)))
+    }
+
+    /// Arithmetic chosen for exact numbers, one of which has become a DOUBLE or a text.
+    fn exact_arithmetic(&self, call: ScalarFunction) -> Result<Transformed<Expr>> {
+        let Some(op) = functions::arithmetic::checked::operator(&call.func) else {
+            return Ok(Transformed::no(Expr::ScalarFunction(call)));
+        };
+        let types: Result<Vec<DataType>> = call.args.iter().map(|arg| arg.get_type(self.schema)).collect();
+        let types = types?;
+        if !types.iter().any(|data_type| data_type.is_floating() || convert::is_string(data_type)) {
+            return Ok(Transformed::no(Expr::ScalarFunction(call)));
+        }
+        let sides = call.args.into_iter().zip(&types);
+        let mut sides = sides.map(|(side, data_type)| cast_expr(side, data_type, &DataType::Float64));
+        let (Some(left), Some(right)) = (sides.next(), sides.next()) else {
+            return Err(QueryError::Internal(format!("operator {op} without two sides")).wrap());
+        };
+        Ok(Transformed::yes(binary(left, op, right)))
+    }
+
+    /// `x IN (SELECT y)` compares like `x = y`.
+    fn in_subquery(&self, test: InSubquery) -> Result<Transformed<Expr>> {
+        let (qualifier, field) = test.subquery.subquery.schema().qualified_field(0);
+        let (left_type, right_type) = (test.expr.get_type(self.schema)?, field.data_type());
+        let numbers = convert::is_number(&left_type) && convert::is_number(right_type);
+        let Some(common) = common_type(&left_type, right_type).filter(|_| numbers) else {
+            return Ok(Transformed::no(Expr::InSubquery(test)));
+        };
+        let expr = cast_expr(*test.expr, &left_type, &common);
+        let item = cast_expr(Expr::Column(Column::from((qualifier, field))), right_type, &common)
+            .alias_qualified(qualifier.cloned(), field.name());
+        let plan = LogicalPlanBuilder::from(Arc::clone(&test.subquery.subquery)).project(vec![item])?.build()?;
+        let subquery = test.subquery.with_plan(Arc::new(plan));
+        Ok(Transformed::yes(Expr::InSubquery(InSubquery::new(Box::new(expr), subquery, test.negated))))
     }
 
     /// LIKE compares texts.
@@ -287,6 +456,13 @@ fn meet(scalar: &ScalarValue, target: &DataType) -> Option<ScalarValue> {
             let value = number::parse_double(scalar.try_as_str()??)?;
             ScalarValue::Float64(Some(value)).cast_to(float).ok()
         }
+        // A DOUBLE is compared with the DOUBLE next to the literal; a FLOAT only takes what it can say exactly, for the
+        // comparison is one of DOUBLEs.
+        float if float.is_floating() && convert::is_number(&from) => {
+            let double = cast_scalar(scalar, &DataType::Float64).filter(|double| !double.is_null())?;
+            let narrow = double.cast_to(float).ok()?;
+            (narrow.cast_to(&DataType::Float64).ok()? == double).then_some(narrow)
+        }
         DataType::Date32 => {
             let micros = moment(scalar)?;
             (micros.rem_euclid(datetime::DAY) == 0).then(|| ScalarValue::Date32(Some(datetime::days_of(micros))))
@@ -355,6 +531,10 @@ fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
     }
     if convert::is_decimal(left) && convert::is_decimal(right) {
         return None;
+    }
+    // The engine would take a decimal for it, in which most doubles have no room.
+    if left != right && either(DataType::is_floating) && convert::is_number(left) && convert::is_number(right) {
+        return Some(DataType::Float64);
     }
     // An integer beside a decimal wider than 38 digits would not fit the engine's common type.
     let wide = |data_type: &DataType| matches!(data_type, DataType::Decimal256(..));

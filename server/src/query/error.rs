@@ -202,7 +202,10 @@ fn from_shared(error: &Arc<DataFusionError>) -> QueryError {
         },
         DataFusionError::ResourcesExhausted(text) => QueryError::OutOfMemory(clean_memory(text)),
         DataFusionError::ParquetError(error) => {
-            carried(error.as_ref()).unwrap_or_else(|| QueryError::Corrupt(error.to_string()))
+            let error = error.as_ref();
+            carried(error)
+                .or_else(|| from_filter(&error.to_string()))
+                .unwrap_or_else(|| QueryError::Corrupt(error.to_string()))
         }
         DataFusionError::ArrowError(error, _) => arrow_text(error),
         DataFusionError::Execution(text) => from_execution(text),
@@ -241,11 +244,33 @@ fn from_parquet(error: ParquetError) -> QueryError {
     match error {
         ParquetError::External(inner) => match inner.downcast::<DataFusionError>() {
             Ok(error) => QueryError::from(*error),
-            Err(other) => carried(other.as_ref()).unwrap_or_else(|| QueryError::Corrupt(other.to_string())),
+            Err(other) => carried(other.as_ref())
+                .or_else(|| from_filter(&other.to_string()))
+                .unwrap_or_else(|| QueryError::Corrupt(other.to_string())),
         },
-        ParquetError::ArrowError(text) => from_execution(&text),
-        other => QueryError::Corrupt(other.to_string()),
+        ParquetError::ArrowError(text) => from_filter(&text).unwrap_or_else(|| from_execution(&text)),
+        other => from_filter(&other.to_string()).unwrap_or_else(|| QueryError::Corrupt(other.to_string())),
     }
+}
+
+/// A filter that the reader of a file computes, and cannot: the file is not at fault. The error comes as the text that
+/// debugging has of it.
+fn from_filter(text: &str) -> Option<QueryError> {
+    let (_, reason) = text.split_once("Error evaluating filter predicate: ")?;
+    // The innermost text is what was said first.
+    let said = |kind: &str| {
+        let (_, rest) = reason.split_once(kind)?;
+        let end = rest.find("\")").unwrap_or(rest.len());
+        Some(rest[..end].replace("\\\"", "\""))
+    };
+    let out_of_range = said("OutOfRange(\"").map(QueryError::OutOfRange);
+    let semantic = || said("Semantic(\"").map(QueryError::Semantic);
+    let memory = || said("ResourcesExhausted(\"").map(|text| QueryError::OutOfMemory(clean_memory(&text)));
+    let other = || said("Error(\"").or_else(|| said("Execution(\"")).map(|text| from_execution(&text));
+    out_of_range.or_else(semantic).or_else(memory).or_else(other).or_else(|| {
+        tracing::warn!(reason, "a filter failed");
+        Some(QueryError::Semantic("A condition of WHERE or ON cannot be computed for some rows".to_owned()))
+    })
 }
 
 fn from_arrow(error: ArrowError) -> QueryError {
@@ -261,7 +286,7 @@ fn arrow_text(error: &ArrowError) -> QueryError {
         ArrowError::ArithmeticOverflow(_) => {
             QueryError::OutOfRange("A value is out of range: CAST an argument to DOUBLE".to_owned())
         }
-        ArrowError::ParquetError(text) => QueryError::Corrupt(text.clone()),
+        ArrowError::ParquetError(text) => from_filter(text).unwrap_or_else(|| QueryError::Corrupt(text.clone())),
         ArrowError::MemoryError(text) => QueryError::OutOfMemory(text.clone()),
         ArrowError::NotYetImplemented(text) => from_not_implemented(text),
         other => from_execution(&other.to_string()),

@@ -46,6 +46,7 @@ pub(crate) fn scalars(memory: &text::Memory) -> Vec<Arc<ScalarUDF>> {
     let mut functions: Vec<Arc<ScalarUDF>> =
         tables.into_iter().flatten().map(|function| function.counted(memory).into_udf()).collect();
     functions.push(misc::sleep());
+    functions.push(conditional::coalesce());
     functions
 }
 

@@ -116,7 +116,7 @@ impl MySqlOperators {
             return Ok(Expr::Literal(ScalarValue::try_from(&data_type)?, None));
         }
         if left_type.is_floating() || right_type.is_floating() {
-            return Ok(binary(op, left, right));
+            return Ok(binary(op, double(left, &left_type), double(right, &right_type)));
         }
         let left = tighten(left, &right_type);
         let right = tighten(right, &left_type);
@@ -127,6 +127,9 @@ impl MySqlOperators {
     fn call_on_numbers(&self, function: &Arc<ScalarUDF>, left: Expr, right: Expr, schema: &DFSchema) -> Result<Expr> {
         let (left, left_type) = self.number(left, schema)?;
         let (right, right_type) = self.number(right, schema)?;
+        if left_type.is_floating() || right_type.is_floating() {
+            return Ok(function.call(vec![double(left, &left_type), double(right, &right_type)]));
+        }
         let left = tighten(left, &right_type);
         let right = tighten(right, &left_type);
         Ok(function.call(vec![left, right]))
@@ -145,7 +148,12 @@ impl MySqlOperators {
 
     /// The expression as BIGINT, DOUBLE or a decimal: the three kinds arithmetic is done in.
     fn number(&self, expr: Expr, schema: &DFSchema) -> Result<(Expr, DataType)> {
-        let data_type = expr.get_type(schema)?;
+        let data_type = coerce::settled_type(&expr, schema)?;
+        let expr = if data_type == expr.get_type(schema)? {
+            expr
+        } else {
+            Expr::Cast(Cast::new(Box::new(expr), data_type.clone()))
+        };
         let target = match &data_type {
             DataType::Int64 | DataType::Float64 | DataType::Null => return Ok((expr, data_type)),
             decimal if convert::is_decimal(decimal) => return Ok((expr, data_type)),
@@ -176,6 +184,11 @@ impl MySqlOperators {
         };
         Ok((expr, target))
     }
+}
+
+/// A number as DOUBLE; NULL stays NULL.
+fn double(expr: Expr, data_type: &DataType) -> Expr {
+    if data_type.is_null() { expr } else { coerce::cast_expr(expr, data_type, &DataType::Float64) }
 }
 
 /// An integer literal beside a decimal becomes a decimal of its own few digits, lest BIGINT's 20 digits inflate the

@@ -8,6 +8,7 @@
 mod engine;
 mod functions;
 mod metadata;
+mod mixed;
 mod nulls;
 mod scan;
 mod select;

@@ -1,14 +1,26 @@
-//! GREATEST and LEAST: NULL as soon as one argument is. INTERVAL: where a number stands among others.
+//! GREATEST and LEAST: NULL as soon as one argument is. INTERVAL: where a number stands among others. COALESCE: the
+//! engine's, with arguments of types that MySQL brings together.
+
+use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
 use datafusion::arrow::compute::kernels::cmp;
 use datafusion::arrow::compute::kernels::zip::zip;
 use datafusion::arrow::compute::{is_not_null, nullif};
-use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Int64Type};
 use datafusion::error::Result;
+use datafusion::functions::core::coalesce::CoalesceFunc;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+};
 
 use super::support::{Args, MANY, Returns, Scalar};
+use crate::query::coerce;
 use crate::query::convert::{self, DATETIME};
+
+/// The name of COALESCE.
+pub(crate) const COALESCE: &str = "coalesce";
 
 pub(super) fn functions() -> Vec<Scalar> {
     vec![
@@ -25,6 +37,55 @@ pub(super) fn functions() -> Vec<Scalar> {
             }))
         }),
     ]
+}
+
+/// COALESCE, which IFNULL and NVL are as well.
+pub(super) fn coalesce() -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(Coalesce(CoalesceFunc::new())))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Coalesce(CoalesceFunc);
+
+impl ScalarUDFImpl for Coalesce {
+    fn name(&self) -> &str {
+        COALESCE
+    }
+
+    fn signature(&self) -> &Signature {
+        self.0.signature()
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match coerce::result_type(types) {
+            Some(data_type) => Ok(vec![data_type; types.len()]),
+            None => self.0.coerce_types(types),
+        }
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.0.return_type(types)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        self.0.return_field_from_args(args)
+    }
+
+    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        self.0.simplify(args, info)
+    }
+
+    fn conditional_arguments<'a>(&self, args: &'a [Expr]) -> Option<(Vec<&'a Expr>, Vec<&'a Expr>)> {
+        self.0.conditional_arguments(args)
+    }
+
+    fn short_circuits(&self) -> bool {
+        self.0.short_circuits()
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        self.0.invoke_with_args(args)
+    }
 }
 
 /// The type in which all arguments can be compared.

@@ -14,7 +14,9 @@ use datafusion::arrow::datatypes::{
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 
 use super::{DECIMAL128_DIGITS, scale_of};
 use crate::query::convert;
@@ -37,6 +39,16 @@ pub(crate) enum Operation {
 /// The operator as a function of two exact numbers.
 pub(crate) fn checked(operation: Operation) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::from(Checked { operation, signature: Signature::user_defined(Volatility::Immutable) }))
+}
+
+/// The operator that a function of [`checked`] stands for.
+pub(crate) fn operator(function: &ScalarUDF) -> Option<Operator> {
+    let checked = function.inner().downcast_ref::<Checked>()?;
+    Some(match checked.operation {
+        Operation::Add => Operator::Plus,
+        Operation::Subtract => Operator::Minus,
+        Operation::Multiply => Operator::Multiply,
+    })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
