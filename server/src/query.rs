@@ -26,6 +26,7 @@ mod rewrite;
 mod scan;
 pub mod source;
 mod stream;
+mod subqueries;
 mod types;
 mod value;
 

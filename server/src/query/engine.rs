@@ -43,6 +43,7 @@ use super::recursion;
 use super::rewrite::{self, FunctionNames, Grouping};
 use super::scan::Reports;
 use super::stream::{QueryStream, output_type};
+use super::subqueries::ThreeValuedIn;
 use super::value::Value;
 
 /// Rows in a batch.
@@ -169,6 +170,7 @@ impl QueryEngine {
                 Arc::new(ResolveGroupingFunction::new()),
                 Arc::new(MySqlCoercion),
                 Arc::new(TypeCoercion::new()),
+                Arc::new(ThreeValuedIn),
             ])
             .build();
         let memory = functions::text::Memory(Arc::clone(&state.runtime_env().memory_pool));

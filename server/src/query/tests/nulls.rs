@@ -59,3 +59,55 @@ fn other_joins_still_tell_their_scans() {
     let plan = f.explain("SELECT t.a FROM t JOIN u ON t.a <=> u.a");
     assert!(plan.contains("HashJoinExec"), "{plan}");
 }
+
+#[test]
+fn in_within_other_conditions_is_true_false_or_unknown() {
+    check_rows(
+        &nulls(),
+        &[
+            ("SELECT a FROM t WHERE a NOT IN (SELECT a FROM plain) OR s = 'q'", &["1"]),
+            ("SELECT a FROM t WHERE a NOT IN (SELECT a FROM u) OR s = 'z'", &["NULL"]),
+            ("SELECT a FROM t WHERE a NOT IN (SELECT a FROM none) OR s = 'q' ORDER BY a", &["NULL", "1", "2"]),
+            ("SELECT a FROM t WHERE a IN (SELECT a FROM u) OR s = 'x' ORDER BY a", &["1", "2"]),
+            ("SELECT a FROM t WHERE (a IN (SELECT a FROM u)) IS NULL ORDER BY a", &["NULL", "1"]),
+            ("SELECT a FROM t WHERE (a IN (SELECT a FROM plain)) IS NULL", &["NULL"]),
+            ("SELECT a FROM t WHERE (a IN (SELECT a FROM plain)) IS FALSE", &["1"]),
+            ("SELECT a FROM t WHERE (a IN (SELECT a FROM none)) IS FALSE ORDER BY a", &["NULL", "1", "2"]),
+            ("SELECT a FROM t WHERE NOT (a IN (SELECT a FROM plain) OR s = 'q')", &["1"]),
+            ("SELECT a FROM t WHERE NOT (a IN (SELECT a FROM u) AND s <> 'q')", &[]),
+            ("SELECT a FROM t WHERE CASE WHEN a IN (SELECT a FROM u) THEN 0 ELSE 1 END = 1 ORDER BY a", &["NULL", "1"]),
+            ("SELECT a FROM t WHERE 1 NOT IN (SELECT a FROM u)", &[]),
+            ("SELECT a FROM t WHERE 1 NOT IN (SELECT a FROM plain) ORDER BY a", &["NULL", "1", "2"]),
+            ("SELECT a FROM t WHERE 2 NOT IN (SELECT a FROM plain) OR s = 'x'", &["1"]),
+        ],
+    );
+}
+
+#[test]
+fn not_in_of_a_correlated_subquery() {
+    // pairs: x has 2, y has NULL, w has 2; z has none.
+    check_rows(
+        &nulls(),
+        &[
+            (
+                "SELECT a, s FROM t WHERE a NOT IN (SELECT p.a FROM pairs p WHERE p.s = t.s) ORDER BY s",
+                &["1|x", "NULL|z"],
+            ),
+            (
+                "SELECT a, s FROM t WHERE a NOT IN (SELECT p.a FROM pairs p WHERE p.s = t.s) OR s = 'y' ORDER BY s",
+                &["1|x", "2|y", "NULL|z"],
+            ),
+            (
+                "SELECT a, s FROM t WHERE s IN ('q') OR a NOT IN (SELECT p.a FROM pairs p WHERE p.s = t.s) ORDER BY s",
+                &["1|x", "NULL|z"],
+            ),
+            ("SELECT s FROM t WHERE (a IN (SELECT p.a FROM pairs p WHERE p.s = t.s)) IS NULL", &["y"]),
+            ("SELECT s FROM t WHERE a NOT IN (SELECT p.a FROM pairs p WHERE p.s > t.s) ORDER BY s", &["y", "z"]),
+            (
+                "SELECT s FROM t WHERE a + 1 NOT IN (SELECT p.a + 1 FROM pairs p WHERE p.s = t.s) ORDER BY s",
+                &["x", "z"],
+            ),
+            ("SELECT s FROM t WHERE a IN (SELECT p.a FROM pairs p WHERE p.s <> t.s) ORDER BY s", &["y"]),
+        ],
+    );
+}
