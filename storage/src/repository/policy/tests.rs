@@ -37,7 +37,7 @@ fn settings_of_sts(endpoint: &str) -> S3Settings {
 fn metadata_services_are_refused() {
     for endpoint in [
         "http://169.254.169.254",
-        "http://169.254.170.2:80/x",
+        "http://169.254.170.2:80/",
         "http://169.254.170.23",
         "http://168.63.129.16",
         "http://100.100.100.200",

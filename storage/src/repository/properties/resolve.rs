@@ -335,7 +335,8 @@ fn check_region(setting: Setting, region: &str) -> Result<(), PropertiesError> {
     Err(value_of(setting, "must be a region's name such as us-west-2"))
 }
 
-/// The endpoint with its scheme and without a slash at the end.
+/// The endpoint with its scheme and without a slash at the end. It has no path: what is asked for would be another
+/// bucket than the one that the policy looks at.
 fn endpoint_url(setting: Setting, endpoint: &str, enable_ssl: Option<bool>) -> Result<String, PropertiesError> {
     let wrong = |reason: &str| value_of(setting, reason);
     let (scheme, host) = match endpoint.split_once("://") {
@@ -356,8 +357,8 @@ fn endpoint_url(setting: Setting, endpoint: &str, enable_ssl: Option<bool>) -> R
         (None, Some(false)) => "http".to_owned(),
         (None, _) => "https".to_owned(),
     };
-    let host = host.trim_end_matches('/');
-    if host.is_empty() || host.contains(char::is_whitespace) {
+    let host = host.strip_suffix('/').unwrap_or(host);
+    if host.is_empty() || host.starts_with('/') || host.contains(char::is_whitespace) {
         return Err(wrong("has no host; write host:port"));
     }
     if host.contains('@') {
@@ -365,6 +366,13 @@ fn endpoint_url(setting: Setting, endpoint: &str, enable_ssl: Option<bool>) -> R
     }
     if host.contains(['?', '#']) {
         return Err(wrong("must not have a query; write host:port"));
+    }
+    if let Some((authority, _)) = host.split_once('/') {
+        let bucket = match setting {
+            Setting::Endpoint => ": the bucket and its prefix belong into the location",
+            _ => "",
+        };
+        return Err(wrong(&format!("must not have a path{bucket}; write {scheme}://{authority}")));
     }
     let url = format!("{scheme}://{host}");
     let name = host_of(&url);

@@ -140,9 +140,42 @@ fn refusals() {
         ("https://", "true", "has no host"),
         ("https://u:p@h", "true", "must not carry credentials"),
         ("h?x=1", "true", "must not have a query"),
+        ("https:///h", "true", "has no host"),
+        ("h:9000/secret", "true", "belong into the location; write https://h:9000"),
+        ("HTTP://h//", "false", "must not have a path"),
+        ("h\\\\secret", "true", "is no address"),
     ] {
         let error = s3_with_keys(&[("aws.s3.endpoint", endpoint), ("aws.s3.enable_ssl", ssl)]).unwrap_err().to_string();
         assert!(error.contains(phrase), "{endpoint}: {error}");
+    }
+}
+
+/// Goal: no endpoint leads to another bucket than the location's, also of a repository that was stored when it was taken.
+#[test]
+fn endpoints_have_no_path() {
+    for path in ["secret", "secret/", "//", "a/b", "/bucket", "..", "%2e"] {
+        for host in ["http://127.0.0.1:24400", "s3.eu-west-1.amazonaws.com"] {
+            let endpoint = format!("{host}/{path}");
+            let given = [("aws.s3.endpoint", endpoint.as_str()), ("aws.s3.enable_path_style_access", "true")];
+            let error = s3_with_keys(&given).unwrap_err().to_string();
+            let right = format!("; write {}{host}", if host.contains("://") { "" } else { "https://" });
+            assert!(error.contains("'aws.s3.endpoint' must not have a path") && error.ends_with(&right), "{error}");
+            let stored = RepositoryProperties::from_exposed_pairs(with_keys(&given)).unwrap();
+            assert_eq!(stored.s3("bucket").unwrap_err().to_string(), error);
+            let right = stored.with_changes([("aws.s3.endpoint", host)]).unwrap();
+            right.s3("bucket").unwrap();
+        }
+        let of_sts = [
+            ("aws.s3.region", "x-1"),
+            ("aws.s3.iam_role_arn", "arn:aws:iam::123456789012:role/r"),
+            ("aws.s3.sts.region", "x-1"),
+            ("aws.s3.sts.endpoint", &format!("sts.example.com/{path}")),
+        ];
+        let error = s3_with_keys(&of_sts).unwrap_err().to_string();
+        assert!(
+            error.ends_with("'aws.s3.sts.endpoint' must not have a path; write https://sts.example.com"),
+            "{error}"
+        );
     }
 }
 
