@@ -120,6 +120,11 @@ pub fn probes() -> [ObjectKey; 5] {
     [probe(), probe_parts(), probe_checksum(), probe_lock(LockMode::Governance), probe_lock(LockMode::Compliance)]
 }
 
+/// Whether an object of this key proves something, and nothing else.
+pub fn is_probe(key: &str) -> bool {
+    probes().iter().any(|probe| probe.as_str() == key)
+}
+
 /// The object that proves that uploads in parts work.
 pub fn probe_parts() -> ObjectKey {
     built(ObjectKey::new("ebla/probe-parts"))

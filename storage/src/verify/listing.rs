@@ -112,7 +112,7 @@ impl Listed {
 fn is_known(key: &str) -> bool {
     key.starts_with(layout::SNAPSHOTS)
         || layout::repository_info().as_str() == key
-        || layout::probes().iter().any(|probe| probe.as_str() == key)
+        || layout::is_probe(key)
         || layout::OTHER_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
         || layout::parse_mended(key).is_some()
 }

@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::create_multipart_upload::builders::CreateMultipartUploadFluentBuilder;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ServerSideEncryption, StorageClass};
 use bytes::{Bytes, BytesMut};
@@ -60,6 +62,30 @@ struct Asked {
     kms_key_id: Option<String>,
     storage_class: Option<StorageClass>,
     lock: Option<Standing>,
+}
+
+impl Asked {
+    // Both take it apart without `..`, so that nothing that is asked for can be left out of one of them.
+
+    fn of_put(self, request: PutObjectFluentBuilder) -> PutObjectFluentBuilder {
+        let Asked { encryption, kms_key_id, storage_class, lock } = self;
+        request
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(kms_key_id)
+            .set_storage_class(storage_class)
+            .set_object_lock_mode(lock.map(|lock| lock.put_mode()))
+            .set_object_lock_retain_until_date(lock.map(|lock| lock.until()))
+    }
+
+    fn of_upload(self, request: CreateMultipartUploadFluentBuilder) -> CreateMultipartUploadFluentBuilder {
+        let Asked { encryption, kms_key_id, storage_class, lock } = self;
+        request
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(kms_key_id)
+            .set_storage_class(storage_class)
+            .set_object_lock_mode(lock.map(|lock| lock.put_mode()))
+            .set_object_lock_retain_until_date(lock.map(|lock| lock.until()))
+    }
 }
 
 /// How long requests are tried for.
@@ -151,15 +177,8 @@ impl S3Store {
     /// Offers a body with this checksum, which it does not have; says whether the store looks at it.
     pub async fn refuses_checksum(&self, key: &ObjectKey, body: &'static [u8], crc32: &str) -> StoreResult<bool> {
         let inner = self.inner();
-        let request = inner
-            .client
-            .put_object()
-            .bucket(&inner.bucket)
-            .key(inner.full_key(key.as_str()))
-            // Where it was taken before, it is there: that is an answer too, and nothing is written twice.
-            .if_none_match(NOTHING)
-            .checksum_crc32(crc32)
-            .body(ByteStream::from_static(body));
+        // Where it was taken before, it is there: that is an answer too, and nothing is written twice.
+        let request = inner.creating_put(key.as_str()).checksum_crc32(crc32).body(ByteStream::from_static(body));
         match request.send().await {
             Ok(_) => Ok(false),
             Err(error) => {
@@ -271,7 +290,8 @@ impl Inner {
             Some(Encryption::Kms { key_id }) => (Some(ServerSideEncryption::AwsKms), key_id.clone()),
             Some(Encryption::KmsDsse { key_id }) => (Some(ServerSideEncryption::AwsKmsDsse), key_id.clone()),
         };
-        let is_probe = key == layout::probe().as_str() || key == layout::probe_parts().as_str();
+        // Proofs are put as segments are, so that what is refused for these is refused then.
+        let is_probe = layout::is_probe(key);
         // Manifests, nodes and the like are read by every statement; only what is large is worth another class.
         let is_segment = layout::parse_object(key).is_some();
         let storage_class =
@@ -284,20 +304,22 @@ impl Inner {
         }
     }
 
+    /// A put of an object with all that is asked for it; only the body is missing. Every put begins here.
+    fn creating_put(&self, key: &str) -> PutObjectFluentBuilder {
+        let request = self.client.put_object().bucket(&self.bucket).key(self.full_key(key)).if_none_match(NOTHING);
+        self.asked(key).of_put(request)
+    }
+
+    /// The same for an object in parts: its parts and its completion ask for nothing more.
+    fn creating_upload(&self, key: &str) -> CreateMultipartUploadFluentBuilder {
+        let request = self.client.create_multipart_upload().bucket(&self.bucket).key(self.full_key(key));
+        self.asked(key).of_upload(request)
+    }
+
     async fn put_once(&self, key: &str, body: Bytes) -> Result<Put, Failed> {
         let timeouts = client::timeouts(&self.limits, self.patience, body.len() as u64);
-        let asked = self.asked(key);
         let request = self
-            .client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(self.full_key(key))
-            .if_none_match(NOTHING)
-            .set_server_side_encryption(asked.encryption)
-            .set_ssekms_key_id(asked.kms_key_id)
-            .set_storage_class(asked.storage_class)
-            .set_object_lock_mode(asked.lock.map(|lock| lock.put_mode()))
-            .set_object_lock_retain_until_date(asked.lock.map(|lock| lock.until()))
+            .creating_put(key)
             .body(ByteStream::from(body))
             .customize()
             .interceptor(TellPassage(Passage::current()))
@@ -454,3 +476,6 @@ impl ObjectDelete for S3Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

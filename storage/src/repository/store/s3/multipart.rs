@@ -41,17 +41,8 @@ impl S3Upload {
     }
 
     async fn start_once(inner: &Inner, key: &ObjectKey) -> Result<String, Failed> {
-        let asked = inner.asked(key.as_str());
         let response = inner
-            .client
-            .create_multipart_upload()
-            .bucket(&inner.bucket)
-            .key(inner.full_key(key.as_str()))
-            .set_server_side_encryption(asked.encryption)
-            .set_ssekms_key_id(asked.kms_key_id)
-            .set_storage_class(asked.storage_class)
-            .set_object_lock_mode(asked.lock.map(|lock| lock.put_mode()))
-            .set_object_lock_retain_until_date(asked.lock.map(|lock| lock.until()))
+            .creating_upload(key.as_str())
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .send()
             .await
