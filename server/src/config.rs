@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use ebla_storage::job::{HISTORY_KEEP, RetryPolicy};
 use ebla_storage::lifecycle::LifecycleConfig;
-use ebla_storage::repository::{LocationPattern, RepositoryPolicy, RequestLimits};
+use ebla_storage::repository::{LocationPattern, NoPattern, RepositoryPolicy, RequestLimits};
 use ebla_storage::storage::{GARBAGE_INTERVAL, TRASH_EXPIRE};
 use serde::Deserialize;
 
@@ -324,10 +324,13 @@ impl Options {
 }
 
 fn allowlist(entries: &[String]) -> Result<Vec<LocationPattern>, ConfigError> {
-    let entries = entries.iter().map(|entry| entry.trim()).filter(|entry| !entry.is_empty());
-    entries
-        .map(|entry| entry.parse().map_err(|error| ConfigError(format!("repository_location_allowlist: {error}"))))
-        .collect()
+    let refuse = |said: String| ConfigError(format!("repository_location_allowlist: {said}"));
+    let parse = |entry: &str| match entry.trim() {
+        // Passed over, a list of nothing else would allow everything.
+        "" => Err(refuse("an entry is empty; leave it out, or the whole option to allow all places".to_owned())),
+        entry => entry.parse().map_err(|error: NoPattern| refuse(error.to_string())),
+    };
+    entries.iter().map(|entry| parse(entry)).collect()
 }
 
 impl Config {
@@ -434,6 +437,9 @@ mod tests {
             ("data_dir = 'd'\nrepository_file_root = '/'", "repository_file_root is /"),
             ("data_dir = 'd'\ns3_ca_bundle_root = '/'", "s3_ca_bundle_root is /"),
             ("data_dir = 'd'\nrepository_location_allowlist = ['169.254.1.1']", "such as 169.254.1.1/*"),
+            ("data_dir = 'd'\nrepository_location_allowlist = ['']", "an entry is empty; leave it out"),
+            ("data_dir = 'd'\nrepository_location_allowlist = ['', ' ', '']", "an entry is empty"),
+            ("data_dir = 'd'\nrepository_location_allowlist = ['backup', '']", "an entry is empty"),
             (
                 "data_dir = 'd'\nrepository_collection_grace_s = 0",
                 "repository_collection_grace_s is 0: it must be from 1",
@@ -443,6 +449,27 @@ mod tests {
             let error = options(text).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");
         }
+    }
+
+    /// Goal: a list of nothing never allows everything. Method: the command line, as it is split at its commas.
+    #[test]
+    fn an_allowlist_of_nothing_is_refused() {
+        for list in ["", ",", ",, ", " ", "backup,", ",backup"] {
+            let line = ["ebla", "--data-dir", "d", "--repository-location-allowlist", list];
+            let options = <TestLine as clap::Parser>::try_parse_from(line).expect("a list is a list").options;
+            let error = options.resolve().expect_err(list).to_string();
+            assert!(error.contains("repository_location_allowlist: an entry is empty"), "'{list}': {error}");
+        }
+        let line = ["ebla", "--data-dir", "d", "--repository-location-allowlist", "backup, s3.example.com/*"];
+        let options = <TestLine as clap::Parser>::try_parse_from(line).expect("a list is a list").options;
+        let config = options.resolve().expect("it has no empty entry");
+        assert_eq!(config.repository_policy.location_allowlist.len(), 2);
+    }
+
+    #[derive(clap::Parser)]
+    struct TestLine {
+        #[command(flatten)]
+        options: Options,
     }
 
     #[test]
