@@ -30,9 +30,6 @@ const DAY_MS: i64 = 86_400_000;
 /// Longest value of one property, in bytes: session tokens reach a few KiB.
 const VALUE_BYTES_MAX: usize = 16 * 1024;
 
-/// Longest part of a key that nobody knows which a message repeats.
-const UNKNOWN_KEY_CHARS_MAX: usize = 80;
-
 /// What the user wrote between the brackets of PROPERTIES, checked key by key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RepositoryProperties {
@@ -168,9 +165,9 @@ pub struct AssumeRole {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PropertiesError {
     /// A key that does not exist.
-    #[error("unknown repository property '{key}'; {}", what_else(.nearest))]
+    #[error("unknown repository property {key}; {}", what_else(.nearest))]
     UnknownKey {
-        /// As written.
+        /// What may be said of it: in quotes as far as it can be no secret, or its length.
         key: String,
         /// The known key most like it, if one is.
         nearest: Option<&'static str>,
@@ -250,15 +247,16 @@ impl RepositoryProperties {
 
     /// A pair that somebody gives now.
     fn add_given(&mut self, key: String, value: String) -> Result<(), PropertiesError> {
-        match keys::known(&key, value.trim()) {
+        // No key that is known has other letters; what follows them may be a value, and a secret.
+        let known = if keys::has_form(&key) { keys::known(&key, value.trim()) } else { None };
+        match known {
             Some(Known::Setting(_) | Known::Idle) => self.add(key, value),
             Some(Known::Refused(instead)) => Err(PropertiesError::Unsupported { key, instead }),
             None if keys::setting(value.trim()).is_some() => {
                 Err(PropertiesError::Swapped { key: value.trim().to_owned() })
             }
             None => {
-                let nearest = keys::nearest(&key);
-                let key = key.chars().filter(|c| !c.is_control()).take(UNKNOWN_KEY_CHARS_MAX).collect();
+                let (key, nearest) = keys::unknown(&key);
                 Err(PropertiesError::UnknownKey { key, nearest })
             }
         }

@@ -310,6 +310,45 @@ pub(super) fn looks_secret(key: &str) -> bool {
         || key.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| SECRET_PARTS.contains(&part))
 }
 
+/// Longest part of a key, between two dots, that a message repeats: no known key has a longer one.
+const PART_CHARS_MAX: usize = 32;
+
+/// Most that a message repeats of a key that nobody knows.
+const SHOWN_CHARS_MAX: usize = 80;
+
+fn is_of_keys(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// Whether a key has the letters that known ones have, and no others.
+pub(super) fn has_form(key: &str) -> bool {
+    key.chars().all(is_of_keys)
+}
+
+/// What may be said of a key that nobody knows, and the known one that is meant, perhaps. Whoever puts quotes in the wrong
+/// place writes secrets into keys (`'aws.s3.secret_key=…'`), so it is repeated only as far as it is like one.
+pub(super) fn unknown(key: &str) -> (String, Option<&'static str>) {
+    let end = key.find(|c| !is_of_keys(c)).unwrap_or(key.len());
+    let (start, rest) = key.split_at(end);
+    let begins = |known: &str| start.get(..known.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(known));
+    let secrets = KEYS.iter().filter(|(_, setting)| setting.is_secret()).map(|(known, _)| *known);
+    // What a secret's own key goes on with, without anything between them, is the secret as likely as not.
+    if let Some(known) = secrets.filter(|known| begins(known)).max_by_key(|known| known.len()) {
+        return (format!("'{known}…'"), Some(known));
+    }
+    let nearest = nearest(start);
+    let is_like_a_key = nearest.is_some() || start.trim_matches('.').contains('.');
+    let is_short = start.len() <= SHOWN_CHARS_MAX && start.split('.').all(|part| part.len() <= PART_CHARS_MAX);
+    match (is_like_a_key && is_short, rest) {
+        (true, "") => (format!("'{start}'"), nearest),
+        (true, _) => (format!("'{start}…'"), nearest),
+        (false, _) => (format!("of {} characters", key.chars().count()), None),
+    }
+}
+
+/// Most letters by which a key without a known prefix differs from the one that is meant.
+const DISTANCE_MAX: usize = 3;
+
 /// The known key that is most like `key`, among those of its family if it has one. `None` when none is like it.
 pub(super) fn nearest(key: &str) -> Option<&'static str> {
     let key = key.to_ascii_lowercase();
@@ -320,7 +359,11 @@ pub(super) fn nearest(key: &str) -> Option<&'static str> {
         .filter(|known| family.is_none_or(|prefix| known.starts_with(prefix)))
         .map(|known| (edit_distance(&key, &known.to_ascii_lowercase()), known))
         .min_by_key(|(distance, _)| *distance)?;
-    (family.is_some() || distance <= key.len() / 3).then_some(known)
+    let distance_max = match family {
+        Some(prefix) => (key.len() - prefix.len()) / 2,
+        None => DISTANCE_MAX.min(key.len() / 3),
+    };
+    (distance <= distance_max).then_some(known)
 }
 
 /// Insertions, deletions and replacements that turn one text into the other.
@@ -357,10 +400,40 @@ mod tests {
             ("aws_s3.object_lock_days", Some("aws.s3.object_lock_days")),
             ("asw.s3.region", Some("aws.s3.region")),
             ("some.api_token", None),
+            ("aws.s3.x", None),
+            ("aws.s3.", None),
+            ("fs.s3a.wholly.other.thing", None),
             ("x", None),
         ] {
             assert_eq!(nearest(key), known, "{key}");
         }
+    }
+
+    /// Goal: of a key nothing is repeated that may be a secret, and of a misspelt one enough to find it.
+    #[test]
+    fn what_is_said_of_unknown_keys() {
+        for (key, said, meant) in [
+            ("aws.s3.secret_key=canaryInKey", "'aws.s3.secret_key…'", Some("aws.s3.secret_key")),
+            ("AWS.S3.Secret_Key:canary", "'aws.s3.secret_key…'", Some("aws.s3.secret_key")),
+            ("aws.s3.secret_keycanary", "'aws.s3.secret_key…'", Some("aws.s3.secret_key")),
+            ("aws.s3.secret_key.canary", "'aws.s3.secret_key…'", Some("aws.s3.secret_key")),
+            ("aws.s3.secretkey=canary", "'aws.s3.secretkey…'", Some("aws.s3.secret_key")),
+            ("aws.s3.regoin = canary", "'aws.s3.regoin…'", Some("aws.s3.region")),
+            ("hadoop.x=canary", "'hadoop.x…'", None),
+            ("canarySECRETasKey", "of 17 characters", None),
+            ("canary/with+letters=", "of 20 characters", None),
+            ("canary.", "of 7 characters", None),
+            ("=canary", "of 7 characters", None),
+            ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4.canary", "of 71 characters", None),
+            ("no.such.key", "'no.such.key'", None),
+            ("aws_regoin", "'aws_regoin'", Some("aws_region")),
+            ("", "of 0 characters", None),
+            ("tüpfel", "of 6 characters", None),
+        ] {
+            assert_eq!(unknown(key), (said.to_owned(), meant), "{key}");
+            assert!(!unknown(key).0.contains("canary"));
+        }
+        assert!(KEYS.iter().all(|(key, _)| has_form(key) && key.split('.').all(|part| part.len() <= PART_CHARS_MAX)));
     }
 
     #[test]

@@ -274,7 +274,11 @@ fn keys_that_are_refused() {
         ("fs.s3a.requester.pays.enabled", "true", "bucket of yours"),
         ("fs.s3a.encryption.algorithm", "SSE-C", "keys that the client keeps are not supported"),
         ("CANARY-secret", "aws.s3.secret_key", "'aws.s3.secret_key' stands where a value belongs"),
-        ("no\nsuch", "x", "'nosuch'"),
+        ("no\nsuch", "x", "of 7 characters"),
+        ("aws.s3.secret_key=CANARY", "", "unknown repository property 'aws.s3.secret_key…'; did you mean"),
+        ("CANARYsecretASkey", "x", "unknown repository property of 17 characters; leave it out"),
+        ("hadoop.token=CANARY", "x", "unknown repository property 'hadoop.token…'"),
+        ("fs.oss.accessKeySecret=CANARY", "x", "unknown repository property 'fs.oss.accessKeySecret…'"),
     ] {
         let error = s3_with_keys(&[("aws.s3.region", "x-1"), (key, value)]).unwrap_err().to_string();
         assert!(error.contains(phrase), "{key}: {error}");
