@@ -39,6 +39,9 @@ pub const MYSQL_VERSION: &str = concat!("8.0.33-ebla-", env!("CARGO_PKG_VERSION"
 /// How long running statements may go on after SIGTERM.
 const DRAIN_GRACE: Duration = Duration::from_secs(30);
 
+/// How often the values of histograms are summed up: a few thousand of them are kept meanwhile on a busy server.
+const METRICS_SUMMED_UP_EVERY: Duration = Duration::from_secs(5);
+
 /// Requests that all jobs together keep in flight: enough to hide a store's latency.
 const TRANSFER_REQUESTS_MAX: usize = 16;
 
@@ -206,10 +209,11 @@ impl Bound {
             "serving"
         );
         let handler = Arc::new(Handler { server: Arc::clone(&server) });
-        let state = crate::http_state::state(&server, metrics);
-        let ((), http_done) = tokio::join!(
+        let state = crate::http_state::state(&server, metrics.clone());
+        let ((), http_done, ()) = tokio::join!(
             wire::listener::serve(mysql, handler, listener_config, shutdown.clone()),
             crate::http::serve(http, state, shutdown.clone()),
+            sum_up(metrics, shutdown),
         );
         tracing::info!("listeners are closed");
         // The next start must not read the addresses of this one.
@@ -220,6 +224,15 @@ impl Bound {
         http_done.map_err(|error| Error::Internal(format!("HTTP listener: {error}")))?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Sums up what histograms have been told, until `shutdown`. Each value is kept until then, and nobody may ever ask for
+/// `/metrics`, where it is done as well.
+async fn sum_up(metrics: metrics_exporter_prometheus::PrometheusHandle, shutdown: CancellationToken) {
+    let mut turns = tokio::time::interval(METRICS_SUMMED_UP_EVERY);
+    while shutdown.run_until_cancelled(turns.tick()).await.is_some() {
+        metrics.run_upkeep();
     }
 }
 
