@@ -4,9 +4,11 @@
 //! file is what the harness waits for.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
@@ -24,6 +26,9 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// SIGTERM drains what runs; no test leaves much.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Below the server's folder: names it takes for addresses, in the form of `/etc/hosts`.
+const HOSTS: &str = "hosts";
 
 /// Root's password on every server of the tests.
 pub const ROOT_PASSWORD: &str = "Tabl3t-of-clay";
@@ -75,9 +80,8 @@ impl ServerBuilder {
     /// Lets it take these names for these addresses, before it asks anybody. `None` after a skip.
     pub fn hosts(self, hosts: &[(&str, &str)]) -> Option<ServerBuilder> {
         let library = skip::counterpart("nss-wrapper")?;
-        let lines: String = hosts.iter().map(|(name, address)| format!("{address} {name}\n")).collect();
         let builder = self.env("LD_PRELOAD", &library.display().to_string());
-        Some(ServerBuilder { hosts: Some(lines), ..builder })
+        Some(ServerBuilder { hosts: Some(lines(hosts)), ..builder })
     }
 
     /// Lets its clock be wrong by this many seconds; time passes as it does elsewhere. `None` after a skip.
@@ -135,8 +139,8 @@ impl ServerBuilder {
         command.env("EBLA_REPOSITORY_FILE_ROOT", folder.path().parent().unwrap());
         command.env("EBLA_ROOT_PASSWORD", ROOT_PASSWORD).env("RUST_BACKTRACE", "1").envs(&self.env);
         if let Some(hosts) = &self.hosts {
-            std::fs::write(folder.join("hosts"), hosts).unwrap();
-            command.env("NSS_WRAPPER_HOSTS", folder.join("hosts"));
+            std::fs::write(folder.join(HOSTS), hosts).unwrap();
+            command.env("NSS_WRAPPER_HOSTS", folder.join(HOSTS));
         }
         Process::start(&self.name, command, folder.path())
     }
@@ -177,6 +181,14 @@ impl Server {
     /// A folder beside the data directory, for repositories on `file://` and the like.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Lets it take these names for other addresses from now on; it was started with [`ServerBuilder::hosts`].
+    pub fn change_hosts(&self, hosts: &[(&str, &str)]) {
+        let mut file = File::create(self.folder().join(HOSTS)).unwrap();
+        file.write_all(lines(hosts).as_bytes()).unwrap();
+        // The wrapper reads the file again when its time is another, in whole seconds.
+        file.set_modified(SystemTime::now() + Duration::from_secs(60)).unwrap();
     }
 
     /// Its process.
@@ -302,6 +314,10 @@ impl Server {
         let response = request.send(self.http_addr()).await;
         response.unwrap_or_else(|error| panic!("Stream Load into {db}.{table}: {error}"))
     }
+}
+
+fn lines(hosts: &[(&str, &str)]) -> String {
+    hosts.iter().map(|(name, address)| format!("{address} {name}\n")).collect()
 }
 
 /// Waits until the server says where it listens.

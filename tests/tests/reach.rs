@@ -170,7 +170,7 @@ async fn a_name_that_changes_its_address() {
     let port = through.endpoint.addr().rsplit_once(':').unwrap().1.to_string();
     client.query(&create(&through, &format!("http://store.example:{port}"), "us-east-1", "")).await;
     client.query("SHOW SNAPSHOT ON r").await;
-    std::fs::write(server.folder().join("hosts"), format!("{METADATA} store.example\n")).unwrap();
+    server.change_hosts(&[("store.example", METADATA)]);
     // Connections that are open end with it.
     drop(proxy);
     wait_until(PATIENCE, async || match client.try_query("SHOW SNAPSHOT ON r").await {
