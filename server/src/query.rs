@@ -21,6 +21,7 @@ mod functions;
 mod interrupt;
 mod joins;
 mod operators;
+mod orders;
 mod recursion;
 mod rewrite;
 mod scan;

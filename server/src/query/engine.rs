@@ -39,6 +39,7 @@ use super::functions;
 use super::interrupt::{self, Interrupt};
 use super::joins;
 use super::operators::MySqlOperators;
+use super::orders;
 use super::recursion;
 use super::rewrite::{self, FunctionNames, Grouping};
 use super::scan::Reports;
@@ -172,6 +173,7 @@ impl QueryEngine {
                 Arc::new(TypeCoercion::new()),
                 Arc::new(ThreeValuedIn),
             ])
+            .with_physical_optimizer_rules(orders::physical_rules())
             .build();
         let memory = functions::text::Memory(Arc::clone(&state.runtime_env().memory_pool));
         for function in functions::scalars(&memory) {

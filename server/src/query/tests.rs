@@ -15,3 +15,4 @@ mod select;
 mod semantics;
 mod support;
 mod tpch;
+mod windows;
