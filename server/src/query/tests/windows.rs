@@ -25,7 +25,7 @@ fn a_window_over_fixed_columns_leaves_the_others_their_orders() {
         &table(),
         &[
             (
-                "SELECT b, sum(b) OVER (ORDER BY b), row_number() OVER (PARTITION BY a) > 0 FROM t WHERE a = 1",
+                "SELECT b, sum(b) OVER (ORDER BY b), row_number() OVER (PARTITION BY a) > 0 FROM t WHERE a = 1 ORDER BY b",
                 &["0|0|1", "1|1|1", "2|3|1", "3|6|1", "6|12|1", "8|20|1"],
             ),
             (
@@ -33,12 +33,13 @@ fn a_window_over_fixed_columns_leaves_the_others_their_orders() {
                 &["0|6", "1|6", "3|6", "6|6", "12|6", "20|6"],
             ),
             (
-                "SELECT b, count(*) OVER (PARTITION BY a), ntile(2) OVER (ORDER BY b DESC, a) FROM t WHERE a = 1",
+                "SELECT b, count(*) OVER (PARTITION BY a), ntile(2) OVER (ORDER BY b DESC, a) FROM t WHERE a = 1 \
+                 ORDER BY b DESC",
                 &["8|6|1", "6|6|1", "3|6|1", "2|6|2", "1|6|2", "0|6|2"],
             ),
             (
                 "SELECT b, cume_dist() OVER (PARTITION BY a ORDER BY a), sum(b) OVER (ORDER BY b DESC) FROM t \
-                 WHERE a = 1 AND c = 1",
+                 WHERE a = 1 AND c = 1 ORDER BY b DESC",
                 &["8|1|8", "3|1|11", "1|1|12"],
             ),
             (
@@ -48,7 +49,7 @@ fn a_window_over_fixed_columns_leaves_the_others_their_orders() {
             ),
             (
                 "SELECT t.b, ntile(2) OVER (PARTITION BY t.a) > 0, lead(t.b) OVER (ORDER BY u.c DESC, t.b) \
-                 FROM t JOIN u ON t.a = u.a WHERE t.a = 1 AND t.c = 1",
+                 FROM t JOIN u ON t.a = u.a WHERE t.a = 1 AND t.c = 1 ORDER BY u.c DESC, t.b",
                 &["1|1|3", "3|1|8", "8|1|1", "1|1|3", "3|1|8", "8|1|NULL"],
             ),
             (
