@@ -1,8 +1,8 @@
 //! The end of snapshots: DROP SNAPSHOT, ttl, and the collection of what no snapshot refers to any more.
 //!
 //! Backups of any cluster, drops and collections work on one repository at the same time, and nothing locks it: each of
-//! them may stall for hours, die, or come back. What keeps them apart is that a store creates an object once. Seven rules,
-//! each needed (`collect::Rule`; docs/repository-format.md is the norm):
+//! them may stall for hours, die, or come back. What keeps them apart is that a store creates an object once. Seven rules
+//! (`collect::Rule`; docs/repository-format.md is the norm, docs/reliability.md says which are shown to be needed):
 //!
 //! 1. **Announce.** Before a backup takes any object for present it creates an announcement under `writers/`, named by the
 //!    commit object it is going to put and by its timeout. The backup is over once something stands at that key.

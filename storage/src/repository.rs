@@ -258,8 +258,14 @@ impl Repository {
     /// an earlier snapshot put there. One request.
     pub async fn verify_identity(&self) -> RepositoryResult<()> {
         let location = self.location.to_string();
-        match probe::read_info(&*self.store).await? {
-            Some(info) if info.repository_id == self.info().repository_id => Ok(()),
+        let is_own = |info: &RepositoryInfo| info.repository_id == self.info().repository_id;
+        let mut found = probe::read_info(&*self.store).await?;
+        if found.as_ref().is_some_and(|info| !is_own(info)) {
+            // An answer to somebody else's request looks the same.
+            found = probe::read_info(&*self.store).await?;
+        }
+        match found {
+            Some(info) if is_own(&info) => Ok(()),
             Some(info) => {
                 let expected = self.info().repository_id.clone();
                 Err(RepositoryError::Replaced { location, expected, found: info.repository_id })
@@ -313,22 +319,24 @@ impl Repository {
         let key = layout::snapshot(label, timestamp)?;
         let not_found =
             || RepositoryError::SnapshotNotFound { label: label.to_owned(), timestamp: timestamp.to_string() };
+        // Another snapshot's commit object is whole and still the wrong answer, so it too is asked for again.
+        let is_own = |manifest: SnapshotManifest| match manifest.label == label && manifest.timestamp == *timestamp {
+            true => Ok(Some(manifest)),
+            false => Err(format::FormatError::Inconsistent(format!(
+                "it says that it is '{}' of {}",
+                manifest.label, manifest.timestamp
+            ))),
+        };
         let read =
             checked::read(&*self.store, &key, MANIFEST_BYTES_MAX, |stored| match Tombstone::from_stored(stored) {
                 Some(_) => Ok(None),
-                None => SnapshotManifest::from_stored(stored).map(Some),
+                None => SnapshotManifest::from_stored(stored).and_then(is_own),
             });
         let manifest = read.await.map_err(|error| match error.store_kind() {
             Some(StoreErrorKind::NotFound) => not_found(),
             _ => error,
         })?;
-        let manifest = manifest.ok_or_else(not_found)?;
-        let unusable = |source| RepositoryError::Format { key: key.to_string(), source };
-        if manifest.label != label || manifest.timestamp != *timestamp {
-            let name = format!("it says that it is '{}' of {}", manifest.label, manifest.timestamp);
-            return Err(unusable(format::FormatError::Inconsistent(name)));
-        }
-        Ok(manifest)
+        manifest.ok_or_else(not_found)
     }
 
     /// Reads a table's node.

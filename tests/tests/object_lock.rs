@@ -7,7 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use ebla_tests::client::Client;
-use ebla_tests::proxy::{Operation, S3Proxy};
+use ebla_tests::proxy::{Fault, Operation, Rule, S3Proxy};
 use ebla_tests::s3::Bucket;
 use ebla_tests::s3sfs::S3sFs;
 use ebla_tests::server::Server;
@@ -182,6 +182,28 @@ async fn locks_that_are_asked_for_later() {
     let end = back_up(&mut client, "locked").await;
     assert_locked(&bucket, |key| !key.contains("/free/"), "COMPLIANCE", end, 7).await;
     assert!(objects(&bucket).await.contains(&lost), "{lost} was not put again");
+}
+
+/// A store that refuses to remove what is locked is quoted with the end of the lock.
+#[tokio::test]
+async fn a_removal_that_is_refused() {
+    let Some(weed) = Weed::shared().await else {
+        return;
+    };
+    let bucket = weed.locking_bucket("refused").await;
+    let proxy = S3Proxy::start(&bucket.endpoint);
+    let server = Server::start("refused").await;
+    let mut client = server.client().await;
+    table(&mut client).await;
+    client.query(&create(&proxy.bucket(&bucket), &locks("COMPLIANCE", "1"))).await;
+    back_up(&mut client, "kept").await;
+    let refusal = proxy.rule(Rule::new(Fault::Refuse(403, "AccessDenied")).on(Operation::DeleteObject));
+    let error = client.refused("DROP SNAPSHOT kept ON r").await.message;
+    assert!(error.contains("the object is locked (COMPLIANCE) until 20"), "{error}");
+    // A snapshot that could not be removed is still there.
+    assert_eq!(client.query("SHOW SNAPSHOT ON r").await.rows.len(), 1);
+    refusal.lift();
+    client.query("DROP SNAPSHOT kept ON r").await;
 }
 
 /// Who asks for locks where none are kept is told at once, also where a repository is already.

@@ -4,16 +4,18 @@
 //! any mark, and a turn that dies anywhere is taken up by the next. The rules of [`crate::lifecycle`] say why it is safe.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, stream};
 
 use super::survey::{CONTENTS_MAX, Contents, Window, subtract_referenced};
 use super::{CLAIM_TIME, CLAIM_WAIT, Monotonic};
 use crate::clock::Random;
 use crate::repository::format::{
-    Content, Decision, FORMAT_VERSION, MARK_CANDIDATES_MAX, Mark, MarkWriters, SweepDecision, Tombstone,
+    Announcement, Content, Decision, FORMAT_VERSION, MARK_CANDIDATES_MAX, Mark, MarkWriters, SweepDecision, Tombstone,
 };
 use crate::repository::layout::MarkPart;
 use crate::repository::{
@@ -44,6 +46,29 @@ pub(crate) enum Rule {
     LookAfterClaim,
     /// Nothing is removed after the claim's time.
     InTime,
+    /// A mark that somebody has claimed is left alone until nothing is on its way under it any more.
+    LeaveClaimed,
+    /// Of a mark, `mark.json` goes first.
+    MarkGoesFirst,
+    /// A mark stays while a removal under it may be on its way.
+    WaitForRemovals,
+    /// Announcements are listed before snapshots.
+    AnnouncementsFirst,
+    /// An announcement stays until nobody can be on the way with its snapshot.
+    KeepAnnouncement,
+    /// A tombstone stays as long as its announcement.
+    KeepTombstone,
+    /// Only what is older than the grace is marked.
+    MarkOld,
+    /// A mark is swept a grace later, not at once.
+    SweepLater,
+}
+
+/// What this cluster knows of its own backups.
+#[async_trait]
+pub(crate) trait OwnBackups: fmt::Debug + Send + Sync {
+    /// Whether the backup that announced this has ended: it will not try to publish any more. False when that is not known.
+    async fn has_ended(&self, announcement: &Announcement) -> bool;
 }
 
 /// A collector of one repository.
@@ -51,6 +76,7 @@ pub(crate) enum Rule {
 pub(crate) struct Collector {
     pub(crate) repository: Arc<Repository>,
     pub(crate) cluster_id: String,
+    pub(crate) own: Arc<dyn OwnBackups>,
     pub(crate) grace: Duration,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) timer: Arc<dyn Monotonic>,
@@ -99,6 +125,7 @@ impl Collector {
         let mut report = CollectionReport::default();
         let (now_ms, marks) = self.read_clock().await?;
         let mut look = self.look(now_ms).await?;
+        self.bury_ended(&mut look).await?;
         report.fenced = self.fence_overdue(&mut look).await?;
         self.retire(&look).await?;
         let mut open = 0;
@@ -136,9 +163,31 @@ impl Collector {
 
     /// Announcements before snapshots: one that is gone had its commit object, so a later listing has it too.
     async fn look(&self, now_ms: i64) -> RepositoryResult<Look> {
+        if !self.keeps(Rule::AnnouncementsFirst) {
+            let commits = self.repository.list_commits().await?;
+            return Ok(Look { now_ms, announcements: self.repository.list_announcements().await?, commits });
+        }
         let announcements = self.repository.list_announcements().await?;
         let commits = self.repository.list_commits().await?;
         Ok(Look { now_ms, announcements, commits })
+    }
+
+    /// Puts a tombstone for every backup of this cluster that has ended and has nothing at its key: its snapshot was
+    /// dropped by somebody who did not come to the tombstone, or it was cancelled and could not take its word back. Marks
+    /// would wait for it until its timeout.
+    async fn bury_ended(&self, look: &mut Look) -> RepositoryResult<()> {
+        let standing: HashSet<&CommitName> = look.commits.iter().map(|commit| &commit.name).collect();
+        let mut buried = false;
+        for listed in look.announcements.iter().filter(|listed| !standing.contains(&listed.name)) {
+            let Some(announcement) = self.repository.read_announcement(listed).await? else { continue };
+            if announcement.cluster_id == self.cluster_id && self.own.has_ended(&announcement).await {
+                buried |= self.repository.entomb(&listed.name, Tombstone::Withdrawn).await? == Entombed::Yes;
+            }
+        }
+        if buried {
+            *look = self.look(look.now_ms).await?;
+        }
+        Ok(())
     }
 
     /// Puts a tombstone for every backup whose time has passed and that has not published.
@@ -170,14 +219,14 @@ impl Collector {
         for announcement in &look.announcements {
             let over = committed.contains(&announcement.name);
             let passed = announcement.deadline_ms().saturating_add(keep_ms) <= look.now_ms;
-            if over && passed {
+            if over && (passed || !self.keeps(Rule::KeepAnnouncement)) {
                 self.repository.remove_announcement(announcement).await?;
             }
         }
         let announced: HashSet<&CommitName> = look.announcements.iter().map(|announced| &announced.name).collect();
         for commit in look.commits.iter().filter(|commit| commit.is_tombstone()) {
             let passed = commit.modified_at_ms.saturating_add(keep_ms) <= look.now_ms;
-            if passed && !announced.contains(&commit.name) {
+            if (passed && !announced.contains(&commit.name)) || !self.keeps(Rule::KeepTombstone) {
                 self.repository.remove_tombstone(&commit.name).await?;
             }
         }
@@ -202,7 +251,7 @@ impl Collector {
             return self.clean_decided(id, decided_at_ms, now_ms).await;
         }
         let due_ms = marked_at_ms.saturating_add(self.grace_ms());
-        if due_ms > now_ms {
+        if due_ms > now_ms && self.keeps(Rule::SweepLater) {
             let seconds = (due_ms - now_ms).div_euclid(1_000) + 1;
             return Ok(Swept::Stays(format!("mark {id} is swept in {seconds} s at the earliest")));
         }
@@ -216,7 +265,8 @@ impl Collector {
             Err(RepositoryError::Format { .. }) => false,
             Err(error) => return Err(error),
         };
-        if cancelled || decided_at_ms.saturating_add(millis(CLAIM_WAIT)) <= now_ms {
+        let late = decided_at_ms.saturating_add(millis(CLAIM_WAIT)) <= now_ms || !self.keeps(Rule::LeaveClaimed);
+        if cancelled || late {
             self.remove_mark(id).await?;
             return Ok(Swept::Over);
         }
@@ -326,10 +376,12 @@ impl Collector {
     ) -> RepositoryResult<Swept> {
         let mut garbage: Vec<(Content, u64)> = garbage.into_iter().collect();
         garbage.sort_unstable();
+        // No copy comes after this look: who needs one of these contents has cancelled the mark, or waits for it.
+        let mended = &self.repository.list_mended().await?;
         let mut removals = stream::iter(0..garbage.len())
             .map(|position| {
                 let (content, bytes) = garbage[position];
-                async move { (bytes, self.remove_one(&content, claimed_at).await) }.boxed()
+                async move { (bytes, self.remove_one(&content, mended, claimed_at).await) }.boxed()
             })
             .buffer_unordered(REMOVALS_IN_FLIGHT_MAX);
         let (mut unknown, mut failures) = (false, 0_u64);
@@ -351,16 +403,29 @@ impl Collector {
             }
         }
         drop(removals);
-        if unknown {
+        if unknown && self.keeps(Rule::WaitForRemovals) {
             return Ok(Swept::Stays(format!("mark {id} stays claimed for half an hour: some removals had no answer")));
         }
         self.remove_mark(id).await?;
         Ok(Swept::Over)
     }
 
-    /// Removes one object. Returns whether there was time for it.
-    async fn remove_one(&self, content: &Content, claimed_at: Duration) -> RepositoryResult<bool> {
-        if self.keeps(Rule::InTime) && self.timer.elapsed().saturating_sub(claimed_at) >= CLAIM_TIME {
+    /// Removes one content, its mended copy first: what is left when it breaks off is marked again under its own name.
+    /// Returns whether there was time for it.
+    async fn remove_one(
+        &self,
+        content: &Content,
+        mended: &HashSet<Content>,
+        claimed_at: Duration,
+    ) -> RepositoryResult<bool> {
+        let has_time = || !self.keeps(Rule::InTime) || self.timer.elapsed().saturating_sub(claimed_at) < CLAIM_TIME;
+        if mended.contains(content) {
+            if !has_time() {
+                return Ok(false);
+            }
+            self.repository.remove_mended(content).await?;
+        }
+        if !has_time() {
             return Ok(false);
         }
         self.repository.remove_content(content).await?;
@@ -369,7 +434,11 @@ impl Collector {
 
     /// Ends a mark. The mark goes first: what is without it means nothing to anybody.
     async fn remove_mark(&self, id: &str) -> RepositoryResult<()> {
-        for part in [MarkPart::Mark, MarkPart::Writers, MarkPart::Sweep, MarkPart::Clock] {
+        let mut parts = [MarkPart::Mark, MarkPart::Writers, MarkPart::Sweep, MarkPart::Clock];
+        if !self.keeps(Rule::MarkGoesFirst) {
+            parts.reverse();
+        }
+        for part in parts {
             self.repository.remove_mark_part(id, part).await?;
         }
         Ok(())
@@ -383,7 +452,7 @@ impl Collector {
         self.repository
             .for_each_content(|content, bytes, modified_at_ms| match modified_at_ms {
                 ..=0 => ageless += 1,
-                at_ms if at_ms <= oldest_ms => window.add(content, bytes),
+                at_ms if at_ms <= oldest_ms || !self.keeps(Rule::MarkOld) => window.add(content, bytes),
                 _ => {}
             })
             .await?;

@@ -6,15 +6,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
+use super::collect::OwnBackups;
 use super::{CollectionReport, Collector, Lifecycle};
 use crate::background::Step;
-use crate::catalog::RepositoryRow;
+use crate::catalog::{JobKind, RepositoryRow};
 use crate::error::{Error, Result};
-use crate::ids::RepositoryId;
-use crate::storage::blocking;
+use crate::ids::{JobId, RepositoryId};
+use crate::repository::format::Announcement;
+use crate::storage::{Storage, blocking};
 
 /// When the first turn comes at the latest, so that a server which is restarted every day collects too.
 const FIRST_TURN_AFTER_MAX: Duration = Duration::from_secs(600);
@@ -74,6 +77,7 @@ impl Lifecycle {
         let collector = Collector {
             repository: self.repositories.get(row.id).await?,
             cluster_id: self.storage.catalog().cluster_id().to_owned(),
+            own: Arc::new(RememberedJobs(Arc::clone(&self.storage))),
             grace: self.config.collection_grace,
             random: Arc::clone(self.storage.catalog().random()),
             timer: Arc::clone(&self.timer),
@@ -142,6 +146,28 @@ impl Lifecycle {
             Err(error) => {
                 tracing::error!(%error, "list repositories");
                 Vec::new()
+            }
+        }
+    }
+}
+
+/// The backups that the catalog remembers.
+#[derive(Debug)]
+struct RememberedJobs(Arc<Storage>);
+
+#[async_trait]
+impl OwnBackups for RememberedJobs {
+    async fn has_ended(&self, announcement: &Announcement) -> bool {
+        let (catalog, id) = (self.0.catalog().clone(), JobId(announcement.job_id));
+        match blocking(move || catalog.read(|read| read.job(id))).await {
+            // The label, because a copy of a data directory numbers its jobs on in the same way.
+            Ok(Some(job)) => {
+                job.kind == JobKind::Backup && job.label == announcement.label && job.finished_at_ms.is_some()
+            }
+            Ok(None) => false,
+            Err(error) => {
+                tracing::warn!(%error, "look for the job of an announcement");
+                false
             }
         }
     }

@@ -4,6 +4,7 @@
 //! they refer to is taken out. A node that several snapshots share is read once. Whatever cannot be read stops the survey: what an unreadable
 //! snapshot refers to cannot be told from garbage.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -40,14 +41,20 @@ impl Window {
         Window { first, width: 256, contents_max, count: 0, shards: vec![Contents::new(); 256] }
     }
 
-    /// Adds a content, if it is inside.
+    /// Adds a content, if it is inside; one that comes again with a mended copy takes as much more.
     pub(super) fn add(&mut self, content: Content, bytes: u64) {
         let byte = content.digest().as_bytes().first().copied().unwrap_or(0);
         let distance = usize::from(byte.wrapping_sub(self.first));
         if distance >= self.width {
             return;
         }
-        self.count += usize::from(self.shards[distance].insert(content, bytes).is_none());
+        match self.shards[distance].entry(content) {
+            Entry::Occupied(mut known) => *known.get_mut() = known.get().saturating_add(bytes),
+            Entry::Vacant(new) => {
+                new.insert(bytes);
+                self.count += 1;
+            }
+        }
         while self.count > self.contents_max && self.width > 1 {
             self.width -= 1;
             self.count -= std::mem::take(&mut self.shards[self.width]).len();

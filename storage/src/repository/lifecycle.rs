@@ -3,12 +3,13 @@
 //! Here are the single reads, creates and removals; [`crate::lifecycle`] has their order, and says why it is safe. What
 //! is removed goes through [`ObjectDelete`](super::store::ObjectDelete), which nothing else of a repository uses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
+use super::checked;
 use super::error::{RepositoryError, RepositoryResult};
 use super::format::{Announcement, Content, Record, TOMBSTONE_BYTES, Tombstone};
 use super::layout::{self, MarkPart};
-use super::store::{self, ObjectKey, Put, StoreErrorKind};
+use super::store::{self, ListEntry, ObjectKey, Put, StoreErrorKind};
 use super::timestamp::SnapshotTimestamp;
 use super::{OBJECTS_MAX, Repository, SNAPSHOTS_MAX};
 
@@ -108,6 +109,24 @@ impl Repository {
         Ok(announcements)
     }
 
+    /// What an announcement says; `None` when it is gone, or says nothing that can be read.
+    pub(crate) async fn read_announcement(
+        &self,
+        listed: &AnnouncementListing,
+    ) -> RepositoryResult<Option<Announcement>> {
+        let (label, timestamp) = &listed.name;
+        let key = layout::announcement(label, timestamp, listed.timeout_s)?;
+        let bytes_max = Announcement::BYTES_MAX;
+        match checked::read(&*self.store, &key, bytes_max, |stored| Announcement::from_stored(stored)).await {
+            Ok(announcement) if announcement.label == *label && announcement.timestamp == *timestamp => {
+                Ok(Some(announcement))
+            }
+            Ok(_) | Err(RepositoryError::Format { .. }) => Ok(None),
+            Err(error) if error.store_kind() == Some(StoreErrorKind::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes an announcement.
     pub(crate) async fn remove_announcement(&self, announcement: &AnnouncementListing) -> RepositoryResult<()> {
         let (label, timestamp) = &announcement.name;
@@ -200,12 +219,10 @@ impl Repository {
     /// Reads a part of a mark; `None` when it is gone.
     pub(crate) async fn read_mark_part<R: Record>(&self, id: &str, part: MarkPart) -> RepositoryResult<Option<R>> {
         let key = self.mark_key(id, part)?;
-        match self.store.get(&key, R::BYTES_MAX).await {
-            Ok(stored) => R::from_stored(&stored)
-                .map(Some)
-                .map_err(|source| RepositoryError::Format { key: key.to_string(), source }),
-            Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
+        match checked::read(&*self.store, &key, R::BYTES_MAX, |stored| R::from_stored(stored)).await {
+            Ok(record) => Ok(Some(record)),
+            Err(error) if error.store_kind() == Some(StoreErrorKind::NotFound) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -219,7 +236,8 @@ impl Repository {
         self.remove(&self.mark_key(id, part)?).await
     }
 
-    /// Every segment, delete vector and node with its size and when it came to be.
+    /// Every segment, delete vector and node with its size and when it came to be; one that has a mended copy comes
+    /// twice.
     pub(crate) async fn for_each_content(
         &self,
         mut each: impl FnMut(Content, u64, i64) + Send,
@@ -232,12 +250,37 @@ impl Repository {
             })
             .await?;
         }
+        self.for_each_mended(|content, entry| each(content, entry.bytes, entry.modified_at_ms)).await
+    }
+
+    /// What has a mended copy. One request as a rule: there is none.
+    pub(crate) async fn list_mended(&self) -> RepositoryResult<HashSet<Content>> {
+        let mut copies = HashSet::new();
+        self.for_each_mended(|content, _| {
+            copies.insert(content);
+        })
+        .await?;
+        Ok(copies)
+    }
+
+    async fn for_each_mended(&self, mut each: impl FnMut(Content, &ListEntry) + Send) -> RepositoryResult<()> {
+        store::for_each_listed(&*self.store, layout::MENDED, OBJECTS_MAX, |entry| {
+            if let Some(content) = layout::parse_mended(&entry.key).as_deref().and_then(Content::of_key) {
+                each(content, &entry);
+            }
+        })
+        .await?;
         Ok(())
     }
 
     /// Removes a segment, delete vector or node.
     pub(crate) async fn remove_content(&self, content: &Content) -> RepositoryResult<()> {
         self.remove(&content.key()).await
+    }
+
+    /// Removes the mended copy of a segment, delete vector or node.
+    pub(crate) async fn remove_mended(&self, content: &Content) -> RepositoryResult<()> {
+        self.remove(&layout::mended(&content.key())).await
     }
 
     /// Errors unless creating decides who is first, on which everything about collection rests.

@@ -5,28 +5,31 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::world::{Dice, World};
 use crate::catalog::FileKind;
 use crate::digest::Digest;
-use crate::lifecycle::collect::{Collector, Rule};
+use crate::lifecycle::collect::{Collector, OwnBackups, Rule};
 use crate::lifecycle::marks::MarkWatch;
 use crate::lifecycle::{Monotonic, drop};
 use crate::repository::format::{
     Announcement, Content, EncodedNode, FORMAT_VERSION, IndexEntry, PartitionEntry, PartitionNode, RowsetEntry,
     SegmentEntry, SnapshotManifest, SnapshotTable, TableNode, TabletEntry, Tombstone, encode_node,
 };
-use crate::repository::store::ObjectStore;
-use crate::repository::{CommitName, Entombed, Put, Repository, RepositoryError, RepositoryResult, SnapshotTimestamp};
+use crate::repository::store::{ObjectKey, ObjectStore};
+use crate::repository::{
+    CommitName, Entombed, Put, Repository, RepositoryError, RepositoryResult, SnapshotTimestamp, layout,
+};
 use crate::schema::PartitionBounds;
 
-/// The time a backup may take.
-pub(super) const TIMEOUT_S: u64 = 600;
+/// The time a backup may take: less than a grace, or more than two, so that one outlives a mark and its sweep.
+pub(super) const TIMEOUTS_S: [u64; 3] = [600, 4_200, 3 * 3_600];
 
 /// What a backup may believe to have beyond that, because its clock was set.
-pub(super) const BELIEVED_MS: i64 = 20 * 60_000;
+pub(super) const BELIEVED_MS: i64 = 35 * 60_000;
 
 /// The grace of collections.
 pub(super) const GRACE_MS: i64 = 3_600_000;
@@ -37,12 +40,20 @@ const SEGMENTS: usize = 3;
 /// A rule of backups that is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WriterRule {
+    /// The announcement.
+    Announce,
+    /// The announcement comes before the look at the marks and finding out what is present.
+    AnnounceFirst,
     /// The look at the marks.
     Look,
     /// The look at the marks comes before finding out what is present.
     LookThenPresence,
     /// A claimed mark is waited for.
     WaitForClaim,
+    /// Nothing is published after the announced time.
+    InTime,
+    /// Who takes a backup up again looks whether it is still announced.
+    StillAnnounced,
 }
 
 /// What a snapshot of some segments consists of.
@@ -114,6 +125,12 @@ fn parts_of(segments: &[(Digest, Bytes)], set: usize) -> Parts {
 }
 
 impl Universe {
+    /// The mended copy of a segment.
+    pub(super) fn mended(&self, segment: usize) -> (ObjectKey, Bytes) {
+        let (digest, body) = &self.segments[segment];
+        (layout::mended(&layout::object(FileKind::Segment, digest)), body.clone())
+    }
+
     /// What a snapshot of this label needs: the set of segments is its first character.
     pub(super) fn needs(&self, label: &str) -> u64 {
         self.contents(set_of(label)).iter().map(|content| self.bits[content.key().as_str()]).sum()
@@ -143,6 +160,7 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) name: CommitName,
+    timeout_s: u64,
     without: Option<WriterRule>,
     stage: Mutex<Stage>,
     /// What was found to be present.
@@ -152,15 +170,33 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(number: usize, set: usize, without: Option<WriterRule>) -> Arc<Writer> {
+    pub(super) fn new(number: usize, set: usize, timeout_s: u64, without: Option<WriterRule>) -> Arc<Writer> {
         let timestamp = format!("2023-02-07-14-45-53-{number:03}").parse().unwrap();
         Arc::new(Writer {
             name: (format!("{set}-{number}"), timestamp),
+            timeout_s,
             without,
             stage: Mutex::new(Stage::Announcing),
             present: Mutex::default(),
             began_ms: Mutex::new(None),
         })
+    }
+
+    /// One that has announced itself and found everything present at this time: only its commit object is to come.
+    pub(super) fn before_its_end(
+        set: usize,
+        timeout_s: u64,
+        began_ms: i64,
+        without: Option<WriterRule>,
+    ) -> Arc<Writer> {
+        let writer = Writer::new(200, set, timeout_s, without);
+        *writer.stage.lock() = Stage::Publishing;
+        *writer.began_ms.lock() = Some(began_ms);
+        writer
+    }
+
+    pub(super) async fn announce(self: Arc<Self>, world: World) {
+        Repository::over(world).announce(&self.announcement()).await.unwrap();
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -197,21 +233,30 @@ impl Writer {
         began_ms: i64,
         resumed: bool,
     ) -> RepositoryResult<()> {
-        let deadline_ms = began_ms + TIMEOUT_S as i64 * 1_000 + BELIEVED_MS;
-        let in_time = || if world.now_ms() <= deadline_ms { Ok(()) } else { Err(RepositoryError::Cancelled) };
+        let timeout_ms = self.timeout_s.cast_signed() * 1_000;
+        let deadline_ms = began_ms + timeout_ms + BELIEVED_MS;
+        let in_time = || match self.keeps(WriterRule::InTime) && world.now_ms() > deadline_ms {
+            true => Err(RepositoryError::Cancelled),
+            false => Ok(()),
+        };
         in_time()?;
         if *self.stage.lock() == Stage::Announcing {
             let parents = repository.list_snapshots().await?.snapshots;
-            repository.announce(&self.announcement()).await?;
-            let late = self.without == Some(WriterRule::LookThenPresence);
+            if self.keeps(WriterRule::Announce) && self.keeps(WriterRule::AnnounceFirst) {
+                repository.announce(&self.announcement()).await?;
+            }
+            let late = !self.keeps(WriterRule::LookThenPresence);
             if late {
                 self.find_present(repository, dice, &parents).await?;
             }
-            if self.without != Some(WriterRule::Look) {
+            if self.keeps(WriterRule::Look) {
                 self.settle(world, repository).await?;
             }
             if !late {
                 self.find_present(repository, dice, &parents).await?;
+            }
+            if !self.keeps(WriterRule::AnnounceFirst) {
+                repository.announce(&self.announcement()).await?;
             }
             in_time()?;
             *self.stage.lock() = Stage::Uploading;
@@ -220,12 +265,24 @@ impl Writer {
             self.upload(world, repository, &in_time).await?;
             *self.stage.lock() = Stage::Publishing;
         }
-        if resumed && !repository.is_announced(&self.announcement()).await? {
+        let looks = self.keeps(WriterRule::StillAnnounced) && self.keeps(WriterRule::Announce);
+        if resumed && looks && !repository.is_announced(&self.announcement()).await? {
             return Err(RepositoryError::Cancelled);
         }
-        in_time()?;
-        repository.put_manifest(&self.manifest()).await?;
-        Ok(())
+        loop {
+            in_time()?;
+            match repository.put_manifest(&self.manifest()).await {
+                // A job tries again, for as long as it may take.
+                Err(error) if error.is_retryable() && dice.chance(70) => {
+                    world.sleep_ms([1_000, 60_000, GRACE_MS / 2, GRACE_MS][dice.below(4)]).await;
+                }
+                put => return put.map(drop),
+            }
+        }
+    }
+
+    fn keeps(&self, rule: WriterRule) -> bool {
+        self.without != Some(rule)
     }
 
     async fn settle(&self, world: &World, repository: &Repository) -> RepositoryResult<()> {
@@ -237,7 +294,7 @@ impl Writer {
             }
             let token = crate::clock::Random::identifier(world);
             while !watch.settle(repository, &open, world.elapsed(), token.clone()).await? {
-                if self.without == Some(WriterRule::WaitForClaim) {
+                if !self.keeps(WriterRule::WaitForClaim) {
                     break;
                 }
                 world.sleep_ms(60_000).await;
@@ -304,7 +361,7 @@ impl Writer {
             job_id: 1,
             label: self.name.0.clone(),
             timestamp: self.name.1.clone(),
-            timeout_s: TIMEOUT_S,
+            timeout_s: self.timeout_s,
         }
     }
 
@@ -330,8 +387,8 @@ impl Writer {
     }
 }
 
-/// Drops one snapshot after the other, as many as this.
-pub(super) async fn drop_snapshots(world: World, mut dice: Dice, times: usize) {
+/// Drops one snapshot after the other, as many as this; `buries` says whether a tombstone takes the place of each.
+pub(super) async fn drop_snapshots(world: World, mut dice: Dice, times: usize, buries: bool) {
     let repository = Repository::over(world.clone());
     for _ in 0..times {
         let Ok(listed) = repository.list_snapshots().await else { continue };
@@ -341,7 +398,17 @@ pub(super) async fn drop_snapshots(world: World, mut dice: Dice, times: usize) {
         }
         let chosen = &listed.snapshots[dice.below(listed.snapshots.len())];
         let name: (String, SnapshotTimestamp) = (chosen.label.clone(), chosen.timestamp.clone());
-        let dropped = drop::remove_snapshot(&repository, &name).await;
+        let mut dropped = Err(crate::Error::Cancelled);
+        for _ in 0..3 {
+            dropped = if buries {
+                drop::remove_snapshot(&repository, &name).await
+            } else {
+                repository.remove_commit(&name).await.map_err(Into::into)
+            };
+            if dropped.is_ok() {
+                break;
+            }
+        }
         world.note(|| format!("drop of {}: {}", name.0, if dropped.is_ok() { "done" } else { "fails" }));
     }
 }
@@ -354,9 +421,22 @@ pub(super) async fn drop_label(world: World, label: &'static str) {
     }
 }
 
+/// The backups that a collector knows to be of its own cluster.
+#[derive(Debug)]
+struct Known(Vec<Arc<Writer>>);
+
+#[async_trait]
+impl OwnBackups for Known {
+    async fn has_ended(&self, announcement: &Announcement) -> bool {
+        let name = (announcement.label.clone(), announcement.timestamp.clone());
+        self.0.iter().any(|writer| writer.name == name && writer.is_over())
+    }
+}
+
 /// A collector of this world.
-pub(super) fn collector(world: &World, without: Option<Rule>) -> Collector {
+pub(super) fn collector(world: &World, writers: &[Arc<Writer>], without: Option<Rule>) -> Collector {
     Collector {
+        own: Arc::new(Known(writers.to_vec())),
         repository: Arc::new(Repository::over(world.clone())),
         cluster_id: "c".into(),
         grace: std::time::Duration::from_millis(GRACE_MS as u64),
@@ -367,8 +447,14 @@ pub(super) fn collector(world: &World, without: Option<Rule>) -> Collector {
 }
 
 /// Takes turns at collecting, as many as this.
-pub(super) async fn collect(world: World, mut dice: Dice, turns: usize, without: Option<Rule>) {
-    let collector = collector(&world, without);
+pub(super) async fn collect(
+    world: World,
+    mut dice: Dice,
+    turns: usize,
+    writers: Vec<Arc<Writer>>,
+    without: Option<Rule>,
+) {
+    let collector = collector(&world, &writers, without);
     for _ in 0..turns {
         let turn = collector.turn().await;
         world.note(|| format!("turn: {turn:?}"));

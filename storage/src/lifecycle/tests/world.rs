@@ -2,7 +2,7 @@
 //! an answer, fail, or come so late that it is refused. Requests are carried out one at a time, each at once, as a
 //! strongly consistent store does. After every change the store looks whether each snapshot has all it needs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -12,9 +12,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::actors::GRACE_MS;
 use crate::clock::Random;
-use crate::lifecycle::Monotonic;
+use crate::lifecycle::{CLAIM_WAIT, Monotonic};
 use crate::repository::format::TOMBSTONE_BYTES;
+use crate::repository::layout::MarkPart;
 use crate::repository::store::{
     ListEntry, ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectMeta, ObjectStore, Operation, PageToken,
     Place, Put, StoreError, StoreErrorKind, StoreResult,
@@ -23,6 +25,9 @@ use crate::repository::{ObjectLock, layout};
 
 /// How late a request may be carried out: what the protocol assumes, and S3's signatures bear out.
 pub(super) const DELIVERY_MAX_MS: i64 = 20 * 60_000;
+
+/// For how long somebody stands still.
+const PAUSES_MS: [i64; 6] = [60_000, 300_000, DELIVERY_MAX_MS, 2 * DELIVERY_MAX_MS, GRACE_MS, 2 * GRACE_MS];
 
 /// When the world begins.
 const BEGIN_MS: i64 = 1_700_000_000_000;
@@ -62,6 +67,17 @@ pub(super) enum Fate {
     Answered,
     AnswerLost,
     Failed,
+    /// Who asked is told that it failed, and it is carried out later.
+    Late,
+}
+
+/// A change that somebody has asked for, believes to have failed, and that is still on its way.
+#[derive(Debug)]
+struct OnItsWay {
+    since_ms: i64,
+    key: String,
+    /// What is put; nothing for a removal.
+    body: Option<Bytes>,
 }
 
 /// A request or a sleep that waits.
@@ -89,6 +105,11 @@ pub(super) struct State {
     present: u64,
     /// Snapshots with what they need, by key.
     committed: BTreeMap<String, u64>,
+    /// Keys at which a tombstone has stood: nothing may come to be there any more.
+    buried: HashSet<String>,
+    on_their_way: Vec<OnItsWay>,
+    /// In how many of a hundred cases somebody stands still after an answer.
+    pub(super) pauses: usize,
     /// What snapshots of each label need.
     needs: fn(&str) -> u64,
     pub(super) violation: Option<String>,
@@ -121,6 +142,9 @@ impl World {
             bits,
             present: 0,
             committed: BTreeMap::new(),
+            buried: HashSet::new(),
+            on_their_way: Vec::new(),
+            pauses: 0,
             needs,
             violation: None,
             removed_contents: 0,
@@ -149,6 +173,13 @@ impl World {
 
     pub(super) fn now_ms(&self) -> i64 {
         self.0.lock().now_ms
+    }
+
+    /// Lets time go on, by some while or to when something is due.
+    pub(super) fn advance_somehow(&self) {
+        let mut state = self.0.lock();
+        let by_ms = state.draw_duration(&[1_000, 60_000, DELIVERY_MAX_MS / 2, DELIVERY_MAX_MS, GRACE_MS]);
+        state.now_ms += by_ms;
     }
 
     pub(super) fn note(&self, text: impl FnOnce() -> String) {
@@ -217,10 +248,21 @@ impl World {
         &self,
         operation: Operation,
         key: &str,
+        body: Option<Bytes>,
         act: impl FnOnce(&mut State) -> StoreResult<T>,
     ) -> StoreResult<T> {
+        let since_ms = self.now_ms();
         let fate = self.wait(None).await;
         let gone = || StoreError::new(StoreErrorKind::Timeout, operation, &self.place(), key, "no answer");
+        if fate == Fate::Late && !matches!(operation, Operation::Put | Operation::Delete) {
+            self.note(|| format!("{} {key}: fails", operation.name()));
+            return Err(gone());
+        }
+        if fate == Fate::Late {
+            self.note(|| format!("{} {key}: on its way, no answer", operation.name()));
+            self.0.lock().on_their_way.push(OnItsWay { since_ms, key: key.to_owned(), body });
+            return Err(gone());
+        }
         if fate == Fate::Failed {
             self.note(|| format!("{} {key}: fails", operation.name()));
             return Err(gone());
@@ -234,7 +276,49 @@ impl World {
                 if fate == Fate::AnswerLost { ", answer lost" } else { "" }
             )
         });
+        self.stand_still().await;
         if fate == Fate::AnswerLost { Err(gone()) } else { result }
+    }
+
+    /// A process that is suspended, or waits for its processor: nothing of its own goes on in between. It never stands
+    /// still between its look at the clock and the request that depends on it, which is what the twenty minutes of a
+    /// request are for.
+    async fn stand_still(&self) {
+        let pause_ms = {
+            let mut state = self.0.lock();
+            let percent = state.pauses;
+            if !state.dice.chance(percent) {
+                return;
+            }
+            state.draw_duration(&PAUSES_MS)
+        };
+        self.note(|| format!("stands still for {} s", pause_ms / 1_000));
+        self.sleep_ms(pause_ms).await;
+    }
+
+    /// Carries out one of the changes that are on their way, or forgets it when it comes too late.
+    pub(super) fn deliver(&self, dice: &mut Dice) {
+        let arrived = {
+            let mut state = self.0.lock();
+            let count = state.on_their_way.len();
+            if count == 0 {
+                return;
+            }
+            let change = state.on_their_way.swap_remove(dice.below(count));
+            if state.now_ms - change.since_ms > DELIVERY_MAX_MS {
+                return;
+            }
+            match &change.body {
+                Some(body) => {
+                    state.put(&change.key, body.clone());
+                }
+                None => state.delete(&change.key),
+            }
+            change
+        };
+        self.note(|| {
+            format!("{} {} arrives", if arrived.body.is_some() { "put of" } else { "removal of" }, arrived.key)
+        });
     }
 }
 
@@ -262,10 +346,37 @@ impl State {
         }
         if let Some((label, _)) = layout::parse_snapshot(key).filter(|_| body.len() as u64 != TOMBSTONE_BYTES) {
             self.committed.insert(key.to_owned(), (self.needs)(&label));
+            if self.buried.contains(key) && self.violation.is_none() {
+                self.violation = Some(format!("{key} is back, though a tombstone stood in its place"));
+            }
+        } else if layout::parse_snapshot(key).is_some() {
+            self.buried.insert(key.to_owned());
         }
         self.objects.insert(key.to_owned(), (body, self.now_ms));
         self.check();
         Put::Created
+    }
+
+    /// One of these durations, or as long as it takes until something is due: chance alone would seldom meet the moments
+    /// at which the protocol decides.
+    fn draw_duration(&mut self, durations_ms: &[i64]) -> i64 {
+        let moments = self.moments_ms();
+        if moments.is_empty() || self.dice.chance(40) {
+            return durations_ms[self.dice.below(durations_ms.len())];
+        }
+        let moment_ms = moments[self.dice.below(moments.len())];
+        moment_ms - self.now_ms + [0, 1_000, DELIVERY_MAX_MS / 2][self.dice.below(3)]
+    }
+
+    /// When, from now on, a backup's time is over, a mark is due, a claim has had its time.
+    fn moments_ms(&self) -> Vec<i64> {
+        let due_ms = |(key, (_, at_ms)): (&String, &(Bytes, i64))| match layout::parse_mark(key) {
+            Some((_, MarkPart::Mark)) => Some(at_ms + GRACE_MS),
+            Some((_, MarkPart::Sweep)) => Some(at_ms + CLAIM_WAIT.as_millis() as i64),
+            Some(_) => None,
+            None => layout::parse_announcement(key).map(|(_, _, timeout_s)| at_ms + timeout_s as i64 * 1_000),
+        };
+        self.objects.iter().filter_map(due_ms).filter(|due_ms| *due_ms >= self.now_ms).collect()
     }
 
     fn delete(&mut self, key: &str) {
@@ -301,7 +412,7 @@ impl ObjectStore for World {
     }
 
     async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
-        self.request(Operation::Put, key.as_str(), |state| Ok(state.put(key.as_str(), body))).await
+        self.request(Operation::Put, key.as_str(), Some(body.clone()), |state| Ok(state.put(key.as_str(), body))).await
     }
 
     async fn start_multipart(&self, key: &ObjectKey, _bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
@@ -311,7 +422,7 @@ impl ObjectStore for World {
 
     async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
         let place = self.place();
-        self.request(Operation::Get, key.as_str(), |state| {
+        self.request(Operation::Get, key.as_str(), None, |state| {
             let error = |kind, text| StoreError::new(kind, Operation::Get, &place, key.as_str(), text);
             match state.objects.get(key.as_str()) {
                 None => Err(error(StoreErrorKind::NotFound, "not there")),
@@ -328,14 +439,14 @@ impl ObjectStore for World {
     }
 
     async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
-        self.request(Operation::Head, key.as_str(), |state| {
+        self.request(Operation::Head, key.as_str(), None, |state| {
             Ok(state.objects.get(key.as_str()).map(|(body, _)| ObjectMeta { bytes: body.len() as u64 }))
         })
         .await
     }
 
     async fn list(&self, prefix: &str, _page: Option<&PageToken>) -> StoreResult<ListPage> {
-        self.request(Operation::List, prefix, |state| {
+        self.request(Operation::List, prefix, None, |state| {
             let below = state.objects.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
             let entries = below
                 .map(|(key, (body, at_ms))| ListEntry {
@@ -361,7 +472,7 @@ impl ObjectStore for World {
 #[async_trait]
 impl ObjectDelete for World {
     async fn delete(&self, key: &ObjectKey) -> StoreResult<()> {
-        self.request(Operation::Delete, key.as_str(), |state| {
+        self.request(Operation::Delete, key.as_str(), None, |state| {
             state.delete(key.as_str());
             Ok(())
         })

@@ -471,7 +471,7 @@ impl ObjectDelete for S3Store {
             Ok(_) => Ok(()),
             Err(error) => match failure::failed(inner, Operation::Delete, key.as_str(), &error).error {
                 error if error.kind() == StoreErrorKind::NotFound => Ok(()),
-                error => Err(error),
+                error => Err(lock::explain_refusal(inner, key.as_str(), error).await),
             },
         }
     }

@@ -4,8 +4,10 @@
 //! ends earlier; S3 refuses to shorten a lock, and only then the object is looked at: one that is locked long enough
 //! already is as good. One in the other mode gets the stricter of both.
 
+use std::fmt;
+
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_s3::types::{ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode};
 use bytes::Bytes;
 
@@ -175,6 +177,25 @@ fn is_refusal(error: &StoreError) -> bool {
     matches!(error.kind(), StoreErrorKind::PermissionDenied | StoreErrorKind::Invalid)
 }
 
+/// Says until when an object is locked that a store has refused to remove.
+pub(super) async fn explain_refusal(inner: &Inner, key: &str, refused: StoreError) -> StoreError {
+    if !is_refusal(&refused) {
+        return refused;
+    }
+    match inner.standing(key).await {
+        Ok(Some(standing)) if standing.until_ms > inner.clock.now_ms() => refused.with_advice(standing.to_string()),
+        // Not locked, or nobody may know: then the lock is not what people have to look at.
+        _ => refused,
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let until = self.until().fmt(DateTimeFormat::DateTime).unwrap_or_else(|_| format!("{} ms", self.until_ms));
+        write!(f, "the object is locked ({}) until {until}: it can be removed after that", self.put_mode().as_str())
+    }
+}
+
 impl Inner {
     async fn retain(&self, key: &str, lock: &Standing, bypass: Bypass) -> Result<(), Failed> {
         let request = self.client.put_object_retention().bucket(&self.bucket).key(self.full_key(key));
@@ -222,6 +243,15 @@ mod tests {
         assert_eq!(until(&segment), Some(2 * DAY_MS));
         assert_eq!(until(&layout::probe_lock(LockMode::Compliance)), Some(PROOF_MS));
         assert_eq!(until(&layout::probe()), None);
+    }
+
+    #[test]
+    fn people_are_told_until_when_it_lasts() {
+        let standing = Standing { mode: LockMode::Compliance, until_ms: 1_700_000_000_000 };
+        assert_eq!(
+            standing.to_string(),
+            "the object is locked (COMPLIANCE) until 2023-11-14T22:13:20Z: it can be removed after that"
+        );
     }
 
     #[test]
