@@ -69,7 +69,17 @@ impl Side {
         self.client.query("ADMIN CLEAN REPOSITORY r").await.record(0).unwrap()
     }
 
-    /// Turns until everything has been swept that nobody needs.
+    /// Turns until what nobody needs is older than the grace, and marked. Returns how much it is.
+    async fn mark(&mut self) -> u64 {
+        wait_until(PATIENCE, async || {
+            let turn = self.collect().await;
+            let marked: u64 = turn.field("MarkedObjects").parse().unwrap();
+            if marked > 0 { Ok(marked) } else { Err(turn.to_string()) }
+        })
+        .await
+    }
+
+    /// Turns until everything has been swept that is marked.
     async fn collect_all(&mut self) {
         wait_until(PATIENCE, async || {
             let turn = self.collect().await;
@@ -108,12 +118,7 @@ async fn a_backup_that_stands_still_before_its_end() {
     held.wait_hit(PATIENCE).await;
     here.client.query("DROP SNAPSHOT first ON r").await;
     // All that the dropped snapshot consisted of is marked, and is not swept.
-    let marked = wait_until(PATIENCE, async || {
-        let turn = here.collect().await;
-        let marked: u64 = turn.field("MarkedObjects").parse().unwrap();
-        if marked > 0 { Ok(marked) } else { Err(turn.to_string()) }
-    })
-    .await;
+    let marked = here.mark().await;
     assert!(marked >= 3, "segments and nodes: {marked}");
     wait_until(PATIENCE, async || {
         let turn = here.collect().await;
@@ -133,6 +138,7 @@ async fn a_collection_that_stands_still_before_its_first_removal() {
     let bucket = weed.bucket("race-sweep").await;
     let (mut here, mut there, sum) = two_sides("race-sweep", &bucket).await;
     here.client.query("DROP SNAPSHOT first ON r").await;
+    here.mark().await;
     let held = here.proxy.rule(Rule::new(Fault::Hold).on(Operation::DeleteObject).key("ebla/objects/"));
     let swept = AtomicBool::new(false);
     let sweeping = async {
