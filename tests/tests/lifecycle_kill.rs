@@ -1,7 +1,7 @@
-//! Goal: dropping and collecting survive the loss of the process that does them: what is listed is whole, what was begun can be
-//! ended, and nothing is left that stands in anybody's way. Method: a proxy before the store lets a statement come to its first,
-//! second, … request; one is lost before the store sees it, or its answer is, and in this moment the server is killed. The next
-//! process on the same data directory has to go on. There is a repository for each moment.
+//! Goal: dropping, expiring and collecting survive the loss of the process that does them: what is listed is whole, what was begun
+//! can be ended, and nothing is left that stands in anybody's way. Method: a proxy before the store lets the work come to its
+//! first, second, … request; one is lost before the store sees it, or its answer is, and in this moment the server is killed. The
+//! next process on the same data directory has to go on. There is a repository for each moment.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
 
@@ -22,10 +22,23 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Repositories for the moments of two turns of collection.
-const REPOSITORIES: usize = 48;
+const REPOSITORIES: usize = 30;
 
 /// Repositories for the moments of a drop.
-const DROPS: usize = 8;
+const DROPS: usize = 5;
+
+/// Seconds between two looks for snapshots whose ttl is over; never, where nothing is to happen by itself.
+const NEVER: u32 = 0;
+
+/// What an expiry changes in the store, in this order: it tries the right to remove, reads the store's clock, drops.
+const CHANGES_OF_EXPIRY: [Change; 5] = [
+    Change { operation: Operation::DeleteObject, key: "ebla/garbage/", skip: 0 },
+    Change { operation: Operation::PutObject, key: "ebla/garbage/", skip: 0 },
+    Change { operation: Operation::DeleteObject, key: "ebla/garbage/", skip: 1 },
+    Change { operation: Operation::DeleteObject, key: "ebla/snapshots/gone/", skip: 0 },
+    // The backup put the commit object there.
+    Change { operation: Operation::PutObject, key: "ebla/snapshots/gone/", skip: 1 },
+];
 
 const CREATE_TABLE: &str = "CREATE TABLE d.t (id BIGINT, name STRING) DUPLICATE KEY(id) \
                             DISTRIBUTED BY HASH(id) BUCKETS 2 PROPERTIES (\"replication_num\" = \"1\")";
@@ -37,6 +50,14 @@ enum Loss {
     Request,
     /// The store has done what it was asked.
     Answer,
+}
+
+/// A request that changes something.
+struct Change {
+    operation: Operation,
+    key: &'static str,
+    /// Requests of the same kind that come before.
+    skip: usize,
 }
 
 /// A server behind a proxy, whose repositories hold two snapshots each: `kept` and, with more in it, `gone`.
@@ -53,14 +74,14 @@ struct Bed {
 }
 
 impl Bed {
-    /// With this many repositories.
-    async fn new(name: &str, weed: &Weed, repositories: usize) -> Bed {
+    /// With this many repositories, each of which holds `kept`.
+    async fn new(name: &str, weed: &Weed, repositories: usize, expiry_interval_s: u32) -> Bed {
         let bucket = weed.bucket(name).await;
         let proxy = S3Proxy::start(&bucket.endpoint);
         let server = Server::configure(name)
             .env("EBLA_REPOSITORY_COLLECTION_GRACE_S", &GRACE.as_secs().to_string())
             .env("EBLA_REPOSITORY_COLLECTION_INTERVAL_S", "0")
-            .env("EBLA_SNAPSHOT_EXPIRY_INTERVAL_S", "0")
+            .env("EBLA_SNAPSHOT_EXPIRY_INTERVAL_S", &expiry_interval_s.to_string())
             .start()
             .await;
         let client = server.client().await;
@@ -71,24 +92,34 @@ impl Bed {
         for number in 0..repositories {
             bed.client.query(&seen.create_repository(&format!("r{number}"), &format!("p{number}"))).await;
         }
-        bed.kept = bed.back_up_everywhere("kept", 0..50, repositories).await;
+        bed.kept = bed.insert(0..50).await;
+        for number in 0..repositories {
+            bed.back_up("kept", number, "").await;
+        }
         bed.kept_contents = bed.contents(0).await;
-        bed.gone = bed.back_up_everywhere("gone", 50..100, repositories).await;
+        bed.gone = bed.insert(50..100).await;
+        bed
+    }
+
+    /// With this many repositories, each of which holds `kept` and, with more in it, `gone`. Nothing happens by itself.
+    async fn with_both(name: &str, weed: &Weed, repositories: usize) -> Bed {
+        let mut bed = Bed::new(name, weed, repositories, NEVER).await;
+        for number in 0..repositories {
+            bed.back_up("gone", number, "").await;
+        }
         assert!(bed.contents(0).await.len() > bed.kept_contents.len());
         bed
     }
 
-    async fn back_up_everywhere(&mut self, label: &str, ids: std::ops::Range<u32>, repositories: usize) -> u64 {
+    /// Returns what the table holds then.
+    async fn insert(&mut self, ids: std::ops::Range<u32>) -> u64 {
         let rows: Vec<String> = ids.map(|id| format!("({id}, 'name {id}')")).collect();
         self.client.query(&format!("INSERT INTO d.t VALUES {}", rows.join(", "))).await;
-        for number in 0..repositories {
-            self.back_up(label, number).await;
-        }
         table_checksum(&mut self.client, "d.t").await
     }
 
-    async fn back_up(&mut self, label: &str, number: usize) {
-        self.client.query(&format!("BACKUP SNAPSHOT d.{label} TO r{number}")).await;
+    async fn back_up(&mut self, label: &str, number: usize, properties: &str) {
+        self.client.query(&format!("BACKUP SNAPSHOT d.{label} TO r{number} {properties}")).await;
         assert_finished(&wait_backup(&mut self.client, "d").await);
     }
 
@@ -127,11 +158,7 @@ impl Bed {
 
     /// Kills the server at a request of the statement, and starts it again.
     async fn kill_at(&mut self, statement: &str, request: usize, loss: Loss) {
-        let fault = match loss {
-            Loss::Request => Fault::CutRequest(Ending::Silence),
-            Loss::Answer => Fault::LoseAnswer(Ending::Silence),
-        };
-        let rule = self.proxy.rule(Rule::new(fault).after(request).times(1));
+        let rule = self.proxy.rule(Rule::new(loss.fault()).after(request).times(1));
         let mut doomed = self.server.client().await;
         let text = statement.to_owned();
         let asked = tokio::spawn(async move { doomed.try_query(&text).await.is_ok() });
@@ -187,23 +214,44 @@ async fn lapse(bucket: &Bucket, number: usize) {
     }
 }
 
-/// The moments of a statement with these requests: before and after each of those that change anything. Who dies at one that
-/// only looks leaves what the change before it has left.
+impl Loss {
+    fn fault(self) -> Fault {
+        match self {
+            Loss::Request => Fault::CutRequest(Ending::Silence),
+            Loss::Answer => Fault::LoseAnswer(Ending::Silence),
+        }
+    }
+}
+
+/// The moments of a statement with these requests: before each of those that change anything, and after the last. Who dies at
+/// one that only looks leaves what the change before it has left; of removals of one kind in a row the first and the last will do.
 fn moments(requests: &[Exchange]) -> Vec<(usize, Loss)> {
-    let changes = requests
-        .iter()
-        .enumerate()
-        .filter(|(_, request)| request.operation.writes() || request.operation == Operation::DeleteObject);
-    changes.flat_map(|(position, _)| [(position, Loss::Request), (position, Loss::Answer)]).collect()
+    let kind = |request: &Exchange| {
+        let folder = request.key.split('/').nth(2).unwrap_or_default().to_owned();
+        (request.operation, folder)
+    };
+    let changes: Vec<usize> = (0..requests.len())
+        .filter(|position| {
+            let operation = requests[*position].operation;
+            operation.writes() || operation == Operation::DeleteObject
+        })
+        .collect();
+    let is_amid = |position: usize| {
+        let around = [position.checked_sub(1), position.checked_add(1)].map(|at| at.and_then(|at| changes.get(at)));
+        around.iter().all(|at| at.is_some_and(|at| kind(&requests[*at]) == kind(&requests[changes[position]])))
+    };
+    let chosen = (0..changes.len()).filter(|position| !is_amid(*position)).map(|position| changes[position]);
+    let last = changes.last().map(|last| (*last, Loss::Answer));
+    chosen.map(|position| (position, Loss::Request)).chain(last).collect()
 }
 
 #[tokio::test]
 async fn a_drop_that_was_killed() {
     let Some(weed) = Weed::shared().await else { return };
-    let mut bed = Bed::new("killed-drop", &weed, DROPS).await;
+    let mut bed = Bed::with_both("killed-drop", &weed, DROPS).await;
     let requests = bed.requests_of("DROP SNAPSHOT gone ON r0").await;
     let moments = moments(&requests);
-    assert!((4..DROPS).contains(&moments.len()), "{requests:?}");
+    assert!((3..DROPS).contains(&moments.len()), "{requests:?}");
     for (number, (request, loss)) in (1..).zip(moments) {
         let drop = format!("DROP SNAPSHOT gone ON r{number}");
         bed.kill_at(&drop, request, loss).await;
@@ -219,7 +267,37 @@ async fn a_drop_that_was_killed() {
         }
         assert_eq!(bed.labels(number).await, ["kept"]);
         // Nothing blocks the label, and nothing brings the old one back.
-        bed.back_up("gone", number).await;
+        bed.back_up("gone", number, "").await;
+        bed.assert_restores("gone", number, bed.gone).await;
+        bed.tidy_up(number).await;
+        bed.assert_restores("kept", number, bed.kept).await;
+    }
+}
+
+#[tokio::test]
+async fn an_expiry_that_was_killed() {
+    let Some(weed) = Weed::shared().await else { return };
+    let mut moments: Vec<(&Change, Loss)> = CHANGES_OF_EXPIRY.iter().map(|change| (change, Loss::Request)).collect();
+    moments.extend(CHANGES_OF_EXPIRY.last().map(|last| (last, Loss::Answer)));
+    let mut bed = Bed::new("killed-expiry", &weed, moments.len(), 1).await;
+    for (number, (change, loss)) in moments.into_iter().enumerate() {
+        let key = format!("p{number}/{}", change.key);
+        let rule = Rule::new(loss.fault()).on(change.operation).key(&key).after(change.skip).times(1);
+        let rule = bed.proxy.rule(rule);
+        bed.back_up("gone", number, "PROPERTIES (\"ttl\" = \"1 SECOND\")").await;
+        rule.wait_hit(PATIENCE).await;
+        bed.server.kill9();
+        rule.lift();
+        bed.restart().await;
+        println!("killed at {:?} of {key}, {loss:?} lost", change.operation);
+        // It goes on by itself, and takes nothing else along.
+        wait_until(PATIENCE, async || match bed.labels(number).await {
+            labels if labels == ["kept"] => Ok(()),
+            labels => Err(format!("{labels:?}")),
+        })
+        .await;
+        // Nothing blocks the label, and nothing takes what lives for ever under it.
+        bed.back_up("gone", number, "").await;
         bed.assert_restores("gone", number, bed.gone).await;
         bed.tidy_up(number).await;
         bed.assert_restores("kept", number, bed.kept).await;
@@ -229,7 +307,7 @@ async fn a_drop_that_was_killed() {
 #[tokio::test]
 async fn a_turn_of_collection_that_was_killed() {
     let Some(weed) = Weed::shared().await else { return };
-    let mut bed = Bed::new("killed-clean", &weed, REPOSITORIES).await;
+    let mut bed = Bed::with_both("killed-clean", &weed, REPOSITORIES).await;
     for number in 0..REPOSITORIES {
         bed.client.query(&format!("DROP SNAPSHOT gone ON r{number}")).await;
     }
@@ -246,7 +324,7 @@ async fn a_turn_of_collection_that_was_killed() {
     for (request, loss) in moments(&requests) {
         bed.kill_at(&format!("ADMIN CLEAN REPOSITORY r{number}"), request, loss).await;
         println!("marking, killed at {:?}, {loss:?} lost", requests[request].operation);
-        bed.back_up("meanwhile", number).await;
+        bed.back_up("meanwhile", number, "").await;
         bed.assert_restores("kept", number, bed.kept).await;
         bed.assert_restores("meanwhile", number, bed.gone).await;
         bed.client.query(&format!("DROP SNAPSHOT meanwhile ON r{number}")).await;
@@ -271,7 +349,7 @@ async fn a_turn_of_collection_that_was_killed() {
         bed.tidy_up(number).await;
         bed.assert_restores("kept", number, bed.kept).await;
         // What was swept comes back with the next backup that needs it.
-        bed.back_up("gone", number).await;
+        bed.back_up("gone", number, "").await;
         bed.assert_restores("gone", number, bed.gone).await;
         number += 1;
     }
