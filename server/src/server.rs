@@ -121,6 +121,7 @@ impl Server {
 
     /// Opens everything and binds both addresses.
     pub async fn bind(config: Config) -> Result<Bound> {
+        config.repository_policy.check_ca_bundle().await.map_err(|error| Error::refused(error.to_string()))?;
         let opened = {
             let storage_config = StorageConfig {
                 roots: config.storage_roots.clone(),

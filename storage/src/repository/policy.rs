@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub use allowlist::{LocationPattern, NoPattern};
 
 use super::properties::{S3Settings, aws, host_of};
-use super::store::RequestLimits;
+use super::store::{RequestLimits, read_bundle};
 
 /// What all repositories of a server go by.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +52,21 @@ impl RepositoryPolicy {
             root.display(),
             directory.display()
         )))
+    }
+
+    /// Errors unless the certificates that the configuration names can be used: said when a server starts, and not when
+    /// the first repository needs them.
+    pub async fn check_ca_bundle(&self) -> Result<(), NotAllowed> {
+        let Some(path) = &self.ca_bundle else {
+            return Ok(());
+        };
+        read_bundle(path).await.map(|_| ()).map_err(|reason| {
+            NotAllowed(format!(
+                "s3_ca_bundle is {}, which cannot be used: {reason}; name a PEM file of CA certificates that the server can \
+                 read, or leave it out",
+                path.display()
+            ))
+        })
     }
 
     /// The file that `aws.s3.ca_bundle` names, without symbolic links. Of a file elsewhere than below the root nothing is

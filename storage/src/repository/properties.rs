@@ -229,6 +229,8 @@ impl RepositoryProperties {
         for (key, value) in pairs {
             properties.add_given(key.into().trim().to_owned(), value.into())?;
         }
+        // An empty text is how generated scripts leave a property out: it asks for nothing, and is not shown as if it did.
+        properties.pairs.retain(|pair| !pair.value.expose().trim().is_empty());
         // Values are checked here and not only when the store is opened, so that CREATE REPOSITORY names them.
         Given::of(&properties)?;
         Ok(properties)

@@ -39,6 +39,7 @@ pub use limited::{Limited, MemoryPermit, TransferLimits};
 pub use metered::{Metered, MeteredDelete, OperationCounts, StoreCounts, StoreStats};
 pub use passage::{Passage, watched};
 pub use relocked::Relocked;
+pub(super) use s3::read_bundle;
 pub use s3::{Patience, RequestLimits, S3Store};
 pub use size_checked::SizeChecked;
 pub use whole_puts::WholePuts;

@@ -80,6 +80,15 @@ pub enum VaultError {
         /// Where that came from.
         source_of_key: String,
     },
+    /// The key's file is open to others, so the key may be known to them.
+    #[error(
+        "the secret key {path} can be read or written by others than its owner: run chmod 600 {path}; if they are not to \
+         be trusted, give new credentials by ALTER REPOSITORY, too", path = path.display()
+    )]
+    KeyOpen {
+        /// The file.
+        path: PathBuf,
+    },
     /// The key is no key.
     #[error("{source_of_key} holds no secret key: {reason}")]
     BadKey {
@@ -206,8 +215,7 @@ impl Vault {
             Err(error) => return Err(self.io("read", &error)),
         };
         if meta.permissions().mode() & 0o077 != 0 {
-            let reason = format!("others can read it; chmod 600 {}", self.path.display());
-            return Err(VaultError::BadKey { source_of_key: self.source(), reason });
+            return Err(VaultError::KeyOpen { path: self.path.clone() });
         }
         if meta.len() > KEY_FILE_BYTES_MAX {
             let reason = "it is far too long".to_owned();
@@ -339,7 +347,8 @@ mod tests {
         }
         fs::set_permissions(folder.path().join(KEY_FILE), fs::Permissions::from_mode(0o644)).unwrap();
         let open = vault(folder.path()).open("r", &sealed).unwrap_err().to_string();
-        assert!(open.contains("chmod 600"), "{open}");
+        assert!(open.ends_with("give new credentials by ALTER REPOSITORY, too"), "{open}");
+        assert!(open.contains(&format!("run chmod 600 {}", folder.path().join(KEY_FILE).display())), "{open}");
         fs::remove_file(folder.path().join(KEY_FILE)).unwrap();
         let missing = vault(folder.path()).open("r", &sealed).unwrap_err().to_string();
         assert!(missing.contains("put the file back"), "{missing}");

@@ -187,3 +187,22 @@ fn certificates_stay_below_their_root() {
     assert_eq!(there, said(root.join("../there")));
     policy.ca_bundle_file(&root).unwrap_err();
 }
+
+/// Goal: certificates that cannot be used are told of when a server starts, with their path.
+#[tokio::test]
+async fn bundles_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = folder.path().join("none.pem");
+    std::fs::write(&none, "no certificate").unwrap();
+    for (path, reason) in [
+        (folder.path().join("nowhere.pem"), "No such file"),
+        (folder.path().to_owned(), "it is no regular file"),
+        (none, "there is no certificate in it"),
+    ] {
+        let policy = RepositoryPolicy { ca_bundle: Some(path.clone()), ..RepositoryPolicy::default() };
+        let error = policy.check_ca_bundle().await.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("s3_ca_bundle is {}, which", path.display())), "{error}");
+        assert!(error.contains(reason) && error.contains("or leave it out"), "{error}");
+    }
+    RepositoryPolicy::default().check_ca_bundle().await.unwrap();
+}

@@ -114,33 +114,38 @@ impl<'a> Given<'a> {
 
     /// The first of these that is there: the SDK's chain, the instance profile, keys.
     fn credentials(&self) -> Result<S3Credentials, PropertiesError> {
-        if self.use_sdk_default {
-            return Ok(S3Credentials::SdkDefault);
+        // Half a set of keys is a mistake also where nobody uses them: they may be what was meant.
+        let keys = self.keys()?;
+        match keys {
+            _ if self.use_sdk_default => Ok(S3Credentials::SdkDefault),
+            _ if self.use_instance_profile => Ok(S3Credentials::InstanceProfile),
+            Some(keys) => Ok(keys),
+            None if self.iam_role_arn.is_some() => Err(incomplete(
+                "aws.s3.iam_role_arn needs an identity that may assume the role: add \
+                 \"aws.s3.use_instance_profile\" = \"true\", or aws.s3.access_key and aws.s3.secret_key, or \
+                 \"aws.s3.use_aws_sdk_default_behavior\" = \"true\"",
+            )),
+            None => Err(incomplete(
+                "no credentials are given: add aws.s3.access_key and aws.s3.secret_key, or \
+                 \"aws.s3.use_instance_profile\" = \"true\", or \"aws.s3.use_aws_sdk_default_behavior\" = \"true\"",
+            )),
         }
-        if self.use_instance_profile {
-            return Ok(S3Credentials::InstanceProfile);
-        }
+    }
+
+    fn keys(&self) -> Result<Option<S3Credentials>, PropertiesError> {
         match (self.access_key, self.secret_key) {
-            (Some(access_key), Some(secret_key)) => Ok(S3Credentials::Static {
+            (Some(access_key), Some(secret_key)) => Ok(Some(S3Credentials::Static {
                 access_key: Secret::new(access_key),
                 secret_key: Secret::new(secret_key),
                 session_token: self.session_token.map(Secret::new),
-            }),
+            })),
             (Some(_), None) => Err(incomplete("aws.s3.access_key is given without aws.s3.secret_key; give both")),
             (None, Some(_)) => Err(incomplete("aws.s3.secret_key is given without aws.s3.access_key; give both")),
             (None, None) if self.session_token.is_some() => Err(incomplete(
                 "aws.s3.session_token is given without aws.s3.access_key and aws.s3.secret_key, the keys it came with; \
                  give all three",
             )),
-            (None, None) if self.iam_role_arn.is_some() => Err(incomplete(
-                "aws.s3.iam_role_arn needs an identity that may assume the role: add \
-                 \"aws.s3.use_instance_profile\" = \"true\", or aws.s3.access_key and aws.s3.secret_key, or \
-                 \"aws.s3.use_aws_sdk_default_behavior\" = \"true\"",
-            )),
-            (None, None) => Err(incomplete(
-                "no credentials are given: add aws.s3.access_key and aws.s3.secret_key, or \
-                 \"aws.s3.use_instance_profile\" = \"true\", or \"aws.s3.use_aws_sdk_default_behavior\" = \"true\"",
-            )),
+            (None, None) => Ok(None),
         }
     }
 

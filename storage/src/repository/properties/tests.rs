@@ -254,6 +254,28 @@ fn keys_without_consequence_are_kept_and_listed() {
     assert_eq!(properties.masked()[3], ("password".to_owned(), "***".to_owned()));
 }
 
+/// Goal: half a set of keys is refused whoever signs, and a whole one is not.
+#[test]
+fn half_a_set_of_keys() {
+    let (access, secret, token) =
+        (("aws.s3.access_key", "AKIDCANARY"), ("aws.s3.secret_key", "CANARY"), ("aws.s3.session_token", "CANARY"));
+    for identity in ["aws.s3.use_aws_sdk_default_behavior", "aws.s3.use_instance_profile", "hadoop.x"] {
+        for (half, phrase) in [
+            (&[access][..], "aws.s3.access_key is given without aws.s3.secret_key"),
+            (&[access, token], "aws.s3.access_key is given without aws.s3.secret_key"),
+            (&[secret], "aws.s3.secret_key is given without aws.s3.access_key"),
+            (&[token], "aws.s3.session_token is given without aws.s3.access_key and aws.s3.secret_key"),
+        ] {
+            let pairs = [&[(identity, "true"), ("aws.s3.region", "x-1")], half].concat();
+            let error = parse(&pairs).unwrap().s3("bucket").unwrap_err().to_string();
+            assert!(error.contains(phrase) && !error.contains("CANARY"), "{pairs:?}: {error}");
+        }
+        for whole in [&[access, secret][..], &[access, secret, token]] {
+            parse(&[&[(identity, "true"), ("aws.s3.region", "x-1")], whole].concat()).unwrap().s3("bucket").unwrap();
+        }
+    }
+}
+
 /// Goal: nothing that asks for something is passed over. Method: keys that nobody knows, and those of other products that
 /// are not served, with a phrase of what is said.
 #[test]
@@ -304,7 +326,9 @@ fn directories_have_no_properties() {
         let error = parse(&[(key, value)]).unwrap().check(&directory).unwrap_err().to_string();
         assert!(error.contains(&format!("'{key}'")) && error.contains("file:// repository"), "{error}");
     }
-    parse(&[("aws.s3.sse", " ")]).unwrap().check(&directory).unwrap();
+    let empty = parse(&[("aws.s3.sse", " "), ("fs.s3a.threads.max", "")]).unwrap();
+    empty.check(&directory).unwrap();
+    assert_eq!(empty.masked(), []);
     parse(&[]).unwrap().check(&directory).unwrap();
     parse(&[]).unwrap().check(&bucket).unwrap_err();
     RepositoryProperties::parse(with_keys(&[("aws.s3.region", "x-1")])).unwrap().check(&bucket).unwrap();

@@ -29,6 +29,7 @@ use parking_lot::RwLock;
 use tokio::time::Instant;
 
 pub use client::RequestLimits;
+pub(in crate::repository) use http::read_bundle;
 
 use super::{
     Capabilities, LIST_PAGE_KEYS, ListEntry, ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectMeta,

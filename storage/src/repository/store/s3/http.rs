@@ -29,7 +29,11 @@ pub(super) async fn client(
 ) -> Result<Option<SharedHttpClient>, (String, String)> {
     let own = settings.ca_bundle.as_deref().map(|own| policy.ca_bundle_file(own)).transpose();
     let own = own.map_err(|error| (error.to_string(), "put the certificates there".to_owned()))?;
-    let bundle = own.as_ref().or(policy.ca_bundle.as_ref());
+    // What is reached over http has no certificates: a bundle that cannot be read is of no consequence there.
+    let is_tls = |endpoint: Option<&str>| endpoint.is_none_or(|endpoint| endpoint.starts_with("https://"));
+    let sts_is_tls = settings.assume_role.as_ref().is_some_and(|role| is_tls(role.sts_endpoint.as_deref()));
+    let bundle =
+        own.as_ref().or(policy.ca_bundle.as_ref()).filter(|_| is_tls(settings.endpoint.as_deref()) || sts_is_tls);
     let sts_endpoint = settings.assume_role.as_ref().and_then(|role| role.sts_endpoint.as_ref());
     if settings.endpoint.is_none() && sts_endpoint.is_none() && bundle.is_none() {
         return Ok(None);
@@ -53,7 +57,7 @@ pub(super) async fn client(
 
 /// The certificates of a bundle, after a look at each: the TLS library takes only good ones, and does not say which
 /// is bad.
-async fn read_bundle(path: &Path) -> Result<Vec<u8>, String> {
+pub(in crate::repository) async fn read_bundle(path: &Path) -> Result<Vec<u8>, String> {
     let metadata = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?;
     // A device or a pipe has no length and may have no end.
     if !metadata.is_file() {

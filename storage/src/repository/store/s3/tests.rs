@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::repository::properties::LockMode;
-use crate::repository::{Location, RepositoryProperties};
+use crate::repository::{Location, RepositoryPolicy, RepositoryProperties};
 
 /// A store that is asked for everything, or for what `more` leaves of it.
 async fn store(more: &[(&str, &str)]) -> S3Store {
@@ -48,4 +48,29 @@ async fn every_proof_is_put_as_a_segment_is() {
     let info = inner.creating_put(layout::repository_info().as_str());
     assert_eq!(info.as_input().get_server_side_encryption(), &Some(ServerSideEncryption::AwsKms));
     assert_eq!(info.as_input().get_storage_class(), &None);
+}
+
+/// Goal: the configuration's certificates are of consequence where there are such. Method: a file that is not there.
+#[tokio::test]
+async fn certificates_do_not_matter_over_http() {
+    let policy = RepositoryPolicy { ca_bundle: Some("/nowhere/ca.pem".into()), ..RepositoryPolicy::default() };
+    let keys = [("aws.s3.access_key", "a"), ("aws.s3.secret_key", "s"), ("aws.s3.region", "x-1")];
+    let role = [("aws.s3.iam_role_arn", "arn:aws:iam::123456789012:role/r"), ("aws.s3.sts.region", "x-1")];
+    let of_sts = |endpoint: &'static str| [&role[..], &[("aws.s3.sts.endpoint", endpoint)]].concat();
+    for (endpoint, more, over_tls) in [
+        (Some("http://127.0.0.1:9"), vec![], false),
+        (Some("https://127.0.0.1:9"), vec![], true),
+        (None, vec![], true),
+        (Some("http://127.0.0.1:9"), role.to_vec(), true),
+        (Some("http://127.0.0.1:9"), of_sts("https://127.0.0.1:9"), true),
+        (Some("http://127.0.0.1:9"), of_sts("http://127.0.0.1:9"), false),
+    ] {
+        let endpoint = endpoint.map(|endpoint| ("aws.s3.endpoint", endpoint));
+        let pairs = keys.iter().chain(&more).copied().chain(endpoint);
+        let settings = RepositoryProperties::parse(pairs).unwrap().s3("bucket").unwrap();
+        match http::client(&settings, &policy).await {
+            Ok(_) => assert!(!over_tls, "{settings:?}"),
+            Err((said, _)) => assert!(over_tls && said.contains("/nowhere/ca.pem"), "{settings:?}: {said}"),
+        }
+    }
 }
