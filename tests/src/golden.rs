@@ -13,6 +13,14 @@ pub use normalise::Normaliser;
 /// Lines shown around a difference.
 const CONTEXT_LINES: usize = 3;
 
+/// An error of a store without the store's name for the request.
+pub fn without_request_id(text: &str) -> String {
+    match text.split_once(", request id ") {
+        Some((before, after)) => format!("{before}{}", after.find(')').map_or("", |end| &after[end..])),
+        None => text.to_string(),
+    }
+}
+
 /// Compares text with the golden file of this name.
 #[macro_export]
 macro_rules! golden {

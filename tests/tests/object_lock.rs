@@ -7,7 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use ebla_tests::client::Client;
-use ebla_tests::proxy::{Fault, Operation, Rule, S3Proxy};
+use ebla_tests::proxy::{Fault, Operation, Rule, RuleHandle, S3Proxy};
 use ebla_tests::s3::Bucket;
 use ebla_tests::s3sfs::S3sFs;
 use ebla_tests::server::Server;
@@ -239,10 +239,24 @@ async fn locks_that_cannot_be_had() {
     }
 }
 
-/// Encryption and lock on every object, the storage class on segments alone.
+/// Segments and delete vectors are large, and there are many: the storage class is theirs alone.
+async fn assert_settings(bucket: &Bucket, sse: &str, key: Option<&str>, class: &str) {
+    for object in objects(bucket).await {
+        let head = bucket.head(&object).await;
+        let header = |name: &str| head.header(name).map(str::to_string);
+        assert_eq!(header("x-amz-server-side-encryption").as_deref(), Some(sse), "{object}");
+        assert_eq!(header("x-amz-server-side-encryption-aws-kms-key-id").as_deref(), key, "{object}");
+        // S3 names every class but the standard one.
+        let told = header("x-amz-storage-class").filter(|class| class != "STANDARD");
+        assert_eq!(told.as_deref(), object.contains("ebla/objects/").then_some(class), "{object}");
+    }
+}
+
+const KMS_KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012";
+
+/// Encryption and lock on every object, the storage class on segments and delete vectors.
 #[tokio::test]
 async fn encryption_storage_class_and_lock_of_every_object() {
-    const KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012";
     let Some(moto) = OtherStore::moto().await else {
         return;
     };
@@ -250,7 +264,7 @@ async fn encryption_storage_class_and_lock_of_every_object() {
     let mut client = server.client().await;
     table(&mut client).await;
     for (label, sse, key) in
-        [("plain", "AES256", None), ("kms", "aws:kms", Some(KEY)), ("dsse", "aws:kms:dsse", Some(KEY))]
+        [("plain", "AES256", None), ("kms", "aws:kms", Some(KMS_KEY)), ("dsse", "aws:kms:dsse", Some(KMS_KEY))]
     {
         let bucket = moto.locking_bucket("options").await;
         let mut options = vec![("aws.s3.sse", sse), ("aws.s3.storage_class", "STANDARD_IA")];
@@ -259,18 +273,71 @@ async fn encryption_storage_class_and_lock_of_every_object() {
         client.query(&create(&bucket, &options)).await;
         let end = back_up(&mut client, label).await;
         assert_locked(&bucket, |_| true, "COMPLIANCE", end, 3).await;
-        for object in objects(&bucket).await {
-            let head = bucket.head(&object).await;
-            let header = |name: &str| head.header(name).map(str::to_string);
-            assert_eq!(header("x-amz-server-side-encryption").as_deref(), Some(sse), "{object}");
-            // moto shows no key beside the third.
-            let key = key.filter(|_| label != "dsse");
-            assert_eq!(header("x-amz-server-side-encryption-aws-kms-key-id").as_deref(), key, "{object}");
-            // S3 names every class but the standard one.
-            let class = header("x-amz-storage-class").filter(|class| class != "STANDARD");
-            let is_segment = object.contains("ebla/objects/");
-            assert_eq!(class.as_deref(), is_segment.then_some("STANDARD_IA"), "{object}");
-        }
+        // moto shows no key beside the third.
+        assert_settings(&bucket, sse, key.filter(|_| label != "dsse"), "STANDARD_IA").await;
         client.query("DROP REPOSITORY r").await;
     }
+}
+
+async fn shown(client: &mut Client) -> String {
+    client.query("SHOW CREATE REPOSITORY FOR r").await.to_string()
+}
+
+/// Settings are proven also where a repository is already, whose proofs were put without them; a refusal changes nothing.
+#[tokio::test]
+async fn settings_that_are_asked_for_later() {
+    let Some(moto) = OtherStore::moto().await else {
+        return;
+    };
+    let bucket = moto.bucket("settings").await;
+    let proxy = S3Proxy::start(&bucket.endpoint);
+    let through = proxy.bucket(&bucket);
+    let server = Server::start("settings").await;
+    let mut client = server.client().await;
+    client.query(&create(&through, &[])).await;
+    let before = shown(&mut client).await;
+    assert_eq!(bucket.list("x/ebla/probe-settings-").await, [], "nothing was asked for");
+
+    // moto believes in every key, so the proxy refuses it in S3's words, to whom it has not been shown before.
+    let kms = [("aws.s3.sse", "aws:kms"), ("aws.s3.sse_kms_key_id", KMS_KEY)];
+    let unknown =
+        Rule::new(Fault::Refuse(400, "KMS.NotFoundException")).on(Operation::PutObject).key("probe-settings-");
+    let unknown = proxy.rule(unknown);
+    let altering = "ALTER REPOSITORY r PROPERTIES (\"aws.s3.sse\" = \"aws:kms\", \"aws.s3.sse_kms_key_id\" = \"";
+    let elsewhere = create(&through, &kms).replacen("REPOSITORY r", "REPOSITORY other", 1);
+    for statement in [format!("{altering}{KMS_KEY}\")"), elsewhere.clone()] {
+        let error = client.refused(&statement).await.message;
+        assert!(error.contains("check aws.s3.sse_kms_key_id: that key must be there"), "{error}");
+        assert_eq!(shown(&mut client).await, before);
+    }
+    unknown.lift();
+    alter(&mut client, &kms).await;
+    let proofs = bucket.list("x/ebla/probe-settings-").await;
+    assert_eq!(proofs.len(), 1, "{proofs:?}");
+    let head = bucket.head(&proofs[0].key).await;
+    assert_eq!(head.header("x-amz-server-side-encryption-aws-kms-key-id"), Some(KMS_KEY));
+
+    // Another cluster finds the proof of these settings. That it still can be read counts as one, and that it says them.
+    let other = Server::start("settings-other").await;
+    let mut client = other.client().await;
+    let unreadable = Rule::new(Fault::Refuse(403, "AccessDenied")).on(Operation::GetObject).key("probe-settings-");
+    let unreadable = proxy.rule(unreadable);
+    let error = client.refused(&elsewhere).await.message;
+    assert!(error.contains("cannot get 'x/ebla/probe-settings-") && error.contains("s3:GetObject"), "{error}");
+    unreadable.lift();
+
+    // The answer to a HEAD does not say why it is refused; what is said to a read is the reason.
+    let on = |operation, status, code| Rule::new(Fault::Refuse(status, code)).on(operation).key("probe-settings-");
+    let rules = [on(Operation::HeadObject, 400, "ExpiredToken"), on(Operation::GetObject, 400, "ExpiredToken")];
+    let rules = rules.map(|rule| proxy.rule(rule));
+    let error = client.refused(&elsewhere).await.message;
+    assert!(error.contains("S3 code ExpiredToken") && error.contains("have ended or were revoked"), "{error}");
+    rules.iter().for_each(RuleHandle::lift);
+    let once = proxy.rule(on(Operation::HeadObject, 403, "RequestTimeTooSkewed").times(1));
+    client.query(&elsewhere).await;
+    assert_eq!(once.hits(), 1, "another try was good");
+    assert_eq!(bucket.list("x/ebla/probe-settings-").await, proofs);
+    bucket.put(&proofs[0].key, &bucket.get(&proofs[0].key).await).await; // Without any encryption.
+    let error = client.refused(&elsewhere.replacen("other", "another", 1)).await.message;
+    assert!(error.contains("does not say that it encrypts, where aws.s3.sse asks for 'aws:kms'"), "{error}");
 }

@@ -1,6 +1,7 @@
 //! Goal: Ebla works with the S3 servers people have, and sees through the bad ones. Method: the same story on each of
 //! them, through a proxy that counts and can hold a request: create, back up, back up again with little new, look,
-//! restore, cancel. What a server lacks is a golden text: the comments of SHOW CREATE REPOSITORY.
+//! restore, cancel. What a server lacks is a golden text: the comments of SHOW CREATE REPOSITORY, and whether encryption,
+//! storage class and locks can be had.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use ebla_tests::client::Client;
 use ebla_tests::folder::Folder;
 use ebla_tests::golden;
+use ebla_tests::golden::{Normaliser, without_request_id};
 use ebla_tests::http::Body;
 use ebla_tests::proxy::{Fault, Operation, Rule, S3Proxy, Tally};
 use ebla_tests::s3::Bucket;
@@ -136,7 +138,50 @@ async fn story(name: &str, bucket: &Bucket) -> String {
     assert!(fetched > PARTS_BYTES_MIN, "{fetched} bytes of segments came from the store\n{tally}");
 
     let said: Vec<&str> = statement.lines().filter(|line| line.starts_with("-- ")).collect();
-    if said.is_empty() { "nothing is lacking\n".to_string() } else { format!("{}\n", said.join("\n")) }
+    let said = if said.is_empty() { "nothing is lacking".to_string() } else { said.join("\n") };
+    format!("{said}\n\n{}", settings(&mut client, &bucket).await)
+}
+
+const KMS_KEY: &str = "arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012";
+
+/// What the store makes of encryption, storage class and locks: each as CREATE REPOSITORY finds it, in a bucket with locks
+/// where there are such. Whatever is refused leaves no repository behind.
+async fn settings(client: &mut Client, bucket: &Bucket) -> String {
+    let locking = Bucket { name: format!("locking-{:08x}", rand::random::<u32>()), ..bucket.clone() };
+    let lock = [("x-amz-bucket-object-lock-enabled", "true")];
+    let path = format!("/{}", locking.name);
+    let made = locking.endpoint.client().send_with("PUT", &path, &[], &lock, &[]).await.unwrap();
+    let locking = if made.status == 200 { &locking } else { bucket };
+    let normaliser = Normaliser::new()
+        .literal(&bucket.name, "bucket")
+        .literal(&locking.name, "bucket")
+        .literal(&bucket.endpoint.url, "http://127.0.0.1:<port>");
+
+    let mut text = String::new();
+    for (number, (bucket, options)) in [
+        (bucket, vec![("aws.s3.sse", "AES256")]),
+        (bucket, vec![("aws.s3.sse", "aws:kms"), ("aws.s3.sse_kms_key_id", KMS_KEY)]),
+        (bucket, vec![("aws.s3.sse", "aws:kms:dsse"), ("aws.s3.sse_kms_key_id", KMS_KEY)]),
+        (bucket, vec![("aws.s3.storage_class", "STANDARD_IA")]),
+        (locking, vec![("aws.s3.object_lock_mode", "GOVERNANCE"), ("aws.s3.object_lock_days", "1")]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let prefix = format!("settings-{number}");
+        let more: String = options.iter().map(|(key, value)| format!(",\n\"{key}\" = \"{value}\"")).collect();
+        let create = bucket.create_repository(&format!("s{number}"), &prefix).replacen("\n)", &format!("{more}\n)"), 1);
+        let said = match client.try_query(&create).await {
+            Ok(_) => "kept".to_string(),
+            Err(error) => {
+                assert_eq!(bucket.list(&format!("{prefix}/ebla/repository.json")).await, [], "{error}");
+                without_request_id(normaliser.apply(&error.message).trim_end())
+            }
+        };
+        let (key, value) = options[0];
+        text += &format!("{key} = {value}: {said}\n");
+    }
+    text
 }
 
 /// The large table's segment went in several parts of one upload, or whole where there are none.

@@ -6,6 +6,7 @@
 //! ebla/probe-parts                            the same, put in parts, where there are uploads in parts
 //! ebla/probe-checksum                         there only where a store takes a body with a wrong checksum
 //! ebla/probe-lock-<mode>                      written once, to prove that locks are kept; locked for an hour
+//! ebla/probe-settings-<digest>                written once, to prove an encryption and a storage class; <digest> is theirs
 //! ebla/objects/<dd>/<digest>.parquet          segments; <dd> are the first two hex digits of the digest
 //! ebla/objects/<dd>/<digest>.dv               delete vectors
 //! ebla/trees/<dd>/<digest>.json.zst           table and partition nodes
@@ -53,6 +54,8 @@ pub const GARBAGE: &str = "ebla/garbage/";
 
 /// Longest label in its encoded form: what a file name may have.
 pub const ENCODED_LABEL_BYTES_MAX: usize = 255;
+
+const PROBE_SETTINGS: &str = "ebla/probe-settings-";
 
 const SNAPSHOT_SUFFIX: &str = ".json";
 const TREE_SUFFIX: &str = ".json.zst";
@@ -115,14 +118,15 @@ pub fn probe() -> ObjectKey {
     built(ObjectKey::new("ebla/probe"))
 }
 
-/// Every object that proves something, in any repository.
+/// Every object that proves something, in any repository, but those of settings.
 pub fn probes() -> [ObjectKey; 5] {
     [probe(), probe_parts(), probe_checksum(), probe_lock(LockMode::Governance), probe_lock(LockMode::Compliance)]
 }
 
 /// Whether an object of this key proves something, and nothing else.
 pub fn is_probe(key: &str) -> bool {
-    probes().iter().any(|probe| probe.as_str() == key)
+    let is_of_settings = || key.strip_prefix(PROBE_SETTINGS).is_some_and(|digest| digest.parse::<Digest>().is_ok());
+    probes().iter().any(|probe| probe.as_str() == key) || is_of_settings()
 }
 
 /// The object that proves that uploads in parts work.
@@ -141,6 +145,11 @@ pub fn probe_lock(mode: LockMode) -> ObjectKey {
         LockMode::Governance => "ebla/probe-lock-governance",
         LockMode::Compliance => "ebla/probe-lock-compliance",
     }))
+}
+
+/// The object that proves that the store keeps to these settings, of which this is the digest.
+pub fn probe_settings(settings: &Digest) -> ObjectKey {
+    built(ObjectKey::new(format!("{PROBE_SETTINGS}{settings}")))
 }
 
 /// Whether an object of this key is part of snapshots, and is locked with them: segments, delete vectors, nodes, their
@@ -326,8 +335,11 @@ mod tests {
             assert!(is_of_snapshots(key.as_str()), "{key}");
         }
         // Proofs, and whatever else is not for ever.
-        for key in probes() {
-            assert!(!is_of_snapshots(key.as_str()), "{key}");
+        for key in probes().into_iter().chain([probe_settings(&digest)]) {
+            assert!(is_probe(key.as_str()) && !is_of_snapshots(key.as_str()), "{key}");
+        }
+        for key in ["ebla/probe-settings-", "ebla/probe-settings-x", "ebla/probes", "ebla/repository.json"] {
+            assert!(!is_probe(key), "{key}");
         }
         assert!(!is_of_snapshots("ebla/writers/c-1.json"));
     }

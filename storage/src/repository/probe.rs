@@ -2,11 +2,12 @@
 //!
 //! In order: list, read `repository.json` if it is there, then on one object of constant content: create it, read it
 //! back byte for byte, whole and in part, create it again (which must find it), also in one part of a multipart upload;
-//! put another of the same content in parts and read that back; then offer a body with a wrong checksum (which must be refused) and, where locks are asked for, lock an object for an
-//! hour and extend that lock; last, create `repository.json`
+//! put another of the same content in parts and read that back; then offer a body with a wrong checksum (which must be
+//! refused). Where an encryption or a storage class is asked for, put an object of their own and look how it is kept;
+//! where locks are asked for, lock an object for an hour and extend that lock. Last, create `repository.json`
 //! if it was not there. A store that loses or changes bytes is refused; what it merely lacks is noted, and made up for
 //! from then on ([`Capabilities`]). Nothing is deleted, so the proof works with the credentials a write-once repository
-//! needs and leaves two small objects (three, where checksums are not looked at), which the next proof finds and uses again.
+//! needs and leaves some small objects, which the next proof finds and uses again.
 //!
 //! Each request has the time a statement's request has, and nothing limits them together: a store that is slow and
 //! answers is no worse than a fast one.
@@ -67,6 +68,17 @@ pub(super) async fn create(
     location: &Location,
     context: &RepositoryContext,
 ) -> RepositoryResult<(RepositoryInfo, Capabilities)> {
+    prove(candidate, location, context).await.map_err(|error| match (error, &candidate.s3) {
+        (RepositoryError::Store(error), Some(s3)) => s3.blame_settings(error).into(),
+        (error, _) => error,
+    })
+}
+
+async fn prove(
+    candidate: &Candidate,
+    location: &Location,
+    context: &RepositoryContext,
+) -> RepositoryResult<(RepositoryInfo, Capabilities)> {
     let store = &*candidate.store;
     let unfit = |detail: String| RepositoryError::UnfitStore { location: location.to_string(), detail };
     match store.list(layout::SNAPSHOTS, None).await {
@@ -104,6 +116,7 @@ pub(super) async fn create(
         Some(s3) => s3.refuses_checksum(&layout::probe_checksum(), PROBE_CONTENT, WRONG_CRC32).await?,
         None => true,
     };
+    prove_settings(candidate, location, &unfit).await?;
     prove_lock(candidate, &unfit).await?;
     let conditional_put = whole == Put::Exists && parts.is_none_or(|put| put == Put::Exists);
     let capabilities = Capabilities { conditional_put, upload_checksums, multipart: parts.is_some() };
@@ -113,6 +126,26 @@ pub(super) async fn create(
         None => create_info(store, context).await?,
     };
     Ok((info, capabilities))
+}
+
+/// Where an encryption or a storage class is asked for: the store takes it, keeps to it, and gives back what it keeps so.
+///
+/// The object is named by its settings, because the ones before it were put when the repository was made, perhaps with
+/// others. Where it is there too, somebody has proven the same settings before: it still can be read and says how it is
+/// kept, and the upload in parts that was begun just now, with the same settings, has told whether these credentials may
+/// still put with them.
+async fn prove_settings(
+    candidate: &Candidate,
+    location: &Location,
+    unfit: &(dyn Fn(String) -> RepositoryError + Sync),
+) -> RepositoryResult<()> {
+    let Some((s3, probe)) = candidate.s3.as_ref().and_then(|s3| Some((s3, s3.settings_probe()?))) else {
+        return Ok(());
+    };
+    match s3.fails_to_keep_settings(&probe, PROBE_CONTENT).await? {
+        None => prove_kept(&*candidate.store, location, &probe).await,
+        Some(wrong) => Err(unfit(wrong)),
+    }
 }
 
 /// Where locks are asked for: they are kept, can be extended, and leave the object as it is.

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::location::Location;
+use crate::digest::Digest;
 
 pub use secret::{MASK, Secret};
 
@@ -93,6 +94,42 @@ pub enum Encryption {
         /// The key's id, ARN or alias.
         key_id: Option<String>,
     },
+}
+
+impl Encryption {
+    /// Its name in S3's headers.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Encryption::Aes256 => "AES256",
+            Encryption::Kms { .. } => "aws:kms",
+            Encryption::KmsDsse { .. } => "aws:kms:dsse",
+        }
+    }
+
+    /// The key that was asked for by name.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        match self {
+            Encryption::Aes256 => None,
+            Encryption::Kms { key_id } | Encryption::KmsDsse { key_id } => key_id.as_deref(),
+        }
+    }
+}
+
+impl WriteOptions {
+    /// What tells these settings from others, locks apart, which have a proof of their own; `None` where nothing is asked
+    /// for. docs/repository-format.md says what it is made of.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
+        let (encryption, class) = (self.encryption.as_ref(), self.storage_class.as_deref());
+        if encryption.is_none() && class.is_none() {
+            return None;
+        }
+        let settings =
+            serde_json::json!([encryption.map(Encryption::name), encryption.and_then(Encryption::key_id), class]);
+        Some(Digest::of(settings.to_string().as_bytes()))
+    }
 }
 
 /// A lock on every object of a snapshot.

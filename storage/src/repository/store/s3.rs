@@ -10,10 +10,13 @@
 
 mod client;
 mod failure;
+mod head;
 mod http;
+mod identity;
 mod lock;
 mod multipart;
 mod passing;
+mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +44,8 @@ use crate::repository::RepositoryContext;
 use crate::repository::layout;
 use crate::repository::location::S3Location;
 use crate::repository::properties::{Encryption, ObjectLock, S3Settings, Secret, WriteOptions};
-use failure::{Failed, Identity, Scrubber};
+use failure::{Failed, Scrubber};
+use identity::Identity;
 use lock::Standing;
 use passing::TellPassage;
 
@@ -285,12 +289,7 @@ impl Inner {
 
     /// What the store is asked to do with the object of this key.
     fn asked(&self, key: &str) -> Asked {
-        let (encryption, kms_key_id) = match &self.writes.encryption {
-            None => (None, None),
-            Some(Encryption::Aes256) => (Some(ServerSideEncryption::Aes256), None),
-            Some(Encryption::Kms { key_id }) => (Some(ServerSideEncryption::AwsKms), key_id.clone()),
-            Some(Encryption::KmsDsse { key_id }) => (Some(ServerSideEncryption::AwsKmsDsse), key_id.clone()),
-        };
+        let encryption = self.writes.encryption.as_ref();
         // Proofs are put as segments are, so that what is refused for these is refused then.
         let is_probe = layout::is_probe(key);
         // Manifests, nodes and the like are read by every statement; only what is large is worth another class.
@@ -298,8 +297,8 @@ impl Inner {
         let storage_class =
             self.writes.storage_class.as_deref().filter(|_| is_segment || is_probe).map(StorageClass::from);
         Asked {
-            encryption,
-            kms_key_id,
+            encryption: encryption.map(|encryption| ServerSideEncryption::from(encryption.name())),
+            kms_key_id: encryption.and_then(Encryption::key_id).map(str::to_owned),
             storage_class,
             lock: self.writes.lock.and_then(|lock| Standing::of_put(&lock, key, self.clock.now_ms())),
         }
@@ -436,18 +435,18 @@ impl ObjectStore for S3Store {
     }
 
     async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
-        let inner = &self.inner();
-        let request = inner.client.head_object().bucket(&inner.bucket).key(inner.full_key(key.as_str()));
-        match request.send().await {
+        self.persist(async |inner| match inner.head_once(key.as_str()).await {
             Ok(found) => match found.content_length().map(u64::try_from) {
                 Some(Ok(bytes)) => Ok(Some(ObjectMeta { bytes })),
-                _ => Err(inner.corrupt(Operation::Head, key.as_str(), "the answer does not say how large it is")),
+                _ => {
+                    let message = "the answer does not say how large it is";
+                    Err(Failed::for_good(inner.corrupt(Operation::Head, key.as_str(), message)))
+                }
             },
-            Err(error) => match failure::failed(inner, Operation::Head, key.as_str(), &error).error {
-                error if error.kind() == StoreErrorKind::NotFound => Ok(None),
-                error => Err(error),
-            },
-        }
+            Err(failed) if failed.error.kind() == StoreErrorKind::NotFound => Ok(None),
+            Err(failed) => Err(failed),
+        })
+        .await
     }
 
     async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {

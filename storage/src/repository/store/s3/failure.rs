@@ -9,8 +9,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::super::{Operation, StoreError, StoreErrorKind};
 use super::Inner;
+use super::identity::{Identity, STS_ADVICE};
 use super::lock::LOCKLESS_ADVICE;
-use crate::repository::properties::{MASK, S3Credentials, S3Settings, Secret};
+use crate::repository::properties::{Encryption, MASK, Secret};
 
 /// Header in which S3 names the region a bucket is really in.
 const BUCKET_REGION_HEADER: &str = "x-amz-bucket-region";
@@ -20,10 +21,6 @@ const REQUEST_ID_HEADERS: [&str; 2] = ["x-amz-request-id", "x-amz-id-2"];
 
 /// Secrets shorter than this are not searched for: they would blot out half of every text.
 const SECRET_CHARS_MIN: usize = 4;
-
-/// When STS is silent.
-const STS_ADVICE: &str =
-    "check aws.s3.sts.endpoint and aws.s3.sts.region, and that STS can be reached from this machine";
 
 /// When the identity beneath a role is nobody.
 const BASE_ADVICE: &str = "give it some: aws.s3.access_key and aws.s3.secret_key, or an instance with a role whose \
@@ -47,102 +44,6 @@ impl Failed {
 
     pub(super) fn worth_another_try(error: StoreError) -> Self {
         Self { error, again: true }
-    }
-}
-
-/// Where the credentials come from, for the advice when they do not come or do not work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Identity {
-    /// Keys of the properties, without a token.
-    Keys,
-    /// Keys of the properties, with a session token.
-    TemporaryKeys,
-    /// The role of the instance.
-    InstanceProfile,
-    /// Whatever the SDK's chain finds.
-    SdkDefault,
-    /// A role on top of any of these.
-    Role,
-}
-
-impl Identity {
-    pub(super) fn of(settings: &S3Settings) -> Identity {
-        match (&settings.assume_role, &settings.credentials) {
-            (Some(_), _) => Identity::Role,
-            (None, S3Credentials::InstanceProfile) => Identity::InstanceProfile,
-            (None, S3Credentials::SdkDefault) => Identity::SdkDefault,
-            (None, S3Credentials::Static { session_token: Some(_), .. }) => Identity::TemporaryKeys,
-            (None, S3Credentials::Static { .. }) => Identity::Keys,
-        }
-    }
-
-    /// When no credentials come.
-    fn when_missing(self) -> &'static str {
-        match self {
-            Identity::Keys | Identity::TemporaryKeys => "check aws.s3.access_key and aws.s3.secret_key",
-            Identity::InstanceProfile => {
-                "give this machine's instance a role, and let its metadata service (IMDSv2) be reached; or give \
-                 aws.s3.access_key and aws.s3.secret_key"
-            }
-            Identity::SdkDefault => {
-                "give the server's process AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, a web identity or a \
-                 container role; or give aws.s3.access_key and aws.s3.secret_key"
-            }
-            Identity::Role => {
-                "check aws.s3.iam_role_arn, the role's trust policy, aws.s3.external_id if the policy asks for one, and \
-                 that the base identity may call sts:AssumeRole"
-            }
-        }
-    }
-
-    /// When nobody says whether credentials come.
-    fn when_late(self) -> &'static str {
-        match self {
-            Identity::Role => STS_ADVICE,
-            other => other.when_missing(),
-        }
-    }
-
-    /// When the store does not know the key.
-    fn when_unknown(self) -> &'static str {
-        match self {
-            Identity::Keys => {
-                "check aws.s3.access_key; keys that came with a session token need it as aws.s3.session_token"
-            }
-            Identity::TemporaryKeys => {
-                "check aws.s3.access_key and aws.s3.session_token: temporary keys work together and only for a while; \
-                 ALTER REPOSITORY gives new ones"
-            }
-            Identity::InstanceProfile => {
-                "check that the instance's role belongs to the store that aws.s3.endpoint names"
-            }
-            Identity::SdkDefault => "check the credentials in the environment or the profile of the server's process",
-            Identity::Role => "check that STS and the store belong together: aws.s3.sts.endpoint and aws.s3.endpoint",
-        }
-    }
-
-    /// When the secret is not that of the key.
-    fn when_unsigned(self) -> &'static str {
-        match self {
-            Identity::Keys | Identity::TemporaryKeys => {
-                "check aws.s3.secret_key: it does not belong to aws.s3.access_key"
-            }
-            _ => "check that nothing between this machine and the store changes requests, such as a proxy",
-        }
-    }
-
-    /// When they were good once.
-    fn when_ended(self) -> &'static str {
-        match self {
-            Identity::Keys | Identity::TemporaryKeys => {
-                "the temporary credentials have ended or were revoked: give new ones by ALTER REPOSITORY … PROPERTIES \
-                 (aws.s3.access_key, aws.s3.secret_key, aws.s3.session_token), or an identity that renews itself"
-            }
-            Identity::InstanceProfile | Identity::SdkDefault | Identity::Role => {
-                "the temporary credentials have ended or were revoked, and no newer ones came: check what hands them \
-                 out, and this machine's clock"
-            }
-        }
     }
 }
 
@@ -234,9 +135,11 @@ fn from_answer(inner: &Inner, operation: Operation, error: &dyn ProvideErrorMeta
         ("", code) => format!("the store answered {code}"),
         (message, _) => message.to_owned(),
     };
-    let advice = match message.to_lowercase().contains("object lock") {
-        true => Some(LOCKLESS_ADVICE.to_owned()),
-        false => advice,
+    let advice = match message.to_lowercase() {
+        message if message.contains("object lock") => Some(LOCKLESS_ADVICE.to_owned()),
+        // A right that is missing on the key is told as one that is missing on the object.
+        message if kind == StoreErrorKind::PermissionDenied && message.contains("kms:") => Some(kms_advice(inner)),
+        _ => advice,
     };
     Verdict { kind, message, advice, status: Some(status), code: (!code.is_empty()).then(|| code.to_owned()), again }
 }
@@ -337,10 +240,7 @@ fn classify(
             advice(Invalid, "this store lacks a request that repositories need")
         }
         ("NoSuchUpload", _) => (NotFound, None, false),
-        _ if code.starts_with("KMS.") => advice(
-            PermissionDenied,
-            "allow kms:GenerateDataKey and kms:Decrypt on the bucket's key for these credentials",
-        ),
+        _ if code.starts_with("KMS.") => (PermissionDenied, Some(kms_advice(inner)), false),
         (_, 401 | 403) => (PermissionDenied, Some(permission_advice(inner, operation)), false),
         // Only something that was to be read can be missing; whoever says so of a listing is no S3 server.
         (_, 404) if matches!(operation, Operation::List | Operation::Put | Operation::StartMultipart) => {
@@ -366,6 +266,18 @@ fn permission_advice(inner: &Inner, operation: Operation) -> String {
         _ => format!("{}/{}*", inner.bucket, inner.place.prefix),
     };
     format!("allow {} on arn:aws:s3:::{resource} for these credentials", operation.iam_action())
+}
+
+/// What is wrong with the key that a store encrypts with, or with the rights on it.
+fn kms_advice(inner: &Inner) -> String {
+    let key = match inner.writes.encryption.as_ref().and_then(Encryption::key_id) {
+        Some(_) => "check aws.s3.sse_kms_key_id: that key",
+        None => "the key that the bucket encrypts with",
+    };
+    format!(
+        "{key} must be there, enabled and in the bucket's region, and these credentials need kms:GenerateDataKey and \
+         kms:Decrypt on it"
+    )
 }
 
 /// The region in a message such as "the region 'us-east-1' is wrong; expecting 'eu-west-1'".
