@@ -10,7 +10,7 @@ use ebla_tests::client::Client;
 use ebla_tests::cloud::{Redirector, RoleService, Trust};
 use ebla_tests::folder::Folder;
 use ebla_tests::golden;
-use ebla_tests::golden::Normaliser;
+use ebla_tests::golden::{Normaliser, without_request_id};
 use ebla_tests::keys::LiveKeys;
 use ebla_tests::ports::free_ports;
 use ebla_tests::proxy::{Fault, Operation, Rule, S3Proxy};
@@ -97,14 +97,6 @@ fn keys_of(endpoint: &S3Endpoint) -> Vec<(&str, &str)> {
         ("aws.s3.region", &endpoint.region),
         ("aws.s3.endpoint", &endpoint.url),
     ]
-}
-
-/// A store's names for requests are its own.
-fn without_request_id(text: &str) -> String {
-    match text.split_once(", request id ") {
-        Some((before, after)) => format!("{before}{}", after.find(')').map_or("", |end| &after[end..])),
-        None => text.to_string(),
-    }
 }
 
 /// What is wrong by its words alone.
@@ -321,6 +313,45 @@ async fn another_storage_class() {
     let class = [("aws.s3.storage_class", "NO_SUCH_CLASS")];
     mistakes.make_with_keys("a storage class it does not have", &bucket, &class).await;
     mistakes.golden("wrong_config/class");
+}
+
+/// Stores that give back something else than they were given: moto, which looks at no checksum and no signature, with what
+/// comes and goes changed on its way.
+#[tokio::test]
+async fn bodies_that_are_not_kept() {
+    let Some(store) = OtherStore::moto().await else {
+        return;
+    };
+    let mut mistakes = Mistakes::new("bodies").await;
+    let bucket = store.bucket("wrong").await;
+    let proxy = S3Proxy::start(&bucket.endpoint);
+    let through = proxy.bucket(&bucket);
+    mistakes.bucket(&through);
+    let probe = |fault, operation| Rule::new(fault).on(operation).key("ebla/probe");
+    for (number, (what, rule)) in [
+        ("a store that keeps the framing of bodies", probe(Fault::FrameRequest, Operation::PutObject)),
+        ("a store that keeps the framing of parts", probe(Fault::FrameRequest, Operation::UploadPart)),
+        ("a store that keeps other bytes", probe(Fault::FlipRequest, Operation::PutObject)),
+        ("a store that gives other bytes", probe(Fault::FlipAnswer, Operation::GetObject).ranged(false)),
+        ("a store that gives half of them", probe(Fault::HalveAnswer, Operation::GetObject).ranged(false)),
+        ("a store that gives other bytes of a part", probe(Fault::FlipAnswer, Operation::GetObject).ranged(true)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // What was spoilt stays: each store has a place of its own.
+        let location = through.location(&format!("place-{number}"));
+        let rule = proxy.rule(rule);
+        mistakes.make(what, &location, &keys_of(&through.endpoint)).await;
+        assert!(rule.hits() > 0, "{what}: nothing was spoilt");
+        rule.lift();
+        assert_eq!(
+            bucket.list(&format!("place-{number}/ebla/repository.json")).await,
+            [],
+            "{what}: a repository came to be"
+        );
+    }
+    mistakes.golden("wrong_config/bodies");
 }
 
 /// What is not there, or not what it seems.

@@ -49,6 +49,9 @@ pub enum Fault {
     HalveAnswer,
     /// One bit of the request's body is another when it reaches the store.
     FlipRequest,
+    /// The request's body reaches the store in the framing of a body that is sent in chunks (`aws-chunked`), and nothing
+    /// says so: what a store does that takes no framing off.
+    FrameRequest,
     /// One bit of the answer's body is another when it comes back.
     FlipAnswer,
     /// The answer comes back twice.

@@ -101,6 +101,13 @@ pub(super) async fn pass(
             let answer = ask(&shared.upstream, &asked).await?;
             give(client, exchange, &asked, &answer, 1).await
         }
+        Fault::FrameRequest => {
+            exchange.disturbed = !asked.body.is_empty();
+            asked.body = framed(&asked.body);
+            asked.head = with_length(head, asked.body.len());
+            let answer = ask(&shared.upstream, &asked).await?;
+            give(client, exchange, &asked, &answer, 1).await
+        }
         Fault::FlipAnswer => {
             let mut answer = ask(&shared.upstream, &asked).await?;
             exchange.disturbed = flip(&mut answer.body, &shared.dice);
@@ -187,6 +194,17 @@ fn with_length(head: &Head, bytes: usize) -> Vec<u8> {
     };
     let lines: Vec<&str> = text.trim_end().split("\r\n").filter(|line| !is_framing(line)).collect();
     format!("{}\r\nContent-Length: {bytes}\r\n\r\n", lines.join("\r\n")).into_bytes()
+}
+
+/// The body as one chunk and a trailer, as newer clients send it; an empty one as it is.
+fn framed(body: &[u8]) -> Vec<u8> {
+    match body.len() {
+        0 => Vec::new(),
+        bytes => {
+            let head = format!("{bytes:x}\r\n").into_bytes();
+            [&head, body, b"\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n"].concat()
+        }
+    }
 }
 
 /// Turns one bit over, if there is one.
