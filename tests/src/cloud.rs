@@ -168,7 +168,8 @@ fn assume_role(head: &Head, body: &str, trust: &Trust, mint: &Mint) -> Answer {
     };
     let field = |name: &str| {
         let value = body.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-        value.unwrap_or_default().replace("%3A", ":").replace("%2F", "/")
+        let encoded = [("%3A", ":"), ("%2F", "/"), ("%2B", "+"), ("%3D", "=")];
+        encoded.iter().fold(value.unwrap_or_default().to_string(), |text, (code, letter)| text.replace(code, letter))
     };
     let by_web_identity = field("Action") == "AssumeRoleWithWebIdentity";
     if by_web_identity && field("WebIdentityToken") != trust.web_identity {

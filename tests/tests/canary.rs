@@ -37,7 +37,8 @@ struct Aviary {
 impl Aviary {
     /// A new word for a place.
     fn canary(&mut self, place: &str) -> String {
-        let word = format!("canary{:03}x{:016x}", self.canaries.len(), rand::random::<u64>());
+        // As secrets are: with letters that URLs and forms encode.
+        let word = format!("canary{:03}+/={:016x}", self.canaries.len(), rand::random::<u64>());
         self.canaries.push((place.to_string(), word.clone()));
         word
     }
@@ -58,12 +59,12 @@ impl Aviary {
         self.hear("SHOW WARNINGS", warnings);
     }
 
-    /// Says every canary that is in these bytes. One that is spelt in capitals, or encoded as a URL does, counts as well.
+    /// Says every canary that is in these bytes. One that is spelt in capitals, encoded as a URL does, wholly or in part,
+    /// or escaped as strings are, counts as well.
     fn search(&self, whence: &str, bytes: &[u8], found: &mut Vec<String>) {
         let lower = bytes.to_ascii_lowercase();
         for (place, word) in &self.canaries {
-            let word = word.to_ascii_lowercase();
-            if memory_holds(&lower, word.as_bytes()) {
+            if memory_holds(&lower, word.to_ascii_lowercase().as_bytes()) {
                 found.push(format!("{whence} holds what was told as {place}"));
             }
         }
@@ -89,8 +90,29 @@ fn memory_holds(bytes: &[u8], word: &[u8]) -> bool {
     let Some(&first) = word.first() else {
         return false;
     };
-    let starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == first);
-    starts.into_iter().any(|(at, _)| bytes[at..].starts_with(word))
+    let starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == first || matches!(**byte, b'%' | b'\\'));
+    starts.into_iter().any(|(at, _)| spells(&bytes[at..], word))
+}
+
+/// Whether the bytes begin with the word, each of whose letters may be encoded or escaped.
+fn spells(mut bytes: &[u8], word: &[u8]) -> bool {
+    word.iter().all(|letter| {
+        let length = match bytes {
+            [first, ..] if first == letter => 1,
+            [b'\\', second, ..] if second == letter => 2,
+            [b'%', high, low, ..] if number(&[*high, *low]) == Some(*letter) => 3,
+            [b'\\', b'u', b'0', b'0', high, low, ..] if number(&[*high, *low]) == Some(*letter) => 6,
+            _ => return false,
+        };
+        bytes = &bytes[length..];
+        true
+    })
+}
+
+/// The letter that these digits are the code of, in lower case.
+fn number(hex: &[u8; 2]) -> Option<u8> {
+    let code = u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?;
+    Some(code.to_ascii_lowercase())
 }
 
 fn create(name: &str, bucket: &Bucket, properties: &[(&str, &str)]) -> String {
@@ -614,6 +636,24 @@ fn the_search_can_fail() {
     let mut found = Vec::new();
     aviary.search("a text", b"nothing", &mut found);
     assert!(found.is_empty());
-    aviary.search("a text", format!("x{}y", word.to_uppercase()).as_bytes(), &mut found);
-    assert_eq!(found, ["a text holds what was told as here"]);
+    let each = |form: &dyn Fn(u8) -> String| word.bytes().map(form).collect::<String>();
+    for spelling in [
+        word.clone(),
+        word.to_uppercase(),
+        word.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"),
+        word.replace('+', "%2b").replace('=', "%3d"),
+        word.replace('/', "%2F"),
+        word.replace('/', "\\/"),
+        word.replace('+', "\\u002b"),
+        each(&|letter| format!("%{letter:02X}")),
+        each(&|letter| format!("\\u{:04X}", u32::from(letter))),
+    ] {
+        let mut found = Vec::new();
+        aviary.search("a text", format!("x%{spelling}y").as_bytes(), &mut found);
+        assert_eq!(found, ["a text holds what was told as here"], "{spelling}");
+    }
+    for other in [&word[..word.len() - 1], &word.replace('+', " "), &word.replace('/', "%2f%2f")] {
+        aviary.search("a text", other.as_bytes(), &mut found);
+        assert!(found.is_empty(), "{other}");
+    }
 }
