@@ -7,6 +7,8 @@
 use std::time::{Duration, SystemTime};
 
 use ebla_tests::client::Client;
+use ebla_tests::http::Body;
+use ebla_tests::noise::noise;
 use ebla_tests::proxy::{Fault, Operation, Rule, RuleHandle, S3Proxy};
 use ebla_tests::s3::Bucket;
 use ebla_tests::s3sfs::S3sFs;
@@ -277,6 +279,90 @@ async fn encryption_storage_class_and_lock_of_every_object() {
         assert_settings(&bucket, sse, key.filter(|_| label != "dsse"), "STANDARD_IA").await;
         client.query("DROP REPOSITORY r").await;
     }
+}
+
+/// Whether a store locks what it is given in parts from the beginning. moto forgets it, and remembers later locks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    Locked,
+    Free,
+}
+
+/// The same where an object is put in parts, rows are deleted, and a later backup takes most of it over and wants longer
+/// locks.
+async fn settings_of_all_kinds_of_objects(
+    name: &str,
+    bucket: &Bucket,
+    sse: &[(&str, &str)],
+    key: Option<&str>,
+    parts: Parts,
+) {
+    const LARGE_BYTES: usize = 24 << 20;
+    const ROW_BYTES: usize = 32 << 10;
+    const PARTS_BYTES_MIN: u64 = 16 << 20;
+    let proxy = S3Proxy::start(&bucket.endpoint);
+    let server = Server::start(name).await;
+    let mut client = server.client().await;
+    table(&mut client).await;
+    client
+        .query(
+            "CREATE TABLE d.p (id BIGINT, name STRING) DUPLICATE KEY(id) DISTRIBUTED BY HASH(id) BUCKETS 1 \
+             PROPERTIES (\"replication_num\" = \"1\")",
+        )
+        .await;
+    let noise = noise(1, LARGE_BYTES);
+    let rows = noise.as_bytes().chunks(ROW_BYTES).enumerate();
+    let lines: String = rows.map(|(id, text)| format!("{id},{}\n", String::from_utf8_lossy(text))).collect();
+    server.load("d", "p", &[("column_separator", ",")], Body::Bytes(lines.into_bytes())).await;
+    client.query("DELETE FROM d.p WHERE id = 1").await;
+
+    let mut options = sse.to_vec();
+    options.push(("aws.s3.storage_class", "STANDARD_IA"));
+    options.extend(locks("GOVERNANCE", "2"));
+    client.query(&create(&proxy.bucket(bucket), &options)).await;
+    let end = back_up(&mut client, "full").await;
+    let tally = proxy.tally();
+    assert!(tally.requests_of(Operation::CompleteMultipartUpload) >= 1, "{tally}");
+    let large = bucket.list("x/ebla/objects/").await.into_iter().find(|object| object.size_bytes > PARTS_BYTES_MIN);
+    let large = large.expect("the noise is in one segment").key;
+    assert_locked(bucket, |key| parts == Parts::Locked || key != large, "GOVERNANCE", end, 2).await;
+    assert_settings(bucket, sse[0].1, key, "STANDARD_IA").await;
+    let of_full = objects(bucket).await;
+    assert!(of_full.iter().any(|key| key.ends_with(".dv")), "{of_full:?}");
+
+    alter(&mut client, &locks("GOVERNANCE", "50")).await;
+    client.query("DELETE FROM d.p WHERE id = 2").await;
+    insert(&mut client, 100..103).await;
+    proxy.reset();
+    let end = back_up(&mut client, "more").await;
+    let tally = proxy.tally();
+    assert!(tally.uploaded_bytes("objects/*.parquet") < PARTS_BYTES_MIN, "the large one was put again\n{tally}");
+    let all = objects(bucket).await;
+    let new: Vec<&String> = all.iter().filter(|key| !of_full.contains(key)).collect();
+    assert!(new.iter().any(|key| key.ends_with(".dv")) && new.iter().any(|key| key.ends_with(".parquet")), "{new:?}");
+    // What was replaced since, or merged, is no part of the second snapshot; these are.
+    let is_part = |key: &str| key == large || key.ends_with("/repository.json") || new.iter().any(|new| *new == key);
+    assert_locked(bucket, is_part, "GOVERNANCE", end, 50).await;
+    assert_settings(bucket, sse[0].1, key, "STANDARD_IA").await;
+}
+
+#[tokio::test]
+async fn settings_of_all_kinds_of_objects_on_seaweedfs() {
+    let Some(weed) = Weed::shared().await else {
+        return;
+    };
+    let bucket = weed.locking_bucket("kinds").await;
+    settings_of_all_kinds_of_objects("kinds-weed", &bucket, &[("aws.s3.sse", "AES256")], None, Parts::Locked).await;
+}
+
+#[tokio::test]
+async fn settings_of_all_kinds_of_objects_on_moto() {
+    let Some(moto) = OtherStore::moto().await else {
+        return;
+    };
+    let bucket = moto.locking_bucket("kinds").await;
+    let sse = [("aws.s3.sse", "aws:kms"), ("aws.s3.sse_kms_key_id", KMS_KEY)];
+    settings_of_all_kinds_of_objects("kinds-moto", &bucket, &sse, Some(KMS_KEY), Parts::Free).await;
 }
 
 async fn shown(client: &mut Client) -> String {
