@@ -50,7 +50,7 @@ use super::value::Value;
 /// Rows in a batch.
 const BATCH_ROWS: usize = 8192;
 /// A constant in every row of a batch takes at most this much.
-const CONSTANT_COLUMN_BYTES_MAX: usize = 32 * 1024 * 1024;
+const CONSTANT_COLUMN_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Parquet footers kept in memory, so that a hot table's files are opened without reading their ends again.
 const FOOTER_CACHE_BYTES: usize = 128 * 1024 * 1024;
 /// How many of the largest memory users an out-of-memory error looks at.
@@ -110,6 +110,8 @@ pub struct QueryEngine {
     state: Arc<SessionState>,
     planners: Vec<Arc<dyn ExprPlanner>>,
     names: FunctionNames,
+    /// Of all queries together.
+    memory: functions::text::Memory,
     /// `None` only while dropping.
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -200,7 +202,7 @@ impl QueryEngine {
             .enable_all()
             .build()
             .map_err(|error| QueryError::Internal(format!("start query threads: {error}")))?;
-        Ok(Self { state: Arc::new(state), planners, names, runtime: Some(runtime) })
+        Ok(Self { state: Arc::new(state), planners, names, memory, runtime: Some(runtime) })
     }
 
     /// Plans a query. No file is touched; the catalog is asked for each table once.
@@ -227,6 +229,7 @@ impl QueryEngine {
         let mut logical = SqlToRel::new(&binder).sql_statement_to_plan(statement)?;
         // Analysed at once: types are final only now, and what cannot be typed shall fail here.
         logical = self.state.analyzer().execute_and_check(logical, self.state.config_options(), |_, _| {})?;
+        logical = functions::bounded::bound(logical, &self.memory)?;
         logical = recursion::keep_columns(logical)?;
         if let Some(limit) = context.select_limit.filter(|_| unlimited) {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);

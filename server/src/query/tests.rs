@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod bounded;
 mod engine;
 mod functions;
 mod metadata;

@@ -14,6 +14,9 @@ use super::support::{Args, MANY, Returns, Scalar};
 use super::text::Text;
 use crate::query::convert;
 
+/// Longest JSON text that is looked into. The values of a text may take thirty times as much memory as the text itself.
+const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 pub(super) fn functions() -> Vec<Scalar> {
     vec![
         query_entry(),
@@ -86,11 +89,11 @@ pub(super) fn functions() -> Vec<Scalar> {
         }),
         Scalar::boolean("json_valid", 1, 1, |args| {
             let texts = args.strings(0)?;
-            Ok(args.build_booleans(|row| Some(serde_json::from_str::<Value>(texts.get(row)?).is_ok())))
+            Ok(args.build_booleans(|row| Some(serde_json::from_str::<serde::de::IgnoredAny>(texts.get(row)?).is_ok())))
         }),
         Scalar::new("parse_json", 1, 1, Returns::Json, |args| {
             let texts = args.strings(0)?;
-            args.build_strings(|row, out| push_json(&serde_json::from_str(texts.get(row)?).ok()?, out))
+            args.build_strings(|row, out| push_json(&parsed(texts.get(row)?)?, out))
         }),
         Scalar::text("json_string", 1, 1, |args| {
             let texts = args.strings(0)?;
@@ -103,8 +106,8 @@ pub(super) fn functions() -> Vec<Scalar> {
             let texts = args.strings(0)?;
             args.build_strings(|row, out| {
                 let text = texts.get(row)?;
-                match serde_json::from_str(text) {
-                    Ok(Value::String(inner)) => out.push_str(&inner),
+                match parsed(text) {
+                    Some(Value::String(inner)) => out.push_str(&inner),
                     _ => out.push_str(text),
                 }
                 Some(())
@@ -212,9 +215,17 @@ fn push_spaced(value: &Value, out: &mut Text<'_>) -> Option<()> {
     Some(())
 }
 
+/// A JSON text as a value; none when it is no JSON, or so long that its value would fill memory.
+fn parsed(text: &str) -> Option<Value> {
+    if text.len() > JSON_BYTES_MAX {
+        return None;
+    }
+    serde_json::from_str(text).ok()
+}
+
 /// What a path leads to in a JSON text.
 fn lookup(text: &str, path: &str) -> Option<Value> {
-    let mut value: Value = serde_json::from_str(text).ok()?;
+    let mut value = parsed(text)?;
     for step in steps(path)? {
         value = match (value, step) {
             (Value::Object(mut fields), Step::Key(key)) => fields.shift_remove(key)?,

@@ -210,8 +210,15 @@ impl Room {
         if bytes > i32::MAX as usize {
             return Err(too_much(function));
         }
+        Self::for_bytes(function, memory, bytes)
+    }
+
+    /// Room for so many bytes. Errors when there is not enough.
+    pub(crate) fn for_bytes(function: &str, memory: &Memory, bytes: usize) -> Result<Self> {
         let reservation = MemoryConsumer::new(format!("function {function}")).register(&memory.0);
-        reservation.try_grow(bytes)?;
+        if bytes > UNCOUNTED_BYTES_MAX {
+            reservation.try_grow(bytes)?;
+        }
         Ok(Self { _reservation: reservation })
     }
 }
