@@ -26,6 +26,9 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::planner::SqlToRel;
@@ -35,11 +38,13 @@ use super::binder::Binder;
 use super::coerce::MySqlCoercion;
 use super::context::{StatementContext, VariableScope};
 use super::error::QueryError;
+use super::filters;
 use super::functions;
+use super::groups;
 use super::interrupt::{self, Interrupt};
-use super::joins;
+use super::joins::{self, KeepMarks};
 use super::operators::MySqlOperators;
-use super::orders;
+use super::orders::KeepOrders;
 use super::recursion;
 use super::rewrite::{self, FunctionNames, Grouping};
 use super::scan::Reports;
@@ -61,6 +66,8 @@ const MERGE_SHARE: usize = 16;
 /// batch and merging takes memory for the keys beside the rows, which is not there when the limit is why they are
 /// spilled. A sort reserves twice what it holds, so no column of the batch passes the 2 GiB that its offsets can count.
 const SORT_IN_PLACE_BYTES_MAX: usize = 3 << 30;
+/// The engine's rule by which operators get the orders that they ask for.
+const ORDERING_RULE: &str = "EnforceSorting";
 /// Files smaller than this are not split between threads.
 const SPLIT_BYTES_MIN: usize = 4 * 1024 * 1024;
 
@@ -175,7 +182,8 @@ impl QueryEngine {
                 Arc::new(TypeCoercion::new()),
                 Arc::new(ThreeValuedIn),
             ])
-            .with_physical_optimizer_rules(orders::physical_rules())
+            .with_optimizer_rules(logical_rules())
+            .with_physical_optimizer_rules(physical_rules())
             .build();
         let memory = functions::text::Memory(Arc::clone(&state.runtime_env().memory_pool));
         for function in functions::scalars(&memory) {
@@ -322,6 +330,21 @@ impl Drop for QueryEngine {
             runtime.shutdown_background();
         }
     }
+}
+
+/// The engine's rules by which plans are made better, kept from changing an answer.
+fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    Optimizer::new().rules.into_iter().map(groups::keep_last).collect()
+}
+
+/// The engine's rules that plans go through before they run, with those among them that mend what it does. They stand
+/// where orders are settled and projections are not moved yet.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules: Vec<_> = PhysicalOptimizer::new().rules.into_iter().map(filters::keep_to_names).collect();
+    let behind = rules.iter().position(|rule| rule.name() == ORDERING_RULE).map_or(0, |place| place + 1);
+    rules.insert(behind, Arc::new(KeepOrders));
+    rules.insert(behind + 1, Arc::new(KeepMarks));
+    rules
 }
 
 /// From an analysed plan to one that runs, and what it runs with.

@@ -1,17 +1,24 @@
-//! Joins for which NULL is a value like others.
+//! What joins lose on the way to a plan that runs: rows with NULL, and marks.
 //!
 //! A hash join tells the scan of its other side, once it knows its own, which keys it can find at all, and the scan
 //! reads no other rows. NULL is never among those keys. That is right where NULL equals nothing, and loses rows where
 //! it counts: in `NOT IN`, which a single NULL empties, and in EXCEPT, INTERSECT and `<=>`, where NULL equals NULL.
 //! [`keep_nulls`] takes what these joins would tell from them; the scan then reads all rows.
+//!
+//! A join that marks rows (EXISTS and IN within OR, NOT or CASE) answers the columns of one of its sides and the mark. The
+//! engine, when it moves a projection below a join, takes the first columns for those of the left side whatever the
+//! join is, and projects the wrong ones. [`KeepMarks`] gives these joins a projection of their own, of all their columns;
+//! below a join that has one nothing is moved.
 
 use std::sync::Arc;
 
-use datafusion::common::NullEquality;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
+use datafusion::common::{JoinType, NullEquality};
 use datafusion::error::Result;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::joins::{HashJoinExec, HashJoinExecBuilder};
+use datafusion::physical_plan::joins::{HashJoinExec, HashJoinExecBuilder, NestedLoopJoinExec};
 
 /// The plan in which every join that counts NULLs gets to see them.
 pub(super) fn keep_nulls(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -27,4 +34,42 @@ pub(super) fn keep_nulls(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Executi
         Ok(Transformed::yes(HashJoinExecBuilder::from(join).reset_state().build_exec()?))
     })
     .data()
+}
+
+/// The rule that keeps marks where they are.
+#[derive(Debug)]
+pub(super) struct KeepMarks;
+
+impl PhysicalOptimizerRule for KeepMarks {
+    fn name(&self) -> &str {
+        "KeepMarks"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| {
+            let all = Some((0..node.schema().fields().len()).collect());
+            if let Some(join) = node.downcast_ref::<HashJoinExec>()
+                && marks(join.join_type())
+                && !join.contains_projection()
+            {
+                return Ok(Transformed::yes(Arc::new(join.with_projection(all)?)));
+            }
+            if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>()
+                && marks(join.join_type())
+                && !join.contains_projection()
+            {
+                return Ok(Transformed::yes(Arc::new(join.with_projection(all)?)));
+            }
+            Ok(Transformed::no(node))
+        })
+        .data()
+    }
+}
+
+fn marks(join_type: &JoinType) -> bool {
+    matches!(join_type, JoinType::LeftMark | JoinType::RightMark)
 }

@@ -13,23 +13,12 @@ use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNod
 use datafusion::error::Result;
 use datafusion::physical_expr::{LexOrdering, LexRequirement};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _};
 
-/// The engine's rule that this one runs behind.
-const ENGINE_RULE: &str = "EnforceSorting";
-
-/// The rules by which plans that run are made better: the engine's, with [`KeepOrders`] among them.
-pub(super) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    let behind = rules.iter().position(|rule| rule.name() == ENGINE_RULE).map_or(0, |place| place + 1);
-    rules.insert(behind, Arc::new(KeepOrders));
-    rules
-}
-
+/// The rule.
 #[derive(Debug)]
-struct KeepOrders;
+pub(super) struct KeepOrders;
 
 impl PhysicalOptimizerRule for KeepOrders {
     fn name(&self) -> &str {

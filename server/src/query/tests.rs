@@ -7,6 +7,7 @@
 
 mod bounded;
 mod engine;
+mod filters;
 mod functions;
 mod metadata;
 mod mixed;

@@ -111,3 +111,22 @@ fn not_in_of_a_correlated_subquery() {
         ],
     );
 }
+
+#[test]
+fn marks_stay_where_they_are_when_columns_are_left_out() {
+    let f = Fixture::new();
+    let columns = [("k", DataType::Int32), ("m", DataType::Int32), ("d", DataType::Int32)];
+    f.table("wide", &[batch(&columns, &[&["1", "9", "5"], &["2", "8", "7"], &["3", "7", "\\N"]])]);
+    f.table("narrow", &[batch(&[("m", DataType::Int32)], &[&["6"], &["2"]])]);
+    check_rows(
+        &f,
+        &[
+            ("SELECT k FROM wide WHERE d > ALL (SELECT m FROM wide WHERE m < 0) ORDER BY k", &["1", "2", "3"]),
+            ("SELECT k FROM wide WHERE d > ALL (SELECT m FROM narrow)", &["2"]),
+            ("SELECT k FROM wide WHERE d > ANY (SELECT m FROM narrow) ORDER BY k", &["1", "2"]),
+            ("SELECT k FROM wide WHERE d > ALL (SELECT m FROM narrow WHERE m > 5) OR k = 3 ORDER BY k", &["2", "3"]),
+            ("SELECT m FROM wide WHERE k = 3 OR EXISTS (SELECT 1 FROM narrow n WHERE n.m > d) ORDER BY k", &["9", "7"]),
+            ("SELECT m FROM wide WHERE k = 3 OR NOT d IN (SELECT m - 1 FROM narrow) ORDER BY k", &["8", "7"]),
+        ],
+    );
+}
