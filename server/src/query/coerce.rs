@@ -4,9 +4,12 @@
 //! makes it a number, a date makes it a date; a literal is converted here and now, to the column's own type, so that
 //! pruning by zone maps still sees `column op literal`. A decimal beside a DOUBLE is a DOUBLE, everywhere.
 //!
-//! Where values become one column (CASE, COALESCE, UNION), they take one type: a text if there is one, DOUBLE if there is
+//! Where values become one column (CASE, COALESCE, UNION, VALUES, arrays, LAG's default), they take one type: a text if there is one, DOUBLE if there is
 //! a FLOAT or DOUBLE among numbers. The planner asked for types before this; arithmetic it chose for exact numbers is
 //! changed here to that of DOUBLE where it turns out to be about one.
+
+mod columns;
+mod literals;
 
 use std::sync::Arc;
 
@@ -16,18 +19,30 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRewriter};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{AggregateFunction, Between, Case, InList, InSubquery, Like, ScalarFunction};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, Between, Case, InList, InSubquery, Like, ScalarFunction, SetComparison, WindowFunction,
+};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, Union, lit,
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, TryCast, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::convert::{self, DATETIME, datetime, number};
+use literals::{is_constant, literal, meet};
+
+use super::convert::{self, DATETIME};
 use super::error::QueryError;
 use super::functions;
-use super::functions::conditional::COALESCE;
+use super::functions::conditional::{self, COALESCE};
+
+/// Functions whose arguments take one type.
+const OF_ONE_TYPE: [&str; 2] = [COALESCE, "make_array"];
+/// Window functions with a value for rows that are not there.
+const WITH_DEFAULT: [&str; 2] = ["lag", "lead"];
+/// What the rows that ANY and ALL look at, and the column of these, are called inside the engine, lest they be taken for
+/// something of the query's own.
+const COMPARED: (&str, &str) = ("ebla_compared", "ebla_item");
 
 /// The analyzer rule.
 #[derive(Debug)]
@@ -41,8 +56,9 @@ impl AnalyzerRule for MySqlCoercion {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
         plan.transform_up_with_subqueries(|plan| {
             let plan = match plan {
-                LogicalPlan::Union(union) => LogicalPlan::Union(columns_of_one_type(union)?),
-                LogicalPlan::Join(join) => LogicalPlan::Join(keys_of_one_type(join)?),
+                LogicalPlan::Union(union) => LogicalPlan::Union(columns::columns_of_one_type(union)?),
+                LogicalPlan::Join(join) => LogicalPlan::Join(columns::keys_of_one_type(join)?),
+                LogicalPlan::Values(rows) => LogicalPlan::Values(columns::rows_of_one_type(rows)?),
                 plan => plan,
             };
             let mut schema = merge_schema(&plan.inputs());
@@ -114,59 +130,6 @@ pub(crate) fn result_type(types: &[DataType]) -> Option<DataType> {
     (types.iter().any(DataType::is_floating) && known.all(convert::is_number)).then_some(DataType::Float64)
 }
 
-/// A union whose columns have one type in all its parts.
-fn columns_of_one_type(union: Union) -> Result<Union> {
-    let targets: Vec<Option<DataType>> = (0..union.schema.fields().len())
-        .map(|index| {
-            let types: Vec<DataType> =
-                union.inputs.iter().map(|input| input.schema().field(index).data_type().clone()).collect();
-            result_type(&types)
-        })
-        .collect();
-    if targets.iter().all(Option::is_none) {
-        return Ok(union);
-    }
-    let inputs: Result<Vec<Arc<LogicalPlan>>> = union
-        .inputs
-        .into_iter()
-        .map(|input| {
-            let columns: Vec<Expr> = input
-                .schema()
-                .iter()
-                .zip(&targets)
-                .map(|((qualifier, field), target)| {
-                    let column = Expr::Column(Column::from((qualifier, field)));
-                    match target {
-                        Some(target) if field.data_type() != target && !field.data_type().is_null() => {
-                            cast_expr(column, field.data_type(), target)
-                                .alias_qualified(qualifier.cloned(), field.name())
-                        }
-                        _ => column,
-                    }
-                })
-                .collect();
-            LogicalPlanBuilder::from(input).project(columns)?.build().map(Arc::new)
-        })
-        .collect();
-    Union::try_new_with_loose_types(inputs?)
-}
-
-/// A join whose keys, where both are numbers, have one type on both sides.
-fn keys_of_one_type(mut join: Join) -> Result<Join> {
-    for (left, right) in &mut join.on {
-        let left_type = left.get_type(join.left.schema())?;
-        let right_type = right.get_type(join.right.schema())?;
-        if convert::is_number(&left_type)
-            && convert::is_number(&right_type)
-            && let Some(common) = common_type(&left_type, &right_type)
-        {
-            *left = cast_expr(left.clone(), &left_type, &common);
-            *right = cast_expr(right.clone(), &right_type, &common);
-        }
-    }
-    Ok(join)
-}
-
 struct Coercion<'a> {
     schema: &'a DFSchema,
 }
@@ -184,7 +147,9 @@ impl TreeNodeRewriter for Coercion<'_> {
                 self.results(case)
             }
             Expr::InSubquery(test) => self.in_subquery(test),
-            Expr::ScalarFunction(call) if call.func.name() == COALESCE => self.coalesce(call),
+            Expr::SetComparison(test) => self.set_comparison(test),
+            Expr::WindowFunction(call) if WITH_DEFAULT.contains(&call.fun.name()) => self.shifted(call),
+            Expr::ScalarFunction(call) if OF_ONE_TYPE.contains(&call.func.name()) => self.of_one_type(call),
             Expr::ScalarFunction(call) => self.exact_arithmetic(call),
             Expr::Like(like) => self.like(like),
             Expr::Cast(cast) => self.cast(*cast.expr, cast.field.data_type().clone()),
@@ -288,8 +253,8 @@ impl Coercion<'_> {
         Ok(Transformed::yes(Expr::Case(case)))
     }
 
-    /// The arguments of COALESCE, in one type.
-    fn coalesce(&self, mut call: ScalarFunction) -> Result<Transformed<Expr>> {
+    /// The arguments of COALESCE and the items of an array, in one type.
+    fn of_one_type(&self, mut call: ScalarFunction) -> Result<Transformed<Expr>> {
         let types: Result<Vec<DataType>> = call.args.iter().map(|arg| arg.get_type(self.schema)).collect();
         let types = types?;
         if let Some(target) = result_type(&types) {
@@ -333,6 +298,43 @@ impl Coercion<'_> {
         let plan = LogicalPlanBuilder::from(Arc::clone(&test.subquery.subquery)).project(vec![item])?.build()?;
         let subquery = test.subquery.with_plan(Arc::new(plan));
         Ok(Transformed::yes(Expr::InSubquery(InSubquery::new(Box::new(expr), subquery, test.negated))))
+    }
+
+    /// `x > ANY (SELECT y)` and the like compare like `x > y`.
+    fn set_comparison(&self, mut test: SetComparison) -> Result<Transformed<Expr>> {
+        let (qualifier, field) = test.subquery.subquery.schema().qualified_field(0);
+        let (left_type, right_type) = (test.expr.get_type(self.schema)?, field.data_type().clone());
+        let Some(common) = common_type(&left_type, &right_type) else {
+            return Ok(Transformed::no(Expr::SetComparison(test)));
+        };
+        let item = cast_expr(Expr::Column(Column::from((qualifier, field))), &right_type, &common).alias(COMPARED.1);
+        let rows = LogicalPlanBuilder::from(Arc::clone(&test.subquery.subquery)).project(vec![item])?;
+        // A correlated subquery's conditions read columns that a name of its own would hide.
+        let rows = if test.subquery.outer_ref_columns.is_empty() { rows.alias(COMPARED.0)? } else { rows };
+        *test.expr = cast_expr(*test.expr, &left_type, &common);
+        test.subquery = test.subquery.with_plan(Arc::new(rows.build()?));
+        Ok(Transformed::yes(Expr::SetComparison(test)))
+    }
+
+    /// LAG and LEAD: the default in the type of the values, or both in one that holds them.
+    fn shifted(&self, mut call: Box<WindowFunction>) -> Result<Transformed<Expr>> {
+        let [value, _, default] = call.params.args.as_mut_slice() else {
+            return Ok(Transformed::no(Expr::WindowFunction(call)));
+        };
+        let types = [value.get_type(self.schema)?, default.get_type(self.schema)?];
+        if types[0] == types[1] || types.iter().any(DataType::is_null) {
+            return Ok(Transformed::no(Expr::WindowFunction(call)));
+        }
+        if let Some(met) = literal(default).and_then(|default| meet(&default, &types[0])) {
+            *default = Expr::Literal(met, None);
+            return Ok(Transformed::yes(Expr::WindowFunction(call)));
+        }
+        let exact = types.iter().any(convert::is_decimal) && types.iter().all(convert::is_number);
+        if let Some(target) = result_type(&types).or_else(|| exact.then(|| conditional::common_type(&types))) {
+            *value = cast_expr(value.clone(), &types[0], &target);
+            *default = cast_expr(default.clone(), &types[1], &target);
+        }
+        Ok(Transformed::yes(Expr::WindowFunction(call)))
     }
 
     /// LIKE compares texts.
@@ -392,18 +394,6 @@ impl Coercion<'_> {
     }
 }
 
-/// A literal, perhaps cast or negated.
-fn is_constant(expr: &Expr) -> bool {
-    match expr {
-        Expr::Literal(..) => true,
-        Expr::Cast(cast) => is_constant(&cast.expr),
-        Expr::TryCast(cast) => is_constant(&cast.expr),
-        Expr::Negative(inner) => is_constant(inner),
-        Expr::Alias(alias) => is_constant(&alias.expr),
-        _ => false,
-    }
-}
-
 fn is_comparison(op: Operator) -> bool {
     matches!(
         op,
@@ -420,85 +410,6 @@ fn is_comparison(op: Operator) -> bool {
 
 fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
-}
-
-fn literal(expr: &Expr) -> Option<ScalarValue> {
-    match expr {
-        Expr::Literal(scalar, _) if !scalar.is_null() => Some(scalar.clone()),
-        Expr::Alias(alias) => literal(&alias.expr),
-        _ => None,
-    }
-}
-
-/// The literal in the type of the other side, if it is there exactly what it was.
-fn meet(scalar: &ScalarValue, target: &DataType) -> Option<ScalarValue> {
-    let from = scalar.data_type();
-    match target {
-        DataType::Boolean => match text_or_number(scalar)? {
-            0.0 => Some(ScalarValue::Boolean(Some(false))),
-            1.0 => Some(ScalarValue::Boolean(Some(true))),
-            _ => None,
-        },
-        integer if integer.is_integer() && convert::is_string(&from) => {
-            let (digits, scale) = number::plain_decimal(scalar.try_as_str()??)?;
-            if scale != 0 {
-                return None;
-            }
-            cast_scalar(&ScalarValue::Decimal256(Some(digits), 76, 0), integer).filter(|scalar| !scalar.is_null())
-        }
-        decimal if convert::is_decimal(decimal) && convert::is_string(&from) => {
-            let (digits, scale) = number::plain_decimal(scalar.try_as_str()??)?;
-            let exact = ScalarValue::Decimal256(Some(digits), 76, scale);
-            let cast = exact.cast_to(decimal).ok().filter(|scalar| !scalar.is_null())?;
-            (cast.cast_to(&exact.data_type()).ok()? == exact).then_some(cast)
-        }
-        float if float.is_floating() && convert::is_string(&from) => {
-            let value = number::parse_double(scalar.try_as_str()??)?;
-            ScalarValue::Float64(Some(value)).cast_to(float).ok()
-        }
-        // A DOUBLE is compared with the DOUBLE next to the literal; a FLOAT only takes what it can say exactly, for the
-        // comparison is one of DOUBLEs.
-        float if float.is_floating() && convert::is_number(&from) => {
-            let double = cast_scalar(scalar, &DataType::Float64).filter(|double| !double.is_null())?;
-            let narrow = double.cast_to(float).ok()?;
-            (narrow.cast_to(&DataType::Float64).ok()? == double).then_some(narrow)
-        }
-        DataType::Date32 => {
-            let micros = moment(scalar)?;
-            (micros.rem_euclid(datetime::DAY) == 0).then(|| ScalarValue::Date32(Some(datetime::days_of(micros))))
-        }
-        DataType::Timestamp(..) => ScalarValue::TimestampMicrosecond(Some(moment(scalar)?), None).cast_to(target).ok(),
-        _ => None,
-    }
-}
-
-fn text_or_number(scalar: &ScalarValue) -> Option<f64> {
-    if let Some(text) = scalar.try_as_str() {
-        return convert::text::parse_bool(text?).map(f64::from);
-    }
-    match scalar.cast_to(&DataType::Float64).ok()? {
-        ScalarValue::Float64(value) => value,
-        _ => None,
-    }
-}
-
-/// The literal read as a DATETIME.
-fn moment(scalar: &ScalarValue) -> Option<i64> {
-    if let Some(text) = scalar.try_as_str() {
-        return datetime::parse_datetime(text?);
-    }
-    match scalar {
-        ScalarValue::Date32(Some(days)) => Some(datetime::micros_of_days(*days)),
-        scalar if convert::is_temporal(&scalar.data_type()) => match scalar.cast_to(&DATETIME).ok()? {
-            ScalarValue::TimestampMicrosecond(micros, _) => micros,
-            _ => None,
-        },
-        scalar if scalar.data_type().is_integer() => match scalar.cast_to(&DataType::Int64).ok()? {
-            ScalarValue::Int64(value) => datetime::datetime_of_number(value?),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 /// The type in which values of two types are compared; `None` to leave it to the engine.

@@ -18,6 +18,9 @@ use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use datafusion::arrow::error::ArrowError;
 
+/// LARGEINT: 128 bits, which a 39-digit decimal holds.
+pub(crate) const LARGEINT: DataType = DataType::Decimal256(39, 0);
+
 /// DATETIME as it is stored.
 pub(crate) const DATETIME: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
@@ -48,6 +51,14 @@ pub(crate) fn is_temporal(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..))
 }
 
+/// Whether numbers of this type may have digits behind the point.
+fn is_fractional(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => *scale > 0,
+        data_type => data_type.is_floating(),
+    }
+}
+
 /// Whether the engine's own cast between these types means the same as MySQL's.
 pub(crate) fn is_native(from: &DataType, to: &DataType) -> bool {
     if from == to || from.is_null() || from.is_nested() || to.is_nested() {
@@ -58,6 +69,8 @@ pub(crate) fn is_native(from: &DataType, to: &DataType) -> bool {
             is_string(to) || matches!(to, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
         }
         (DataType::Binary | DataType::LargeBinary | DataType::BinaryView, _) => true,
+        // An integer, whose digits behind the point are left out; the engine would round.
+        (from, to) if *to == LARGEINT && is_fractional(from) => false,
         // The engine takes a wide decimal between 2^64 and 2^127 for what its low half says.
         (DataType::Decimal256(..), to) if to.is_integer() => false,
         (from, to) if is_number(from) && is_number(to) => !from.is_floating() || !to.is_integer(),
@@ -83,6 +96,21 @@ pub(crate) fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowErr
         return cast_with_options(&text, to, &LENIENT);
     }
     match to {
+        to if *to == LARGEINT && is_string(from) => {
+            let whole: ArrayRef = Arc::new(number::integers_of(&to_strings(array)?)?);
+            cast_with_options(&whole, to, &LENIENT)
+        }
+        to if *to == LARGEINT && from.is_floating() => {
+            let whole: Float64Array = to_doubles(array)?.iter().map(|value| value.map(f64::trunc)).collect();
+            cast_with_options(&(Arc::new(whole) as ArrayRef), to, &LENIENT)
+        }
+        to if *to == LARGEINT && is_fractional(from) => {
+            let scale =
+                if let DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) = from { *scale } else { 0 };
+            let wide = cast_with_options(array, &DataType::Decimal256(76, scale), &LENIENT)?;
+            let whole: ArrayRef = Arc::new(number::integers_of_decimals(wide.as_primitive())?);
+            cast_with_options(&whole, to, &LENIENT)
+        }
         DataType::Boolean => Ok(Arc::new(to_booleans(array)?)),
         DataType::Date32 => Ok(Arc::new(to_dates(array)?)),
         DataType::Timestamp(..) => {
@@ -91,7 +119,7 @@ pub(crate) fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowErr
         }
         to if to.is_integer() && is_string(from) => {
             // Through a wide decimal, so that "9223372036854775807" and LARGEINT-sized texts stay exact.
-            let wide: ArrayRef = Arc::new(number::decimals_of(&to_strings(array)?, 0)?);
+            let wide: ArrayRef = Arc::new(number::integers_of(&to_strings(array)?)?);
             cast(&wide, to)
         }
         to if to.is_integer() && matches!(from, DataType::Decimal256(..)) => {

@@ -24,6 +24,8 @@ use super::functions::arithmetic::checked::{Operation, checked};
 
 /// Operator of the rewriter: the truth of the left side; the right side is ignored.
 pub(crate) const TRUTH: &str = "ebla_truth";
+/// The operator that gives a cell of VALUES this name, by which it is found again within what the planner puts around it.
+pub(crate) const CELL: &str = "ebla_cell";
 
 /// Plans binary operators.
 #[derive(Debug)]
@@ -85,6 +87,7 @@ impl ExprPlanner for MySqlOperators {
             BinaryOperator::Arrow => self.json_query.call(vec![left, right]),
             BinaryOperator::LongArrow => self.json_string.call(vec![left, right]),
             BinaryOperator::Custom(name) if name == TRUTH => truth(left, schema)?,
+            BinaryOperator::Custom(name) if name == CELL => left.alias(CELL),
             BinaryOperator::Eq => coerce::comparison(left, Operator::Eq, right, schema)?,
             BinaryOperator::NotEq => coerce::comparison(left, Operator::NotEq, right, schema)?,
             BinaryOperator::Lt => coerce::comparison(left, Operator::Lt, right, schema)?,

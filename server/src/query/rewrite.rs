@@ -146,6 +146,11 @@ impl VisitorMut for Rewriter<'_> {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        select::name_cells(&mut query.body);
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<QueryError> {
         headers::name_nested(select, self.headers);
         for item in &mut select.projection {

@@ -8,12 +8,10 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::planner::TypePlanner;
 use sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo};
 
-use super::convert::DATETIME;
+use super::convert::{DATETIME, LARGEINT};
 use super::error::QueryError;
 use super::scan::MYSQL_TYPE;
 
-/// LARGEINT: 128 bits, which a 39-digit decimal holds.
-pub(crate) const LARGEINT: DataType = DataType::Decimal256(39, 0);
 /// DECIMAL without digits given.
 const DECIMAL_DEFAULT: (u8, i8) = (10, 0);
 /// The most digits of a 128-bit decimal.

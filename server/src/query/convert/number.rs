@@ -41,8 +41,36 @@ pub(crate) fn whole_of(wide: &Decimal256Array) -> Result<Decimal128Array, ArrowE
     whole.with_precision_and_scale(38, 0)
 }
 
-/// Reads `-12.345e6` into digits at a scale.
+/// Texts as whole numbers: what is behind the point is left out, as it is where a number becomes an integer. NULL for
+/// what is no number or too large.
+pub(crate) fn integers_of(strings: &StringArray) -> Result<Decimal256Array, ArrowError> {
+    let values: Decimal256Array =
+        strings.iter().map(|text| text.and_then(|text| parse_digits(text, 0, Rest::Dropped))).collect();
+    values.with_precision_and_scale(WIDE_PRECISION, 0)
+}
+
+/// Wide decimals without the digits behind the point.
+pub(crate) fn integers_of_decimals(wide: &Decimal256Array) -> Result<Decimal256Array, ArrowError> {
+    let unit = i256::from_i128(10).checked_pow(u32::try_from(wide.scale()).unwrap_or(0)).unwrap_or(i256::ONE);
+    let whole: Decimal256Array = wide.iter().map(|value| value.and_then(|value| value.checked_div(unit))).collect();
+    whole.with_precision_and_scale(WIDE_PRECISION, 0)
+}
+
+/// What becomes of digits that a scale has no room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Half away from zero.
+    Rounded,
+    /// They are left out.
+    Dropped,
+}
+
+/// Reads `-12.345e6` into digits at a scale, half away from zero.
 pub(crate) fn parse_decimal(text: &str, scale: i8) -> Option<i256> {
+    parse_digits(text, scale, Rest::Rounded)
+}
+
+fn parse_digits(text: &str, scale: i8, rest: Rest) -> Option<i256> {
     let text = text.trim_ascii();
     let (negative, text) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -76,7 +104,7 @@ pub(crate) fn parse_decimal(text: &str, scale: i8) -> Option<i256> {
         }
     } else {
         let kept = usize::try_from(kept).ok()?;
-        let round_up = digits.as_bytes()[kept] >= b'5';
+        let round_up = rest == Rest::Rounded && digits.as_bytes()[kept] >= b'5';
         let significant = digits[..kept].trim_start_matches('0');
         if significant.len() > usize::from(WIDE_PRECISION) {
             return None;

@@ -141,6 +141,6 @@ mod tests {
         for (engine, field) in cases {
             assert_eq!(of_the_field(engine), field);
         }
-        assert_eq!(of_type(&crate::query::types::LARGEINT), "LARGEINT");
+        assert_eq!(of_type(&crate::query::convert::LARGEINT), "LARGEINT");
     }
 }

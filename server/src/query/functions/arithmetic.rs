@@ -13,8 +13,8 @@ use datafusion::logical_expr::ScalarUDF;
 
 use super::support::{Args, Returns, Scalar};
 use crate::query::convert;
+use crate::query::convert::LARGEINT;
 use crate::query::error::QueryError;
-use crate::query::types::LARGEINT;
 
 /// The most digits of a 128-bit decimal.
 pub(super) const DECIMAL128_DIGITS: u8 = 38;

@@ -89,7 +89,7 @@ impl ScalarUDFImpl for Coalesce {
 }
 
 /// The type in which all arguments can be compared.
-fn common_type(types: &[DataType]) -> DataType {
+pub(crate) fn common_type(types: &[DataType]) -> DataType {
     types
         .iter()
         .filter(|data_type| !data_type.is_null())

@@ -51,6 +51,18 @@ impl Rewriter<'_> {
             }
             Expr::InList { expr, list, negated } => in_list(*expr, list, negated)?,
             Expr::InSubquery { expr, .. } if matches!(*expr, Expr::Tuple(_)) => return Err(row_of_subquery()),
+            Expr::AnyOp { left, .. } | Expr::AllOp { left, .. } if matches!(*left, Expr::Tuple(_)) => {
+                return Err(row_of_subquery());
+            }
+            // IN by other names.
+            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, is_some } => match *right {
+                Expr::Subquery(subquery) => Expr::InSubquery { expr: left, subquery, negated: false },
+                right => Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right: Box::new(right), is_some },
+            },
+            Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => match *right {
+                Expr::Subquery(subquery) => Expr::InSubquery { expr: left, subquery, negated: true },
+                right => Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right: Box::new(right) },
+            },
             Expr::Cast { kind: _, expr, data_type, format, .. } => {
                 if format.is_some() {
                     return Err(QueryError::Unsupported("CAST ... FORMAT is not supported".to_owned()));
@@ -282,9 +294,7 @@ fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Result<Expr, QueryErro
             | BinaryOperator::GtEq,
             Expr::Tuple(row),
             other,
-        ) if !matches!(other, Expr::Tuple(_)) => {
-            Err(QueryError::Semantic(format!("Operand should contain {} column(s)", row.len())))
-        }
+        ) if !matches!(other, Expr::Tuple(_)) => Err(QueryError::Semantic(format!("Operand should contain {} column(s)", row.len()))),
         (BinaryOperator::Regexp, left, right) => Ok(call("regexp", vec![left, right])),
         (_, left, right) => Ok(Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }),
     }

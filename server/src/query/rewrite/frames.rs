@@ -1,12 +1,23 @@
 //! Frames of windows: lengths of time in the one form that the engine reads, `INTERVAL '1' DAY`.
+//!
+//! And frames without bounds, which hold the whole partition however they are written. The engine takes `PARTITION BY a`
+//! and `ORDER BY a` for the same when nothing else differs; so a window with an order has RANGE there and one without an
+//! order no frame, which is ROWS to the engine.
 
-use sqlparser::ast::{DateTimeField, Expr, Value, WindowFrameBound, WindowSpec};
+use sqlparser::ast::{DateTimeField, Expr, Value, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec};
 
 use crate::query::error::QueryError;
 
 /// Rewrites the bounds of a window's frame.
 pub(super) fn plain(window: &mut WindowSpec) -> Result<(), QueryError> {
+    if window.window_frame.as_ref().is_some_and(is_whole) && window.order_by.is_empty() && window.window_name.is_none()
+    {
+        window.window_frame = None;
+    }
     let Some(frame) = &mut window.window_frame else { return Ok(()) };
+    if is_whole(frame) {
+        frame.units = WindowFrameUnits::Range;
+    }
     for bound in [Some(&mut frame.start_bound), frame.end_bound.as_mut()].into_iter().flatten() {
         if let WindowFrameBound::Preceding(Some(length)) | WindowFrameBound::Following(Some(length)) = bound
             && let Expr::Interval(interval) = length.as_mut()
@@ -41,6 +52,14 @@ pub(super) fn plain(window: &mut WindowSpec) -> Result<(), QueryError> {
         }
     }
     Ok(())
+}
+
+/// Whether a frame holds all rows of the partition.
+fn is_whole(frame: &WindowFrame) -> bool {
+    matches!(
+        (&frame.start_bound, &frame.end_bound),
+        (WindowFrameBound::Preceding(None), Some(WindowFrameBound::Following(None)))
+    )
 }
 
 /// A whole number, written as a number or as a text.

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, GroupByExpr, GroupByWithModifier, Ident, JoinConstraint, JoinOperator,
-    NamedWindowExpr, ObjectNamePart, OrderByKind, Query, Select, SelectItem, TableFactor, Visit, VisitMut, Visitor,
-    VisitorMut,
+    BinaryOperator, Expr, Function, GroupByExpr, GroupByWithModifier, Ident, JoinConstraint, JoinOperator, LimitClause,
+    NamedWindowExpr, ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, Visit,
+    VisitMut, Visitor, VisitorMut,
 };
 
-use super::expr::truth;
+use super::expr::{null, number, truth};
 use crate::query::error::QueryError;
+use crate::query::operators::CELL;
 
 /// Aggregates by name: a HAVING that uses one belongs to the groups, else to the rows.
 const AGGREGATES: [&str; 44] = [
@@ -60,14 +61,63 @@ const AGGREGATES: [&str; 44] = [
     "approx_percentile_cont",
 ];
 
-/// Drops what the query's end says only to MySQL's locks.
+/// Drops what the query's end says only to MySQL's locks, and limits that no table reaches.
 pub(super) fn query_clauses(query: &mut Query) {
     query.locks.clear();
+    query.limit_clause = query.limit_clause.take().map(countable);
     if let Some(order_by) = &query.order_by
         && matches!(&order_by.kind, OrderByKind::Expressions(exprs) if exprs.iter().all(|order| is_null(&order.expr)))
     {
         // ORDER BY NULL asks for no order.
         query.order_by = None;
+    }
+}
+
+/// A LIMIT that the planner can count to. Its numbers end at BIGINT, those of MySQL at 2^64, and tools ask for all rows
+/// by the last of these.
+fn countable(clause: LimitClause) -> LimitClause {
+    let beyond = |expr: &Expr| matches!(expr, Expr::Value(value) if is_beyond(&value.value));
+    let far = |expr: &mut Expr| {
+        if beyond(expr) {
+            *expr = number(&i64::MAX.to_string());
+        }
+    };
+    match clause {
+        LimitClause::LimitOffset { limit, mut offset, limit_by } => {
+            if let Some(offset) = &mut offset {
+                far(&mut offset.value);
+            }
+            LimitClause::LimitOffset { limit: limit.filter(|limit| !beyond(limit)), offset, limit_by }
+        }
+        LimitClause::OffsetCommaLimit { mut offset, mut limit } => {
+            far(&mut offset);
+            far(&mut limit);
+            LimitClause::OffsetCommaLimit { offset, limit }
+        }
+    }
+}
+
+/// Whether a number is one that MySQL counts to and BIGINT does not hold.
+fn is_beyond(value: &Value) -> bool {
+    matches!(value, Value::Number(text, _) if text.parse::<u64>().is_ok_and(|number| i64::try_from(number).is_err()))
+}
+
+/// Gives a name to every cell of VALUES with several rows, because the planner brings their types together by rules of
+/// its own.
+pub(super) fn name_cells(body: &mut SetExpr) {
+    match body {
+        SetExpr::Values(values) if values.rows.len() > 1 => {
+            for cell in values.rows.iter_mut().flat_map(|row| row.iter_mut()) {
+                let written = std::mem::replace(cell, null());
+                let op = BinaryOperator::Custom(CELL.to_owned());
+                *cell = Expr::BinaryOp { left: Box::new(written), op, right: Box::new(null()) };
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            name_cells(left);
+            name_cells(right);
+        }
+        _ => {}
     }
 }
 

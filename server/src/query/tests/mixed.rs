@@ -147,3 +147,74 @@ fn the_first_that_is_not_null_beside_a_text_is_a_text() {
         ],
     );
 }
+
+#[test]
+fn rows_of_values_have_one_type() {
+    check_rows(
+        &Fixture::new(),
+        &[
+            ("SELECT v FROM (VALUES (1.5), (1e20), (2)) AS x (v) ORDER BY v", &["1.5", "2", "1e20"]),
+            ("SELECT sum(v * 2) + 0.5 FROM (VALUES (1.5), (1e0)) AS x (v)", &["5.5"]),
+            ("SELECT v FROM (VALUES ('a'), (1.5), (NULL)) AS x (v) ORDER BY v", &["NULL", "1.5", "a"]),
+            ("SELECT v FROM (VALUES (1), (1.5)) AS x (v) ORDER BY v", &["1.0", "1.5"]),
+            (
+                "SELECT v, w FROM (VALUES (1 + 1, 'b'), (CAST('2.5' AS DOUBLE), 3)) AS x (v, w) ORDER BY v",
+                &["2|b", "2.5|3"],
+            ),
+            (
+                "SELECT v FROM (VALUES (1.5), (2)) AS x (v) UNION ALL VALUES (1e20), (0.5) ORDER BY v",
+                &["0.5", "1.5", "2", "1e20"],
+            ),
+            ("SELECT count(*) FROM (VALUES (DATE '2024-01-31'), (NULL)) AS x (v) WHERE v > '2024-01-01'", &["1"]),
+        ],
+    );
+}
+
+#[test]
+fn any_and_all_compare_as_their_operator_does() {
+    check_rows(
+        &numbers(),
+        &[
+            ("SELECT k FROM big WHERE d = ANY (SELECT m FROM big) ORDER BY k", &["2"]),
+            ("SELECT k FROM big WHERE m = ANY (SELECT d FROM big) ORDER BY k", &["1", "2"]),
+            ("SELECT k FROM big WHERE d <> ALL (SELECT m FROM big WHERE m > 1)", &["1"]),
+            ("SELECT k FROM big WHERE d <> ALL (SELECT m FROM big)", &[]),
+            ("SELECT k FROM big WHERE d > ALL (SELECT m FROM big WHERE m > 1)", &["1"]),
+            ("SELECT k FROM big WHERE d > ALL (SELECT m FROM big)", &[]),
+            ("SELECT k FROM big WHERE d >= ANY (SELECT m FROM big) ORDER BY k", &["1", "2"]),
+            ("SELECT k FROM big WHERE k < ALL (SELECT k FROM g WHERE k > 2) ORDER BY k", &["1", "2"]),
+            (
+                "SELECT k FROM big b WHERE k <= SOME (SELECT g.k FROM g WHERE g.k < b.k + 1) ORDER BY k",
+                &["1", "2", "3"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn lag_and_lead_take_a_default_of_another_type() {
+    check_rows(
+        &numbers(),
+        &[
+            ("SELECT lag(d, 1, 1.5) OVER (ORDER BY k) FROM big ORDER BY k", &["1.5", "1e20", "2.5"]),
+            ("SELECT lag(x, 1, 0.5) OVER (ORDER BY k) FROM big ORDER BY k", &["0.5", "1000000000", "2.5"]),
+            ("SELECT lag(m, 1, 1e20) OVER (ORDER BY k) FROM big ORDER BY k", &["1e20", "2.5", "2.5"]),
+            ("SELECT lead(k, 1, 1.5) OVER (ORDER BY k) FROM big ORDER BY k", &["2.0", "3.0", "1.5"]),
+            ("SELECT lead(k, 1, 'x') OVER (ORDER BY k) FROM big ORDER BY k", &["2", "3", "x"]),
+            ("SELECT lead(k, 1, '7') OVER (ORDER BY k) + 1 FROM big ORDER BY k", &["3", "4", "8"]),
+            ("SELECT lead(k, 1, NULL) OVER (ORDER BY k) FROM big ORDER BY k", &["2", "3", "NULL"]),
+        ],
+    );
+}
+
+#[test]
+fn items_of_an_array_have_one_type() {
+    check_rows(
+        &numbers(),
+        &[
+            ("SELECT [1.5, 1e20]", &["[1.5,1e20]"]),
+            ("SELECT array_max([d, m]) FROM big WHERE k = 1", &["1e20"]),
+            ("SELECT [1, 'a']", &["[\"1\",\"a\"]"]),
+        ],
+    );
+}

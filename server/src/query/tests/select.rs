@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 
-use super::support::{DATETIME, Fixture, batch};
+use super::support::{DATETIME, Fixture, batch, check_rows};
 
 fn people() -> Fixture {
     let fixture = Fixture::new();
@@ -255,4 +255,24 @@ fn distinct_aggregates() {
         f.value("SELECT stddev(id), variance(id), stddev_samp(id) > stddev(id) FROM people"),
         "1.118033988749895|1.25|1"
     );
+}
+
+#[test]
+fn a_limit_beyond_bigint_is_none() {
+    let f = Fixture::new();
+    f.table("few", &[batch(&[("k", DataType::Int32)], &[&["1"], &["2"], &["3"]])]);
+    check_rows(
+        &f,
+        &[
+            ("SELECT k FROM few ORDER BY k LIMIT 18446744073709551615", &["1", "2", "3"]),
+            ("SELECT k FROM few ORDER BY k LIMIT 1, 18446744073709551615", &["2", "3"]),
+            ("SELECT k FROM few ORDER BY k LIMIT 18446744073709551615 OFFSET 2", &["3"]),
+            ("SELECT k FROM few ORDER BY k LIMIT 18446744073709551614 OFFSET 18446744073709551615", &[]),
+            ("SELECT k FROM few ORDER BY k LIMIT 18446744073709551615, 18446744073709551615", &[]),
+            ("SELECT max(k) FROM (SELECT k FROM few ORDER BY k LIMIT 9223372036854775808) AS s", &["3"]),
+            ("SELECT k FROM few UNION ALL SELECT 4 ORDER BY k LIMIT 2, 18446744073709551615", &["3", "4"]),
+        ],
+    );
+    // One more than MySQL's last.
+    assert!(f.try_query("SELECT k FROM few LIMIT 18446744073709551616").is_err());
 }

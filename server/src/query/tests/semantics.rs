@@ -159,6 +159,14 @@ fn casts() {
             ("CAST('12' AS SIGNED), CAST('12' AS UNSIGNED), CAST('x' AS SIGNED)", "12|12|NULL"),
             ("CAST('9223372036854775807' AS SIGNED)", "9223372036854775807"),
             ("CAST('170141183460469231731687303715884105727' AS LARGEINT)", "170141183460469231731687303715884105727"),
+            // An integer is what stands before the point, whatever it is made of.
+            ("CAST('1.5' AS INT), CAST('-1.5' AS BIGINT), CAST('2.7' AS UNSIGNED), CAST('.9' AS INT)", "1|-1|2|0"),
+            ("CAST(1.5 AS INT), CAST(-1.5 AS INT), CAST(1.5e0 AS INT), CAST('1.5e1' AS INT)", "1|-1|1|15"),
+            ("CAST('2.5' AS LARGEINT), CAST(2.5 AS LARGEINT), CAST(-2.5e0 AS LARGEINT)", "2|2|-2"),
+            (
+                "CAST('12abc' AS INT), CAST('' AS INT), CAST(' 12 ' AS INT), CAST('99999999999' AS INT)",
+                "NULL|NULL|12|NULL",
+            ),
             ("CAST(1.9 AS SIGNED), CAST('1.5' AS DECIMAL(10,1)), CAST('1.25' AS DECIMAL(10,1))", "1|1.5|1.3"),
             ("CAST(123 AS CHAR), CAST('abcdef' AS CHAR(3)), CAST(1.50 AS STRING)", "123|abc|1.50"),
             (

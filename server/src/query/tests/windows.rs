@@ -60,3 +60,24 @@ fn a_window_over_fixed_columns_leaves_the_others_their_orders() {
         ],
     );
 }
+
+#[test]
+fn aggregates_over_windows_of_one_column_are_told_apart() {
+    check_rows(
+        &table(),
+        &[
+            (
+                "SELECT sum(b) OVER (PARTITION BY b), \
+                 sum(b) OVER (ORDER BY b ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) \
+                 FROM t WHERE a = 1 AND c = 1 ORDER BY 1",
+                &["1|12", "3|12", "8|12"],
+            ),
+            (
+                "SELECT avg(b) OVER (ORDER BY b), sum(b) OVER (PARTITION BY b), \
+             sum(b) OVER (ORDER BY b ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) \
+             FROM t WHERE a = 1 AND c = 1 ORDER BY 1",
+                &["1|1|12", "2|3|12", "4|8|12"],
+            ),
+        ],
+    );
+}

@@ -1,0 +1,106 @@
+//! Whole columns in one type: the parts of a UNION, the rows of VALUES, the keys of a join.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{Column, DFSchema};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Union, Values};
+
+use super::{cast_expr, coerce, common_type, result_type};
+use crate::query::convert;
+use crate::query::operators::CELL;
+
+/// A union whose columns have one type in all its parts.
+pub(super) fn columns_of_one_type(union: Union) -> Result<Union> {
+    let targets: Vec<Option<DataType>> = (0..union.schema.fields().len())
+        .map(|index| {
+            let types: Vec<DataType> =
+                union.inputs.iter().map(|input| input.schema().field(index).data_type().clone()).collect();
+            result_type(&types)
+        })
+        .collect();
+    if targets.iter().all(Option::is_none) {
+        return Ok(union);
+    }
+    let inputs: Result<Vec<Arc<LogicalPlan>>> = union
+        .inputs
+        .into_iter()
+        .map(|input| {
+            let columns: Vec<Expr> = input
+                .schema()
+                .iter()
+                .zip(&targets)
+                .map(|((qualifier, field), target)| {
+                    let column = Expr::Column(Column::from((qualifier, field)));
+                    match target {
+                        Some(target) if field.data_type() != target && !field.data_type().is_null() => {
+                            cast_expr(column, field.data_type(), target)
+                                .alias_qualified(qualifier.cloned(), field.name())
+                        }
+                        _ => column,
+                    }
+                })
+                .collect();
+            LogicalPlanBuilder::from(input).project(columns)?.build().map(Arc::new)
+        })
+        .collect();
+    Union::try_new_with_loose_types(inputs?)
+}
+
+/// Rows of VALUES whose columns have one type in all of them. The planner has cast the cells to types of its own; what was
+/// written is behind the name that the rewriter has given to each.
+pub(super) fn rows_of_one_type(rows: Values) -> Result<Values> {
+    let none = DFSchema::empty();
+    let Values { schema, mut values } = rows;
+    let mut fields = Vec::with_capacity(schema.fields().len());
+    for (index, (qualifier, field)) in schema.iter().enumerate() {
+        let mut written = Vec::with_capacity(values.len());
+        for row in &values {
+            let Some(cell) = row.get(index).and_then(as_written) else { break };
+            let cell = coerce(cell.clone(), &none)?.data;
+            let data_type = cell.get_type(&none)?;
+            written.push((cell, data_type));
+        }
+        let types: Vec<DataType> = written.iter().map(|(_, data_type)| data_type.clone()).collect();
+        let target = result_type(&types).filter(|_| written.len() == values.len());
+        if let Some(target) = &target {
+            for (row, (cell, data_type)) in values.iter_mut().zip(written) {
+                row[index] = cast_expr(cell, &data_type, target);
+            }
+        }
+        let field = match target {
+            Some(target) => Arc::new(field.as_ref().clone().with_data_type(target)),
+            None => Arc::clone(field),
+        };
+        fields.push((qualifier.cloned(), field));
+    }
+    let schema = DFSchema::new_with_metadata(fields, schema.metadata().clone())?;
+    Ok(Values { schema: Arc::new(schema), values })
+}
+
+/// What was written for a cell of VALUES.
+fn as_written(cell: &Expr) -> Option<&Expr> {
+    match cell {
+        Expr::Alias(alias) if alias.name == CELL => Some(&alias.expr),
+        Expr::Cast(cast) => as_written(&cast.expr),
+        Expr::TryCast(cast) => as_written(&cast.expr),
+        _ => None,
+    }
+}
+
+/// A join whose keys, where both are numbers, have one type on both sides.
+pub(super) fn keys_of_one_type(mut join: Join) -> Result<Join> {
+    for (left, right) in &mut join.on {
+        let left_type = left.get_type(join.left.schema())?;
+        let right_type = right.get_type(join.right.schema())?;
+        if convert::is_number(&left_type)
+            && convert::is_number(&right_type)
+            && let Some(common) = common_type(&left_type, &right_type)
+        {
+            *left = cast_expr(left.clone(), &left_type, &common);
+            *right = cast_expr(right.clone(), &right_type, &common);
+        }
+    }
+    Ok(join)
+}
