@@ -8,7 +8,7 @@ use ebla_protocol::wire::WireError;
 use ebla_storage::error::Noun;
 use ebla_storage::repository::RepositoryError;
 
-use crate::query::QueryError;
+use crate::query::{QueryError, Reason};
 
 /// The result of running a statement.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -178,11 +178,27 @@ fn query_code(error: &QueryError) -> (u16, &'static [u8; 5]) {
         QueryError::NoDatabase => (1046, b"3D000"),
         QueryError::Unsupported(_) => (1235, b"42000"),
         QueryError::Semantic(_) => (1064, b"42000"),
+        QueryError::Refused(reason, _) => reason_code(*reason),
         QueryError::AccessDenied(_) => (5203, b"42000"),
         QueryError::OutOfMemory(_) => (1038, b"HY001"),
         QueryError::Cancelled => (1317, b"70100"),
         QueryError::Corrupt(_) => (1194, b"HY000"),
         QueryError::Internal(_) => (1105, b"HY000"),
+    }
+}
+
+fn reason_code(reason: Reason) -> (u16, &'static [u8; 5]) {
+    match reason {
+        Reason::AmbiguousColumn => (1052, b"23000"),
+        Reason::DuplicateColumn => (1060, b"42S21"),
+        Reason::DuplicateTable => (1066, b"42000"),
+        Reason::Pattern => (1139, b"42000"),
+        Reason::Argument => (1210, b"HY000"),
+        Reason::Columns => (1241, b"21000"),
+        Reason::Rows => (1242, b"21000"),
+        Reason::Value => (1292, b"22007"),
+        Reason::DivisionByZero => (1365, b"22012"),
+        Reason::NotSelected => (3065, b"HY000"),
     }
 }
 

@@ -38,7 +38,7 @@ mod tests;
 
 pub use context::{StatementContext, TimeZone, VariableScope, Variables};
 pub use engine::{Description, PlannedQuery, QueryConfig, QueryEngine};
-pub use error::{QueryError, of_type};
+pub use error::{QueryError, Reason, of_type};
 pub use explain::ExplainMode;
 pub use expression::{CompiledExpr, convert_array};
 pub use stream::QueryStream;

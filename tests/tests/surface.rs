@@ -284,6 +284,44 @@ async fn queries_with_little_memory_spill_or_fail_alone() {
     assert_eq!(client.value("SELECT count(*) FROM d.wide").await, "500000");
 }
 
+/// Statements that fail, with the number and the state that MySQL's clients know.
+const NUMBERED: &[(&str, u16, &str)] = &[
+    ("SELECT x.id FROM d.t x JOIN d.t y ON x.id = y.id WHERE v = 'a'", 1052, "23000"),
+    ("SELECT nothing FROM d.t", 1054, "42S22"),
+    ("SELECT id, count(*) FROM d.t", 1055, "42000"),
+    ("SELECT * FROM (SELECT id, id FROM d.t) AS x", 1060, "42S21"),
+    ("SELECT 1 FROM d.t x JOIN d.t x ON true", 1066, "42000"),
+    ("SELECT 1 FROM d.t WHERE count(*) > 1", 1111, "HY000"),
+    ("SELECT v FROM d.t WHERE v REGEXP '('", 1139, "42000"),
+    ("SELECT regexp_replace(v, '[', '') FROM d.t", 1139, "42000"),
+    ("SELECT ntile(0) OVER (ORDER BY id) FROM d.t", 1210, "HY000"),
+    ("SELECT (SELECT id, v FROM d.t)", 1241, "21000"),
+    ("SELECT 1 FROM d.t WHERE (1, 2) IN ((1, 2, 3))", 1241, "21000"),
+    ("SELECT (SELECT id FROM d.t)", 1242, "21000"),
+    ("SELECT id FROM d.t WHERE id = (SELECT id FROM d.t WHERE id < 5)", 1242, "21000"),
+    ("SELECT id, (SELECT x.v FROM d.t x WHERE x.id >= t.id) FROM d.t", 1235, "42000"),
+    ("SELECT DATE '2024-02-30'", 1292, "22007"),
+    ("SELECT id FROM d.t WHERE v > TIMESTAMP 'soon'", 1292, "22007"),
+    ("SELECT no_such_function(id) FROM d.t", 1305, "42000"),
+    ("SELECT 9223372036854775807 + id FROM d.t WHERE id > 0", 1690, "22003"),
+    ("SELECT id FROM d.t WHERE (id + 9223372036854775000) * 2 > 1", 1690, "22003"),
+    ("SELECT DISTINCT v FROM d.t ORDER BY id", 3065, "HY000"),
+    ("SELECT length(concat(repeat('a', 1000000), 1)) FROM", 1064, "42000"),
+    ("SELECT id FROM d.t LIMIT 18446744073709551616", 1064, "42000"),
+];
+
+#[tokio::test]
+async fn what_fails_carries_the_number_that_clients_know() {
+    let server = Server::start("numbered").await;
+    let mut client = filled(&server).await;
+    for (statement, code, sqlstate) in NUMBERED {
+        let error = client.refused(statement).await;
+        assert_eq!((error.code, error.sqlstate.as_str()), (*code, *sqlstate), "{statement}\n{error}");
+    }
+    assert_eq!(client.value("SELECT count(*) FROM (SELECT id FROM d.t LIMIT 10, 18446744073709551615) x").await, "990");
+    assert_eq!(client.query("SHOW PARTITIONS FROM d.t LIMIT 18446744073709551615").await.rows.len(), 1);
+}
+
 #[tokio::test]
 async fn of_loads_racing_for_one_label_one_wins() {
     let mut server = Server::start("race").await;

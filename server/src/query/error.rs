@@ -3,6 +3,7 @@
 //! Everything the engine below reports is mapped here, once: by variant where the engine has one, by message only
 //! where it has none. Texts speak of tables, columns and memory, never of the engine's inner parts ([`words`]).
 
+mod phrases;
 mod words;
 
 pub use words::of_type;
@@ -13,6 +14,8 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
+
+use phrases::{from_call, from_phrase};
 
 /// A failed query. Each kind tells the caller what to do: correct the text, free memory, repair a file, report a bug.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -46,6 +49,9 @@ pub enum QueryError {
     /// The statement makes no sense as it is written.
     #[error("{0}")]
     Semantic(String),
+    /// It makes none, or meets a value that makes none, for a reason that clients know by a number.
+    #[error("{1}")]
+    Refused(Reason, String),
     /// A result that its type cannot hold.
     #[error("{0}")]
     OutOfRange(String),
@@ -92,6 +98,47 @@ pub enum QueryError {
     Internal(String),
 }
 
+/// Reasons to refuse a query, or to end it, for which MySQL has a number each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// A name stands for columns of several tables.
+    AmbiguousColumn,
+    /// Two columns of a table or subquery have one name.
+    DuplicateColumn,
+    /// Two tables of a FROM clause have one name.
+    DuplicateTable,
+    /// A regular expression that is none.
+    Pattern,
+    /// An argument that the function cannot take.
+    Argument,
+    /// A row or a subquery has more or fewer columns than are compared.
+    Columns,
+    /// A subquery that stands for a value has several rows.
+    Rows,
+    /// A text that is no value of the type it is to be.
+    Value,
+    /// A division by zero that is not NULL.
+    DivisionByZero,
+    /// SELECT DISTINCT is ordered by what it does not show.
+    NotSelected,
+}
+
+impl Reason {
+    /// All of them.
+    const ALL: [Self; 10] = [
+        Self::AmbiguousColumn,
+        Self::DuplicateColumn,
+        Self::DuplicateTable,
+        Self::Pattern,
+        Self::Argument,
+        Self::Columns,
+        Self::Rows,
+        Self::Value,
+        Self::DivisionByZero,
+        Self::NotSelected,
+    ];
+}
+
 impl QueryError {
     /// A BIGINT that would need more than 64 bits; `what` is the operation, with its values where they are known.
     pub(crate) fn bigint_out_of_range(what: &str) -> Self {
@@ -103,6 +150,11 @@ impl QueryError {
         Self::OutOfRange(format!(
             "DECIMAL value is out of range in '{what}': it has more than {digits} digits; CAST an argument to DOUBLE"
         ))
+    }
+
+    /// A row or subquery that should have so many columns.
+    pub(crate) fn columns(wanted: usize) -> Self {
+        Self::Refused(Reason::Columns, format!("Operand should contain {wanted} column(s)"))
     }
 
     /// A function in FROM; `unnest` has another place where it is known.
@@ -229,13 +281,14 @@ fn from_schema(error: SchemaError) -> QueryError {
             QueryError::UnknownColumn { column, hint }
         }
         SchemaError::AmbiguousReference { field } => {
-            QueryError::Semantic(format!("Column '{}' is ambiguous", field.name))
+            QueryError::Refused(Reason::AmbiguousColumn, format!("Column '{}' is ambiguous", field.name))
         }
         SchemaError::DuplicateQualifiedField { name, qualifier } => {
-            QueryError::Semantic(format!("Not unique table/alias: '{qualifier}' (column '{name}' occurs twice)"))
+            let text = format!("Not unique table/alias: '{qualifier}' (column '{name}' occurs twice)");
+            QueryError::Refused(Reason::DuplicateTable, text)
         }
         SchemaError::DuplicateUnqualifiedField { name } => {
-            QueryError::Semantic(format!("Duplicate column name '{name}'"))
+            QueryError::Refused(Reason::DuplicateColumn, format!("Duplicate column name '{name}'"))
         }
     }
 }
@@ -265,9 +318,13 @@ fn from_filter(text: &str) -> Option<QueryError> {
     };
     let out_of_range = said("OutOfRange(\"").map(QueryError::OutOfRange);
     let semantic = || said("Semantic(\"").map(QueryError::Semantic);
+    let refused = || {
+        let by = |reason| said(&format!("Refused({reason:?}, \"")).map(|text| QueryError::Refused(reason, text));
+        Reason::ALL.into_iter().find_map(by)
+    };
     let memory = || said("ResourcesExhausted(\"").map(|text| QueryError::OutOfMemory(clean_memory(&text)));
     let other = || said("Error(\"").or_else(|| said("Execution(\"")).map(|text| from_execution(&text));
-    out_of_range.or_else(semantic).or_else(memory).or_else(other).or_else(|| {
+    out_of_range.or_else(semantic).or_else(refused).or_else(memory).or_else(other).or_else(|| {
         tracing::warn!(reason, "a filter failed");
         Some(QueryError::Semantic("A condition of WHERE or ON cannot be computed for some rows".to_owned()))
     })
@@ -282,7 +339,7 @@ fn from_arrow(error: ArrowError) -> QueryError {
 
 fn arrow_text(error: &ArrowError) -> QueryError {
     match error {
-        ArrowError::DivideByZero => QueryError::Semantic("Division by 0".to_owned()),
+        ArrowError::DivideByZero => QueryError::Refused(Reason::DivisionByZero, "Division by 0".to_owned()),
         ArrowError::ArithmeticOverflow(_) => {
             QueryError::OutOfRange("A value is out of range: CAST an argument to DOUBLE".to_owned())
         }
@@ -311,7 +368,7 @@ fn from_plan(text: &str) -> QueryError {
     if text.contains("require unique expression names") {
         let expr = text.split('"').nth(1).unwrap_or("?");
         let name = expr.rsplit_once(" AS ").map_or(expr, |(_, name)| name);
-        return QueryError::Semantic(format!("Duplicate column name '{name}'"));
+        return QueryError::Refused(Reason::DuplicateColumn, format!("Duplicate column name '{name}'"));
     }
     if text.contains("must appear in the GROUP BY clause") {
         let column = text.split('"').nth(1).unwrap_or("?");
@@ -356,84 +413,6 @@ fn from_not_implemented(text: &str) -> QueryError {
         QueryError::Semantic(text) => QueryError::Unsupported(format!("Not supported: {text}")),
         known => known,
     }
-}
-
-/// A call whose arguments no form of the function takes.
-fn from_call(text: &str) -> Option<QueryError> {
-    // Functions of ours say themselves what is wrong; the engine puts its own sentence around that.
-    if let Some((_, rest)) = text.split_once("user-defined coercion failed with: ")
-        && let Some(own) = rest.strip_prefix("External error: ")
-    {
-        let own = own.split(". No function matches").next().unwrap_or(own);
-        return Some(QueryError::Semantic(own.to_owned()));
-    }
-    if let Some((_, rest)) = text.split_once("No function matches the given name and argument types '") {
-        let signature = rest.split_once("'.").map_or(rest, |(signature, _)| signature);
-        return Some(QueryError::Semantic(format!(
-            "No matching function with signature: {}; CAST the arguments to types that it takes",
-            words::of_the_field(signature)
-        )));
-    }
-    let name = text.strip_prefix("Function '").and_then(|rest| rest.split('\'').next())?;
-    let refused = ["failed to match any signature", "user-defined coercion failed"];
-    refused.iter().any(|phrase| text.contains(phrase)).then(|| {
-        QueryError::Semantic(format!(
-            "No matching function with signature: {name} of arguments of these types and number"
-        ))
-    })
-}
-
-/// What the engine says in words of its own, in those of the field. Everything it says comes through here; what still
-/// speaks of its inner parts is kept for the log.
-fn from_phrase(text: &str) -> QueryError {
-    let subquery = ["ScalarSubquery", "InSubquery", "Exists(", "Correlated", "correlated", "OuterReferenceColumn"];
-    if text.contains("does not support logical expression") || text.contains("outer_ref") {
-        if subquery.iter().any(|word| text.contains(word)) || text.contains("outer_ref") {
-            return QueryError::Unsupported(
-                "A subquery of this form is not supported here: write it as a join, or put its value in by hand"
-                    .to_owned(),
-            );
-        }
-        if text.contains("WindowFunction") {
-            return QueryError::Unsupported(
-                "A window function may stand only in a select list, in ORDER BY and in QUALIFY: use a subquery"
-                    .to_owned(),
-            );
-        }
-        if text.contains("AggregateFunction") {
-            return QueryError::MisplacedAggregate;
-        }
-    }
-    if text.contains("Aggregate functions are not allowed in the WHERE clause") {
-        return QueryError::MisplacedAggregate;
-    }
-    if let Some((_, reason)) = text.split_once("regex parse error:") {
-        let reason = reason.lines().find_map(|line| line.trim().strip_prefix("error: ")).unwrap_or("it cannot be read");
-        return QueryError::Semantic(format!("Invalid regular expression: {reason}"));
-    }
-    if let Some((_, pattern)) = text.split_once("Regular expression did not compile: ") {
-        return QueryError::Semantic(format!("Invalid regular expression: {pattern}"));
-    }
-    if text.contains("Too many columns! The subquery should only return one column") {
-        return QueryError::Semantic("Operand should contain 1 column(s): the subquery returns more".to_owned());
-    }
-    if text.contains("only support Literal types") {
-        return QueryError::Unsupported("The offset and the default of LEAD and LAG must be literals".to_owned());
-    }
-    if text.contains("Row format support not yet implemented") {
-        return QueryError::Unsupported(
-            "Values of type MAP cannot be grouped, compared, sorted or made distinct: use their keys and values"
-                .to_owned(),
-        );
-    }
-    let said = words::of_the_field(text);
-    if words::speaks_of_the_engine(&said) {
-        tracing::warn!(text, "the engine refused a query in words of its own");
-        return QueryError::Unsupported(
-            "Not supported: the query in this form; write it in simpler parts, for instance with subqueries".to_owned(),
-        );
-    }
-    QueryError::Semantic(said)
 }
 
 /// Takes the engine's own phrases off a message.

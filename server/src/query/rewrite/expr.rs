@@ -9,7 +9,7 @@ use sqlparser::ast::{
 use super::Rewriter;
 use crate::query::context::VariableScope;
 use crate::query::convert::datetime;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Reason};
 use crate::query::operators::TRUTH;
 use crate::query::value::typed;
 
@@ -259,7 +259,7 @@ fn typed_string(literal: ast::TypedString) -> Result<Expr, QueryError> {
     let Some(text) = literal.value.clone().into_string() else {
         return Err(QueryError::Semantic("A typed literal needs a text".to_owned()));
     };
-    let wrong = |kind: &str| QueryError::Semantic(format!("Incorrect {kind} value: '{text}'"));
+    let wrong = |kind: &str| QueryError::Refused(Reason::Value, format!("Incorrect {kind} value: '{text}'"));
     Ok(match literal.data_type {
         SqlType::Date => {
             let micros = datetime::parse_datetime(&text).ok_or_else(|| wrong("DATE"))?;
@@ -294,7 +294,7 @@ fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Result<Expr, QueryErro
             | BinaryOperator::GtEq,
             Expr::Tuple(row),
             other,
-        ) if !matches!(other, Expr::Tuple(_)) => Err(QueryError::Semantic(format!("Operand should contain {} column(s)", row.len()))),
+        ) if !matches!(other, Expr::Tuple(_)) => Err(QueryError::columns(row.len())),
         (BinaryOperator::Regexp, left, right) => Ok(call("regexp", vec![left, right])),
         (_, left, right) => Ok(Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }),
     }
@@ -344,14 +344,14 @@ fn row_of_subquery() -> QueryError {
 /// (a, b) = (c, d), item by item.
 fn tuples_equal(left: Vec<Expr>, op: &BinaryOperator, right: Vec<Expr>) -> Result<Expr, QueryError> {
     if left.len() != right.len() {
-        return Err(QueryError::Semantic(format!("Operand should contain {} column(s)", left.len())));
+        return Err(QueryError::columns(left.len()));
     }
     let join = if *op == BinaryOperator::NotEq { BinaryOperator::Or } else { BinaryOperator::And };
     left.into_iter()
         .zip(right)
         .map(|(left, right)| Expr::BinaryOp { left: Box::new(left), op: op.clone(), right: Box::new(right) })
         .reduce(|chain, next| Expr::BinaryOp { left: Box::new(chain), op: join.clone(), right: Box::new(next) })
-        .ok_or_else(|| QueryError::Semantic("Operand should contain 1 column(s)".to_owned()))
+        .ok_or_else(|| QueryError::columns(1))
 }
 
 fn in_list(expr: Expr, list: Vec<Expr>, negated: bool) -> Result<Expr, QueryError> {
@@ -361,7 +361,7 @@ fn in_list(expr: Expr, list: Vec<Expr>, negated: bool) -> Result<Expr, QueryErro
     let mut chain: Option<Expr> = None;
     for item in list {
         let Expr::Tuple(values) = item else {
-            return Err(QueryError::Semantic(format!("Operand should contain {} column(s)", columns.len())));
+            return Err(QueryError::columns(columns.len()));
         };
         let equal = tuples_equal(columns.clone(), &BinaryOperator::Eq, values)?;
         chain = Some(match chain {
