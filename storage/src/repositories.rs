@@ -11,17 +11,24 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures::FutureExt;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::catalog::{Catalog, NewRepository, RepositoryRow};
 use crate::error::{Error, Noun, Result};
 use crate::ids::RepositoryId;
 use crate::repository::{
     Access, Attachment, Location, Patience, Repository, RepositoryContext, RepositoryError, RepositoryPolicy,
-    RepositoryProperties, Secret, TransferLimits, Vault, VaultError,
+    RepositoryProperties, Secret, TransferLimits, Vault, VaultError, store,
 };
+use crate::storage::turns::Turns;
 use crate::storage::{Storage, blocking};
+
+/// How long somebody who has no deadline waits for his turn.
+const TURN_WAIT: Duration = Duration::from_secs(10);
 
 /// The repositories of this cluster.
 pub struct Repositories {
@@ -29,8 +36,8 @@ pub struct Repositories {
     context: RepositoryContext,
     vault: Arc<Vault>,
     handles: Mutex<HashMap<(RepositoryId, Patience), Handle>>,
-    /// One ALTER REPOSITORY at a time, so that none proves what another is about to replace.
-    altering: tokio::sync::Mutex<()>,
+    /// One ALTER of a repository at a time, so that none proves what another is about to replace.
+    altering: Turns<RepositoryId>,
 }
 
 /// A handle and the row it was made of: when the row says something else, a new handle is made.
@@ -81,7 +88,7 @@ impl Repositories {
             context,
             vault: Arc::new(vault),
             handles: Mutex::default(),
-            altering: tokio::sync::Mutex::default(),
+            altering: Turns::default(),
         })
     }
 
@@ -90,8 +97,19 @@ impl Repositories {
         &self.storage
     }
 
+    /// Does what a statement asks of repositories, whose user waits: it gives up when no store has answered for the time
+    /// that a statement's request has, also when it has not come to its request yet.
+    pub async fn promptly<'a, T>(&'a self, work: impl Future<Output = T> + Send + 'a) -> T {
+        // Boxed, so that whoever awaits it need not know how deep it goes.
+        store::within(self.context.policy.requests.statement_timeout, work.boxed()).await
+    }
+
     /// Proves the location, makes or attaches to the repository there, and keeps it under its name.
     pub async fn create(&self, spec: RepositorySpec) -> Result<Arc<Repository>> {
+        self.promptly(self.prove_and_keep(spec)).await
+    }
+
+    async fn prove_and_keep(&self, spec: RepositorySpec) -> Result<Arc<Repository>> {
         let (catalog, name) = (Arc::clone(self.storage.catalog()), spec.name.clone());
         let taken = blocking(move || catalog.read(|read| read.find_repository(&name))).await?;
         if taken.is_some() {
@@ -126,7 +144,14 @@ impl Repositories {
     /// Proves the repository with `changes` on top of its properties, then keeps them. Until they are proven the old
     /// ones hold; from then on every handle uses the new ones, those of running jobs too.
     pub async fn alter(&self, name: &str, changes: Vec<(String, String)>) -> Result<()> {
-        let _turn = self.altering.lock().await;
+        self.promptly(self.prove_and_change(name, changes)).await
+    }
+
+    async fn prove_and_change(&self, name: &str, changes: Vec<(String, String)>) -> Result<()> {
+        let _turn = in_time(self.altering.alone(self.row(name).await?.id)).await.ok_or_else(|| {
+            Error::Conflict(format!("Another ALTER REPOSITORY of {name} is under way. Please wait and try again"))
+        })?;
+        // As whoever had the turn before has left it.
         let row = self.row(name).await?;
         let old = self.attachment(&row)?;
         let properties = old.properties.with_changes(changes).map_err(RepositoryError::from)?;
@@ -245,6 +270,12 @@ impl fmt::Debug for Repositories {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Repositories").field("handles", &self.handles.lock().len()).finish_non_exhaustive()
     }
+}
+
+/// Waits for a turn at something that only waits for stores, no longer than the statement may wait for those.
+pub(crate) async fn in_time<T>(turn: impl Future<Output = T>) -> Option<T> {
+    let at = store::Deadline::current().map_or_else(|| Instant::now() + TURN_WAIT, |deadline| deadline.at());
+    tokio::time::timeout_at(at, turn).await.ok()
 }
 
 fn access(row: &RepositoryRow) -> Access {

@@ -8,7 +8,7 @@ mod auto_increment;
 mod config;
 mod pins;
 mod snapshots;
-mod turns;
+pub(crate) mod turns;
 mod unfinished;
 
 use std::fs::File;

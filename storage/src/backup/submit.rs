@@ -1,8 +1,8 @@
 //! What a BACKUP is checked for before it becomes a job, in the order and the words that StarRocks has.
 //!
-//! [`check`] asks the catalog alone. [`decide`] runs while no other submission does: it takes the slot of the database
-//! into account and asks the repository whether the label is free, with one listing, which also tells from which
-//! snapshots the new one may inherit.
+//! [`check`] asks the catalog alone. [`decide`] runs while nobody else takes or drops the label: it takes the slot of the
+//! database into account, as far as it is taken by then, and asks the repository whether the label is free, with one
+//! listing, which also tells from which snapshots the new one may inherit.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use chrono::Local;
 use super::{BackupJob, BackupObjects, BackupSpec, BackupState, BackupTotals, ParentCandidate, TableSelection};
 use crate::catalog::{JobKind, JobRow, NewJob, ReadTransaction, RepositoryRow};
 use crate::error::{Error, Result};
-use crate::ids::DatabaseId;
+use crate::ids::{DatabaseId, RepositoryId};
 use crate::job::{JobStatus, encode_payload};
 use crate::repositories::Repositories;
 use crate::repository::layout::{LabelError, encode_label};
@@ -28,6 +28,13 @@ pub(crate) struct Checked {
     spec: BackupSpec,
     repository: RepositoryRow,
     shown: Vec<TableSelection>,
+}
+
+impl Checked {
+    /// The repository, and the label that the snapshot is to have there.
+    pub(crate) fn snapshot(&self) -> (RepositoryId, &str) {
+        (self.repository.id, &self.spec.label)
+    }
 }
 
 /// Checks what the catalog knows: repository, database, tables, partitions, label. Nothing of the properties.
@@ -184,7 +191,7 @@ fn parents(mut listing: Vec<SnapshotListing>, last_backup: Option<&JobRow>) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{JobId, RepositoryId};
+    use crate::ids::JobId;
 
     fn listed(label: &str, timestamp: &str) -> SnapshotListing {
         SnapshotListing { label: label.into(), timestamp: timestamp.parse().unwrap() }

@@ -143,16 +143,24 @@ impl Bed {
     }
 
     /// The same with every setting.
-    pub(crate) fn open_as(config: StorageConfig, clock: Arc<dyn Clock>, mut jobs: JobConfig) -> Bed {
+    pub(crate) fn open_as(config: StorageConfig, clock: Arc<dyn Clock>, jobs: JobConfig) -> Bed {
+        Bed::open_with_repositories(config, clock, jobs, RepositoriesConfig::default())
+    }
+
+    /// The same with those of repositories too.
+    pub(crate) fn open_with_repositories(
+        config: StorageConfig,
+        clock: Arc<dyn Clock>,
+        mut jobs: JobConfig,
+        repositories: RepositoriesConfig,
+    ) -> Bed {
         let data_dir = config.data_dir.clone();
         let storage = Storage::open(config, clock, Arc::new(SystemRandom)).expect("storage opens");
         let known = storage.catalog().read(|read| read.find_database(DATABASE)).unwrap().is_some();
         if !known {
             storage.catalog().write(|write| write.create_database(DATABASE, &BTreeMap::new())).unwrap();
         }
-        let repositories = Arc::new(
-            Repositories::open(Arc::clone(&storage), RepositoriesConfig::default()).expect("repositories open"),
-        );
+        let repositories = Arc::new(Repositories::open(Arc::clone(&storage), repositories).expect("repositories open"));
         let failpoints = Arc::new(TestFailPoints::default());
         jobs.failpoints = Arc::clone(&failpoints) as Arc<dyn FailPoints>;
         jobs.retry = RetryPolicy {

@@ -1,6 +1,10 @@
 //! The one who drives jobs: submits them, runs each in a task of its own, resumes at start what the last process left,
 //! hands CANCEL on, and tells SHOW how it goes.
 //!
+//! A submission asks its repository, and one that does not answer holds only those who want the same label of it. That a
+//! database has one running job, and a repository one verification, is a constraint of the catalog; whether a label is
+//! free is found out in turns of that label. Whoever is late is refused by one of the two.
+//!
 //! There is no polling: a submitted job begins at once. Jobs of different databases run side by side, at most
 //! [`JobConfig::concurrent_jobs_max`] of them; requests, memory and bandwidth are budgets of the whole process that
 //! the repositories keep. The runner never decides what a job does.
@@ -22,14 +26,12 @@ use super::{FailPoints, Gate, JobContext, JobFiles, NoFailPoints, Progress, Retr
 use crate::backup::{self, BackupSpec};
 use crate::catalog::{JobKind, JobRow, NewJob};
 use crate::error::{Error, Result};
-use crate::ids::JobId;
-use crate::repositories::Repositories;
+use crate::ids::{JobId, RepositoryId};
+use crate::repositories::{Repositories, in_time};
 use crate::restore::{self, RestoreSpec};
+use crate::storage::turns::{OwnTurn, SharedTurn, Turns};
 use crate::storage::{Storage, blocking};
 use crate::verify::{self, VerifySpec};
-
-/// How long a submission waits for another one to be done with its checks, which ask the repository.
-const SUBMIT_WAIT: Duration = Duration::from_secs(10);
 
 /// How long CANCEL waits to see its job end before it answers. The job ends anyway.
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
@@ -71,8 +73,9 @@ pub(super) struct Shared {
     storage: Arc<Storage>,
     repositories: Arc<Repositories>,
     config: Arc<JobConfig>,
-    /// One submission at a time: a label is looked for in the repository and among running jobs.
-    submissions: tokio::sync::Mutex<()>,
+    /// The labels of repositories: a backup looks for its own there and among running jobs, and nobody else may take or
+    /// drop it in between; who reads a snapshot does so beside others, and nobody drops it meanwhile.
+    labels: Turns<(RepositoryId, String)>,
     slots: Semaphore,
     /// Verifications have slots of their own: they take long, and no backup is to wait for one.
     verify_slots: Semaphore,
@@ -118,7 +121,7 @@ impl JobRunner {
             storage,
             repositories,
             config: Arc::new(config),
-            submissions: tokio::sync::Mutex::new(()),
+            labels: Turns::default(),
             running: Mutex::new(HashMap::new()),
             tasks: TaskTracker::new(),
         });
@@ -133,11 +136,15 @@ impl JobRunner {
     /// Submits a backup. Whatever can be refused is refused here, in the order StarRocks checks; the rest is
     /// told by SHOW BACKUP.
     pub async fn submit_backup(&self, spec: BackupSpec) -> Result<JobId> {
-        self.shared.refuse_when_ending()?;
-        let checked = backup::check(&self.shared.storage, spec).await?;
-        let _turn = self.submission_turn().await?;
-        let new = backup::decide(&self.shared.storage, &self.shared.repositories, checked).await?;
-        self.submit(new).await
+        let shared = &self.shared;
+        shared.refuse_when_ending()?;
+        let submission = async {
+            let checked = backup::check(&shared.storage, spec).await?;
+            let (repository, label) = checked.snapshot();
+            let _turn = self.turn_alone(repository, label).await?;
+            self.submit(backup::decide(&shared.storage, &shared.repositories, checked).await?).await
+        };
+        shared.repositories.promptly(submission).await
     }
 
     /// The first part of [`JobRunner::submit_backup`]: what the catalog alone can refuse. For those who have checks of
@@ -149,19 +156,30 @@ impl JobRunner {
     /// Submits a restore. Whatever can be refused without reading the whole snapshot is refused here; the rest is
     /// told by SHOW RESTORE before a byte moves.
     pub async fn submit_restore(&self, spec: RestoreSpec) -> Result<JobId> {
-        self.shared.refuse_when_ending()?;
-        let _turn = self.submission_turn().await?;
-        let new = restore::decide(&self.shared.storage, &self.shared.repositories, spec).await?;
-        self.submit(new).await
+        let shared = &self.shared;
+        shared.refuse_when_ending()?;
+        let submission = async {
+            let (row, repository) = shared.repositories.find(&spec.repository).await?;
+            let _turn = self.turn_beside_others(row.id, &spec.label).await?;
+            self.submit(restore::decide(&shared.storage, row.id, &repository, spec).await?).await
+        };
+        shared.repositories.promptly(submission).await
     }
 
     /// Submits a verification. Only what is named and not there, and another one of the repository, is refused here; the
     /// rest is told by SHOW VERIFY.
     pub async fn submit_verify(&self, spec: VerifySpec) -> Result<JobId> {
-        self.shared.refuse_when_ending()?;
-        let _turn = self.submission_turn().await?;
-        let new = verify::decide(&self.shared.storage, &self.shared.repositories, spec).await?;
-        self.submit(new).await
+        let shared = &self.shared;
+        shared.refuse_when_ending()?;
+        let submission = async {
+            let (row, repository) = shared.repositories.find(&spec.repository).await?;
+            let _turn = match &spec.snapshot {
+                Some(wanted) => Some(self.turn_beside_others(row.id, &wanted.label).await?),
+                None => None,
+            };
+            self.submit(verify::decide(&shared.storage, row.id, &repository, spec).await?).await
+        };
+        shared.repositories.promptly(submission).await
     }
 
     /// Asks the running backup or restore of a database to stop, and waits a moment to see it end.
@@ -247,13 +265,21 @@ impl JobRunner {
         self.shared.tasks.wait().await;
     }
 
-    /// Waits until nobody else submits. Until what is returned is dropped, no job begins.
-    pub(crate) async fn submission_turn(&self) -> Result<tokio::sync::MutexGuard<'_, ()>> {
-        tokio::time::timeout(SUBMIT_WAIT, self.shared.submissions.lock()).await.map_err(|_| {
-            Error::Conflict(
-                "Another backup, restore or verify job is being submitted. Please wait and try again".to_owned(),
-            )
-        })
+    /// Waits until nobody else has to do with a label of a repository. Until what is returned is dropped, no job of it
+    /// begins.
+    pub(crate) async fn turn_alone(&self, repository: RepositoryId, label: &str) -> Result<OwnTurn> {
+        in_time(self.shared.labels.alone((repository, label.to_owned()))).await.ok_or_else(being_submitted)
+    }
+
+    /// Waits until nobody makes or drops a label of a repository. Until what is returned is dropped, nobody does.
+    async fn turn_beside_others(&self, repository: RepositoryId, label: &str) -> Result<SharedTurn> {
+        in_time(self.shared.labels.beside_others((repository, label.to_owned()))).await.ok_or_else(being_submitted)
+    }
+
+    /// How many have a turn at a label, or wait for one.
+    #[cfg(test)]
+    pub(crate) fn takers(&self, repository: RepositoryId, label: &str) -> usize {
+        self.shared.labels.takers(&(repository, label.to_owned()))
     }
 
     async fn submit(&self, new: NewJob) -> Result<JobId> {
@@ -269,6 +295,11 @@ impl JobRunner {
         self.shared.launch(row, false);
         Ok(id)
     }
+}
+
+/// StarRocks's words, and what there is here besides.
+fn being_submitted() -> Error {
+    Error::Conflict("Another backup, restore or verify job is being submitted. Please wait and try again".to_owned())
 }
 
 impl Shared {
@@ -339,3 +370,6 @@ impl fmt::Debug for JobRunner {
         f.debug_struct("JobRunner").field("running", &self.shared.running.lock().len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@
 //! back. Between the two the announcement of the backup, if it is still there, stands for it. What the snapshot alone
 //! referred to is garbage from then on.
 
+use std::collections::BTreeSet;
+
 use super::Lifecycle;
 use crate::catalog::{JobKind, JobRow, RepositoryRow};
 use crate::error::{Error, Result};
@@ -49,16 +51,20 @@ impl Lifecycle {
     /// Drops snapshots. Nothing is dropped unless all of them may be. Returns how many there were.
     pub async fn drop_snapshots(&self, spec: &DropSpec) -> Result<usize> {
         spec.choice.check()?;
-        // Neither a backup nor a restore begins between the checks and the removal.
-        let _turn = self.jobs.submission_turn().await?;
+        self.repositories.promptly(self.check_and_drop(spec)).await
+    }
+
+    async fn check_and_drop(&self, spec: &DropSpec) -> Result<usize> {
         let (row, repository) = self.repositories.find(&spec.repository).await?;
         if row.read_only {
             return Err(Error::invalid(format!("Repository {} is read only", row.name)));
         }
-        let running = self.running_in(&row).await?;
+        // No job of these labels begins between the checks and the removal.
+        let mut turns = Vec::new();
         let listing = match &spec.choice {
             SnapshotChoice::Label(label) => {
-                refuse_busy(&running, label)?;
+                turns.push(self.jobs.turn_alone(row.id, label).await?);
+                refuse_busy(&self.running_in(&row).await?, label)?;
                 let listed = repository.list_snapshots_of(label).await?.snapshots;
                 if listed.is_empty() {
                     let text = format!("Snapshot does not exist in repository {}: {label}", row.name);
@@ -69,6 +75,13 @@ impl Lifecycle {
             SnapshotChoice::Where { .. } => repository.list_snapshots().await?.snapshots,
         };
         let chosen: Vec<SnapshotListing> = listing.into_iter().filter(|snapshot| spec.choice.takes(snapshot)).collect();
+        if turns.is_empty() {
+            // In the order of their names, so that of two who drop the same each comes to its end.
+            for label in chosen.iter().map(|snapshot| snapshot.label.as_str()).collect::<BTreeSet<_>>() {
+                turns.push(self.jobs.turn_alone(row.id, label).await?);
+            }
+        }
+        let running = self.running_in(&row).await?;
         for snapshot in &chosen {
             refuse_busy(&running, &snapshot.label)?;
             if !spec.force {

@@ -6,9 +6,10 @@
 //! [`S3Store`] and [`FileStore`] are the two backends. What both need is added by wrapping, never by asking which
 //! backend it is; a [`StoreLayer`] says what it does differently. [`Metered`] counts; [`SizeChecked`], [`WholePuts`] and [`HeadFirst`] make up for what a store lacks;
 //! [`Relocked`] extends the locks of what was there before; [`Limited`] keeps requests and bytes within what the whole
-//! process may use. [`layered`] stacks them up.
+//! process may use; [`Punctual`] ends what a statement has waited for long enough. [`layered`] stacks them up.
 
 mod capabilities;
+mod deadline;
 mod error;
 mod file;
 mod head_first;
@@ -30,6 +31,7 @@ use bytes::Bytes;
 
 use super::properties::ObjectLock;
 pub use capabilities::{Capabilities, KnownCapabilities};
+pub use deadline::{Deadline, Punctual, within};
 pub use error::{Operation, Place, StoreError, StoreErrorKind, StoreResult};
 pub use file::FileStore;
 pub use head_first::HeadFirst;
@@ -172,7 +174,8 @@ pub fn part_range(bytes: u64, index: u64) -> Option<(u64, u64)> {
 }
 
 /// Puts the wrapping layers around a backend, innermost first: requests are counted where they are made, what the
-/// store lacks is made up for, what is there already is locked anew, and a permit is waited for before anything else.
+/// store lacks is made up for, what is there already is locked anew, a permit is waited for before anything else, and a
+/// statement waits for all of that no longer than it may.
 #[must_use]
 pub fn layered(
     backend: Arc<dyn ObjectStore>,
@@ -185,7 +188,7 @@ pub fn layered(
     let whole: Arc<dyn ObjectStore> = Arc::new(WholePuts::new(checked, Arc::clone(known)));
     let creating: Arc<dyn ObjectStore> = Arc::new(HeadFirst::new(whole, Arc::clone(known)));
     let relocked: Arc<dyn ObjectStore> = Arc::new(Relocked::new(creating));
-    Arc::new(Limited::new(relocked, Arc::clone(limits)))
+    Arc::new(Punctual::new(Arc::new(Limited::new(relocked, Arc::clone(limits)))))
 }
 
 /// Calls `each` for every object under `prefix`, page by page. A store that goes round in circles, or lists more than

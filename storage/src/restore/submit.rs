@@ -10,19 +10,22 @@ use super::{
 use crate::backup::refuse_busy_database;
 use crate::catalog::{JobKind, NewJob, ReadTransaction};
 use crate::error::{Error, Result};
-use crate::ids::{DatabaseId, TableId};
+use crate::ids::{DatabaseId, RepositoryId, TableId};
 use crate::job::{JobStatus, encode_payload};
-use crate::repositories::Repositories;
 use crate::repository::format::{SnapshotManifest, TableNode};
 use crate::repository::{Repository, RepositoryError, SnapshotTimestamp};
 use crate::storage::{Storage, blocking};
 
 /// Checks a restore and makes the job. Reads the commit object, and the nodes of tables whose partitions are named
 /// here or were named in the backup.
-pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, spec: RestoreSpec) -> Result<NewJob> {
-    let (row, repository) = repositories.find(&spec.repository).await?;
-    let timestamp = find_snapshot(&repository, &spec.label, spec.properties.backup_timestamp.as_deref()).await?;
-    let manifest = read_manifest(&repository, &spec.label, &timestamp).await?;
+pub(crate) async fn decide(
+    storage: &Arc<Storage>,
+    repository_id: RepositoryId,
+    repository: &Repository,
+    spec: RestoreSpec,
+) -> Result<NewJob> {
+    let timestamp = find_snapshot(repository, &spec.label, spec.properties.backup_timestamp.as_deref()).await?;
+    let manifest = read_manifest(repository, &spec.label, &timestamp).await?;
     if let Some(source) = spec.source_database.as_ref().filter(|source| **source != manifest.database) {
         return Err(Error::invalid(format!("target database: {source} is not existed in snapshot")));
     }
@@ -33,12 +36,12 @@ pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, 
     let running = blocking(move || catalog.read(|read| read.running_jobs())).await?;
     refuse_busy_database(&running, &database)?;
     let mut shown = select(&spec.objects, &manifest)?;
-    check_partitions(&repository, &manifest, &mut shown).await?;
+    check_partitions(repository, &manifest, &mut shown).await?;
     let replication_num_shown =
         spec.properties.replication_num.unwrap_or_else(|| storage.roots().default_replication_num());
     let job = RestoreJob {
         state: RestoreState::Pending,
-        repository_id: row.id,
+        repository_id,
         repository: spec.repository,
         database,
         label: spec.label,

@@ -5,18 +5,23 @@ use std::sync::Arc;
 use super::{VerifiedSnapshot, VerifyCounts, VerifyJob, VerifySpec, VerifyState};
 use crate::catalog::{JobKind, NewJob};
 use crate::error::{Error, Result};
+use crate::ids::RepositoryId;
 use crate::job::{JobStatus, encode_payload};
-use crate::repositories::Repositories;
+use crate::repository::Repository;
 use crate::restore::find_snapshot;
 use crate::storage::{Storage, blocking};
 
 /// Checks a verification and makes the job. A snapshot is looked for with one listing, or none when its timestamp is
 /// given whole.
-pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, spec: VerifySpec) -> Result<NewJob> {
-    let (row, repository) = repositories.find(&spec.repository).await?;
-    let (catalog, id) = (Arc::clone(storage.catalog()), row.id);
+pub(crate) async fn decide(
+    storage: &Arc<Storage>,
+    repository_id: RepositoryId,
+    repository: &Repository,
+    spec: VerifySpec,
+) -> Result<NewJob> {
+    let catalog = Arc::clone(storage.catalog());
     let running = blocking(move || catalog.read(|read| read.running_jobs())).await?;
-    if let Some(job) = running.iter().find(|job| job.kind == JobKind::Verify && job.repository_id == id) {
+    if let Some(job) = running.iter().find(|job| job.kind == JobKind::Verify && job.repository_id == repository_id) {
         return Err(Error::Conflict(format!(
             "Can only run one verify job of a repository at same time. Running: job {}, state {}; SHOW VERIFY ON {} \
              shows it, CANCEL VERIFY ON {} ends it",
@@ -27,13 +32,13 @@ pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, 
         None => None,
         Some(wanted) => {
             let text = wanted.timestamp.or(spec.properties.backup_timestamp);
-            let timestamp = find_snapshot(&repository, &wanted.label, text.as_deref()).await?;
+            let timestamp = find_snapshot(repository, &wanted.label, text.as_deref()).await?;
             Some(VerifiedSnapshot { label: wanted.label, timestamp })
         }
     };
     let job = VerifyJob {
         state: VerifyState::Pending,
-        repository_id: row.id,
+        repository_id,
         repository: spec.repository,
         snapshot,
         depth: spec.properties.depth,

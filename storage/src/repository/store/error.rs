@@ -12,6 +12,12 @@ pub type StoreResult<T> = Result<T, StoreError>;
 /// Longest text of the store's own that a message repeats, in characters.
 const MESSAGE_CHARS_MAX: usize = 300;
 
+/// What is said of a store that does not answer.
+pub(super) const NO_ANSWER: &str = "no answer in time";
+
+/// What to do about one that cannot be reached.
+pub(super) const NO_ANSWER_ADVICE: &str = "check that aws.s3.endpoint is right and can be reached from this machine";
+
 /// What code does about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StoreErrorKind {
@@ -197,6 +203,13 @@ impl StoreError {
             message: one_line(message.as_ref()),
             advice: None,
         }))
+    }
+
+    /// Nothing came back from the store in the time there was.
+    pub(crate) fn no_answer(operation: Operation, place: &Place, key: &str) -> Self {
+        let error = Self::new(StoreErrorKind::Timeout, operation, place, key, NO_ANSWER);
+        // A directory has no endpoint to check.
+        if place.endpoint.is_empty() { error } else { error.with_advice(NO_ANSWER_ADVICE) }
     }
 
     pub(crate) fn with_response(

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectMeta, ObjectStore, Operation, PageToken, Put, StoreLayer,
-    StoreResult,
+    StoreResult, deadline,
 };
 use crate::failpoint::{DurableStep, durable_async};
 
@@ -188,6 +188,7 @@ async fn measure<T>(
 ) -> StoreResult<T> {
     let start = Instant::now();
     let result = call.await;
+    deadline::note(&result);
     let outcome = result.as_ref().map(bytes).map_err(|_| ());
     stats.record(operation, outcome, start.elapsed());
     result

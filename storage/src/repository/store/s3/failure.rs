@@ -7,6 +7,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
+use super::super::error::{NO_ANSWER, NO_ANSWER_ADVICE};
 use super::super::{Operation, StoreError, StoreErrorKind};
 use super::Inner;
 use super::identity::{Identity, STS_ADVICE};
@@ -330,11 +331,10 @@ where
         SdkError::DispatchFailure(failure) => failure.is_timeout(),
         _ => false,
     };
-    let advice = "check that aws.s3.endpoint is right and can be reached from this machine";
     if timed_out {
-        return Verdict::of(StoreErrorKind::Timeout, "no answer in time").advise(advice);
+        return Verdict::of(StoreErrorKind::Timeout, NO_ANSWER).advise(NO_ANSWER_ADVICE);
     }
-    Verdict::of(StoreErrorKind::Unavailable, format!("cannot reach it: {cause}")).advise(advice)
+    Verdict::of(StoreErrorKind::Unavailable, format!("cannot reach it: {cause}")).advise(NO_ANSWER_ADVICE)
 }
 
 /// The first error of this type among an error and its causes.

@@ -11,6 +11,7 @@ use s3s::auth::{S3Auth, SecretKey, SimpleAuth};
 use s3s::service::S3ServiceBuilder;
 use s3s::{S3Result, s3_error};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 use super::super::{Capabilities, FileStore, ObjectDelete, ObjectStore, Patience, S3Store, StoreStats};
 use crate::clock::{Random, SystemRandom};
@@ -87,7 +88,50 @@ impl RotatingS3 {
     }
 }
 
+/// The same, until it falls silent: then it takes connections and never answers on them.
+pub(crate) struct SilentS3 {
+    address: SocketAddr,
+    silence: Silence,
+    _root: TempDir,
+}
+
+/// Whether connections are answered, and those that are not.
+type Silence = Arc<(watch::Sender<bool>, watch::Sender<usize>)>;
+
+impl SilentS3 {
+    pub(crate) async fn start() -> SilentS3 {
+        let silence = Silence::default();
+        let auth = SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY);
+        let (address, root) = serve_unless(auth, Arc::clone(&silence)).await;
+        SilentS3 { address, silence, _root: root }
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on it does not answer on new connections.
+    pub(crate) fn fall_silent(&self) {
+        self.silence.0.send_replace(true);
+    }
+
+    /// It answers on new connections again, and closes those it did not answer on.
+    pub(crate) fn speak(&self) {
+        self.silence.0.send_replace(false);
+    }
+
+    /// Waits until so many have connected in vain.
+    pub(crate) async fn wait_for_connections(&self, number: usize) {
+        let mut held = self.silence.1.subscribe();
+        let _ = held.wait_for(|held| *held >= number).await;
+    }
+}
+
 async fn serve(auth: impl S3Auth) -> (SocketAddr, TempDir) {
+    serve_unless(auth, Silence::default()).await
+}
+
+async fn serve_unless(auth: impl S3Auth, silence: Silence) -> (SocketAddr, TempDir) {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir(root.path().join("bucket")).unwrap();
     let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(root.path()).unwrap());
@@ -97,7 +141,15 @@ async fn serve(auth: impl S3Auth) -> (SocketAddr, TempDir) {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            let service = service.clone();
+            let (service, mut silent) = (service.clone(), silence.0.subscribe());
+            if *silent.borrow() {
+                silence.1.send_modify(|held| *held += 1);
+                tokio::spawn(async move {
+                    let _ = silent.wait_for(|silent| !silent).await;
+                    drop(socket);
+                });
+                continue;
+            }
             tokio::spawn(async move {
                 let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
             });

@@ -1,0 +1,250 @@
+//! Goal: a repository that does not answer holds nobody but those who want the same label of it, and what only one may
+//! have still goes to one. Method: a store that takes connections and says nothing, until it is told to speak; statements
+//! wait an hour for it, so whoever is answered meanwhile has not waited, whatever the machine's load.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use crate::backup::{BackupObjects, BackupSpec};
+use crate::clock::SystemClock;
+use crate::error::Result;
+use crate::ids::{JobId, RepositoryId};
+use crate::job::bed::{Action, Bed, REPOSITORY, backup_spec, definition, partition, restore_spec};
+use crate::job::{FailPoint, JobConfig};
+use crate::lifecycle::{DropSpec, Lifecycle, LifecycleConfig, SnapshotChoice};
+use crate::repositories::{RepositoriesConfig, RepositorySpec};
+use crate::repository::store::tests::servers::{ACCESS_KEY, SECRET_KEY, SilentS3, s3_properties};
+use crate::repository::{Access, RepositoryPolicy, RequestLimits};
+use crate::restore::{RestoreObjects, RestoreSpec};
+use crate::schema::PartitionBounds;
+use crate::storage::StorageConfig;
+use crate::verify::{VerifyProperties, VerifySpec};
+
+/// How long statements wait for a store here.
+const STATEMENT: Duration = Duration::from_secs(3_600);
+
+/// How long a machine under load may take for what nobody holds up.
+const SOON: Duration = Duration::from_secs(180);
+
+/// The repository that falls silent.
+const SILENT: &str = "silent";
+
+/// The second database.
+const OTHER: &str = "e";
+
+struct Ground {
+    bed: Arc<Bed>,
+    store: SilentS3,
+    _dir: TempDir,
+}
+
+impl Ground {
+    /// Two databases with a table each, a repository in a directory, and one in a store that can fall silent.
+    async fn new() -> Ground {
+        let dir = tempfile::tempdir().unwrap();
+        let requests =
+            RequestLimits { statement_timeout: STATEMENT, connect_timeout: STATEMENT, ..RequestLimits::default() };
+        let policy = RepositoryPolicy { requests, ..RepositoryPolicy::default() };
+        let repositories = RepositoriesConfig { policy: Arc::new(policy), ..RepositoriesConfig::default() };
+        let config = StorageConfig::new(&dir.path().join("data"));
+        let bed = Bed::open_with_repositories(config, Arc::new(SystemClock), JobConfig::default(), repositories);
+        bed.add_repository(&format!("file://{}", dir.path().join("repository").display()), Access::ReadWrite).await;
+        bed.create_table("t", &[], 1);
+        bed.storage.catalog().write(|write| write.create_database(OTHER, &BTreeMap::new())).unwrap();
+        let whole = [partition("u", PartitionBounds::All, 1)];
+        bed.storage.create_table(OTHER, "u", &definition(false, 1), &whole).unwrap();
+        let store = SilentS3::start().await;
+        let ground = Ground { bed: Arc::new(bed), store, _dir: dir };
+        ground.create(SILENT).await.unwrap();
+        ground
+    }
+
+    async fn create(&self, name: &str) -> Result<()> {
+        let spec = RepositorySpec {
+            name: name.into(),
+            location: format!("s3://bucket/{name}"),
+            access: Access::ReadWrite,
+            broker: String::new(),
+            properties: s3_properties(&self.store.endpoint(), ACCESS_KEY, SECRET_KEY),
+        };
+        self.bed.repositories.create(spec).await.map(drop)
+    }
+
+    fn backup(&self, database: &str, label: &str, repository: &str) -> JoinHandle<Result<JobId>> {
+        let spec = BackupSpec {
+            database: database.into(),
+            repository: repository.into(),
+            ..backup_spec(label, BackupObjects::All)
+        };
+        let bed = Arc::clone(&self.bed);
+        tokio::spawn(async move { bed.runner.submit_backup(spec).await })
+    }
+
+    async fn silent_id(&self) -> RepositoryId {
+        self.bed.repositories.find(SILENT).await.unwrap().0.id
+    }
+}
+
+/// What a submission is answered, which nobody holds up.
+async fn answer<T>(submission: JoinHandle<T>) -> T {
+    tokio::time::timeout(SOON, submission).await.expect("it is answered").unwrap()
+}
+
+/// Waits until so many have a turn at a label of the silent repository, or wait for one.
+async fn wait_for_takers(ground: &Ground, label: &str, number: usize) {
+    let id = ground.silent_id().await;
+    let waiting = async {
+        while ground.bed.runner.takers(id, label) < number {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, waiting).await.expect("they come to the turn");
+}
+
+/// A backup to the silent repository holds neither the other repository nor the database; it comes too late for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_silent_repository_waits_alone() {
+    let ground = Ground::new().await;
+    let bed = &ground.bed;
+    ground.store.fall_silent();
+    let held = ground.backup("d", "x", SILENT);
+    ground.store.wait_for_connections(1).await;
+    // Statements of every kind that ask the silent one, beside it.
+    let others = [
+        ground.backup(OTHER, "y", SILENT),
+        tokio::spawn({
+            let spec = RestoreSpec { repository: SILENT.into(), ..restore_spec("z", RestoreObjects::All) };
+            let bed = Arc::clone(bed);
+            async move { bed.runner.submit_restore(spec).await }
+        }),
+        tokio::spawn({
+            let bed = Arc::clone(bed);
+            let change = vec![("aws.s3.enable_path_style_access".to_owned(), "true".to_owned())];
+            async move { bed.repositories.alter(SILENT, change).await.map(|()| JobId(0)) }
+        }),
+    ];
+    ground.store.wait_for_connections(4).await;
+
+    // The same database, the same label, the other repository.
+    bed.failpoints.arm(FailPoint::StepBegins("SNAPSHOTING"), Action::Wait);
+    let first = answer(ground.backup("d", "x", REPOSITORY)).await.unwrap();
+    bed.failpoints.wait_for(FailPoint::StepBegins("SNAPSHOTING")).await;
+    let verify = VerifySpec {
+        repository: REPOSITORY.into(),
+        snapshot: None,
+        properties: VerifyProperties::parse(&BTreeMap::new()).unwrap(),
+    };
+    let verified = tokio::time::timeout(SOON, bed.runner.submit_verify(verify)).await.unwrap().unwrap();
+    assert_eq!(bed.ended(verified).await.state, "FINISHED");
+    let alter = bed.repositories.alter(REPOSITORY, vec![("aws.s3.region".to_owned(), "here-1".to_owned())]);
+    let altered = tokio::time::timeout(SOON, alter).await.expect("it is answered");
+    assert!(altered.is_ok() || altered.unwrap_err().to_string().contains("aws.s3.region"));
+    assert!(!held.is_finished() && others.iter().all(|other| !other.is_finished()), "the silent one still waits");
+
+    ground.store.speak();
+    let error = answer(held).await.unwrap_err().to_string();
+    assert!(error.starts_with("Can only run one backup or restore job of a database at same time"), "{error}");
+    let [backup, restore, alter] = others;
+    assert!(answer(backup).await.is_ok());
+    assert!(answer(restore).await.is_err(), "there is no such snapshot");
+    answer(alter).await.unwrap();
+    bed.failpoints.disarm();
+    assert_eq!(bed.ended(first).await.state, "FINISHED");
+}
+
+/// Of two backups of one label, of different databases, one comes to be; while both ask the repository nobody knows which.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_goes_to_one_of_two() {
+    let ground = Ground::new().await;
+    ground.store.fall_silent();
+    let first = ground.backup("d", "x", SILENT);
+    ground.store.wait_for_connections(1).await;
+    let second = ground.backup(OTHER, "x", SILENT);
+    wait_for_takers(&ground, "x", 2).await;
+    ground.store.speak();
+    let id = answer(first).await.unwrap();
+    let error = answer(second).await.unwrap_err().to_string();
+    assert_eq!(error, "Snapshot with name 'x' already exist in repository");
+    assert_eq!(ground.bed.ended(id).await.state, "FINISHED");
+}
+
+/// No restore begins of what is being dropped, and nothing is dropped that a restore has begun to look at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_dropped_or_restored() {
+    let ground = Ground::new().await;
+    let bed = &ground.bed;
+    let made = answer(ground.backup("d", "x", SILENT)).await.unwrap();
+    assert_eq!(bed.ended(made).await.state, "FINISHED");
+    let runner = super::JobRunner::start(
+        Arc::clone(&bed.storage),
+        Arc::clone(&bed.repositories),
+        JobConfig { failpoints: Arc::clone(&bed.failpoints) as _, ..JobConfig::default() },
+    );
+    let jobs = Arc::new(runner.unwrap());
+    let lifecycle = Lifecycle::new(
+        Arc::clone(&bed.storage),
+        Arc::clone(&bed.repositories),
+        Arc::clone(&jobs),
+        LifecycleConfig::default(),
+    );
+    let drop_x = || {
+        let lifecycle = Arc::clone(&lifecycle);
+        let spec = DropSpec {
+            repository: SILENT.into(),
+            choice: SnapshotChoice::Where {
+                labels: vec!["x".into()],
+                timestamp: None,
+                not_before: None,
+                not_after: None,
+            },
+            force: false,
+        };
+        tokio::spawn(async move { lifecycle.drop_snapshots(&spec).await })
+    };
+    let restore = || {
+        let jobs = Arc::clone(&jobs);
+        let spec = RestoreSpec { repository: SILENT.into(), ..restore_spec("x", RestoreObjects::All) };
+        tokio::spawn(async move { jobs.submit_restore(spec).await })
+    };
+    let id = ground.silent_id().await;
+
+    // A restore that has its turn and waits for the store; the drop comes when it has become a job.
+    let turn = jobs.turn_beside_others(id, "x").await.unwrap();
+    let dropping = drop_x();
+    let waiting = async {
+        while jobs.takers(id, "x") < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, waiting).await.expect("the drop waits for its turn");
+    assert!(!dropping.is_finished());
+    drop(turn);
+    assert_eq!(answer(dropping).await.unwrap(), 1);
+    assert!(answer(restore()).await.is_err(), "it is gone");
+
+    let made = answer(ground.backup("d", "x", SILENT)).await.unwrap();
+    assert_eq!(bed.ended(made).await.state, "FINISHED");
+    bed.failpoints.arm(FailPoint::StepBegins("DOWNLOAD"), Action::Wait);
+    let restored = answer(restore()).await.unwrap();
+    bed.failpoints.wait_for(FailPoint::StepBegins("DOWNLOAD")).await;
+    let error = answer(drop_x()).await.unwrap_err().to_string();
+    assert_eq!(error, "Can not drop snapshot x: a restore is reading it");
+    let turn = jobs.turn_alone(id, "x").await.unwrap();
+    let late = restore();
+    let waiting = async {
+        while jobs.takers(id, "x") < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, waiting).await.expect("the restore waits for its turn");
+    assert!(!late.is_finished(), "nobody restores what is being dropped");
+    drop(turn);
+    let error = answer(late).await.unwrap_err().to_string();
+    assert!(error.starts_with("Can only run one backup or restore job of a database at same time"), "{error}");
+    bed.failpoints.disarm();
+    assert_eq!(jobs.wait(restored).await.unwrap().unwrap().state, "FINISHED");
+}
