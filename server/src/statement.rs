@@ -156,13 +156,17 @@ async fn execute_show(session: &mut Session, show: Show) -> Result<Outcome> {
         Show::Roles => account::show_roles(session),
         Show::Authentication { all, user } => account::show_authentication(session, all, user),
 
-        Show::Backup { database, filter } => backup::show(session, database.as_deref(), filter.as_ref()).await,
-        Show::Restore { brief: _, database, filter } => {
-            restore::show(session, database.as_deref(), filter.as_ref()).await
+        Show::Backup { database, like, tail } => {
+            backup::show(session, database.as_deref(), like.as_deref(), &tail).await
+        }
+        Show::Restore { brief: _, database, like, tail } => {
+            restore::show(session, database.as_deref(), like.as_deref(), &tail).await
         }
         Show::Snapshot(show) => snapshot::show(session, show).await,
         Show::Repositories => repository::show(session),
-        Show::Verify { repository, filter } => verify::show(session, repository.as_deref(), filter.as_ref()).await,
+        Show::Verify { repository, like, tail } => {
+            verify::show(session, repository.as_deref(), like.as_deref(), &tail).await
+        }
         Show::Load { database, tail } => insert::show_load(session, database.as_deref(), &tail).await,
 
         Show::Plugins => show_server::nothing(session, &["Name", "Status", "Type", "Library", "License"], None).await,

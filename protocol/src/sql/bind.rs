@@ -145,9 +145,6 @@ macro_rules! walks {
                     | Show::Events { filter: found, .. }
                     | Show::OpenTables { filter: found, .. }
                     | Show::MaterializedViews { filter: found, .. }
-                    | Show::Backup { filter: found, .. }
-                    | Show::Restore { filter: found, .. }
-                    | Show::Verify { filter: found, .. }
                     | Show::Charset(found)
                     | Show::Collation(found)
                     | Show::ProcedureStatus(found)
@@ -156,6 +153,9 @@ macro_rules! walks {
                     Show::Partitions { tail: found, .. }
                     | Show::Tablets { tail: found, .. }
                     | Show::AlterJobs { tail: found, .. }
+                    | Show::Backup { tail: found, .. }
+                    | Show::Restore { tail: found, .. }
+                    | Show::Verify { tail: found, .. }
                     | Show::Load { tail: found, .. } => tail(found, visitor),
                     _ => {}
                 }

@@ -5,7 +5,7 @@
 //! that is told by SHOW BACKUP.
 
 use ebla_protocol::sql::ast::backup::{Backup, CancelTarget, RelationRef};
-use ebla_protocol::sql::ast::show::ShowFilter;
+use ebla_protocol::sql::ast::show::ShowTail;
 use ebla_protocol::wire::Outcome;
 use ebla_storage::backup::{BackupObjects, BackupProperties, BackupSpec, TableSelection};
 use ebla_storage::catalog::JobKind;
@@ -143,7 +143,7 @@ pub async fn cancel_job(session: &Session, kind: JobKind, target: CancelTarget) 
 }
 
 /// SHOW BACKUP.
-pub async fn show(session: &Session, database: Option<&str>, filter: Option<&ShowFilter>) -> Result<Outcome> {
+pub async fn show(session: &Session, database: Option<&str>, like: Option<&str>, tail: &ShowTail) -> Result<Outcome> {
     let access = session.access()?;
     access.require("REPOSITORY", Object::System)?;
     check_database(session, database)?;
@@ -185,7 +185,7 @@ pub async fn show(session: &Session, database: Option<&str>, filter: Option<&Sho
             text(row.timeout_s),
         ]);
     }
-    rows.filtered(session, filter).await
+    rows.like(like).tailed(session, tail).await
 }
 
 /// Errors when a database is named that is not there and has no jobs either.

@@ -1,7 +1,7 @@
 //! RESTORE, SHOW RESTORE, CANCEL RESTORE.
 
 use ebla_protocol::sql::ast::backup::{CancelTarget, RelationRef, Restore};
-use ebla_protocol::sql::ast::show::ShowFilter;
+use ebla_protocol::sql::ast::show::ShowTail;
 use ebla_protocol::wire::Outcome;
 use ebla_storage::catalog::JobKind;
 use ebla_storage::restore::{RestoreObjects, RestoreProperties, RestoreSelection, RestoreSpec};
@@ -122,7 +122,7 @@ pub async fn cancel(session: &Session, target: CancelTarget) -> Result<Outcome> 
 }
 
 /// SHOW RESTORE.
-pub async fn show(session: &Session, database: Option<&str>, filter: Option<&ShowFilter>) -> Result<Outcome> {
+pub async fn show(session: &Session, database: Option<&str>, like: Option<&str>, tail: &ShowTail) -> Result<Outcome> {
     session.access()?.require("REPOSITORY", Object::System)?;
     check_database(session, database)?;
     let mut rows = TextRows::new([
@@ -168,7 +168,7 @@ pub async fn show(session: &Session, database: Option<&str>, filter: Option<&Sho
             text(row.timeout_s),
         ]);
     }
-    rows.filtered(session, filter).await
+    rows.like(like).tailed(session, tail).await
 }
 
 /// Rows of `information_schema.restore_jobs`.

@@ -68,22 +68,33 @@ impl TextRows {
     }
 
     /// The rows that pass `LIKE` on the first column or `WHERE` on any, as an outcome.
-    pub async fn filtered(mut self, session: &Session, filter: Option<&ShowFilter>) -> Result<Outcome> {
+    pub async fn filtered(self, session: &Session, filter: Option<&ShowFilter>) -> Result<Outcome> {
         match filter {
             None => self.into_outcome(),
-            Some(ShowFilter::Like(pattern)) => {
-                // MySQL compares names without regard to case here.
-                let pattern = pattern.to_lowercase();
-                self.rows.retain(|row| {
-                    row.first().and_then(Option::as_deref).is_some_and(|name| like(&pattern, &name.to_lowercase()))
-                });
-                self.into_outcome()
-            }
+            Some(ShowFilter::Like(pattern)) => self.like(Some(pattern)).into_outcome(),
             Some(ShowFilter::Where(condition)) => {
                 let tail = ShowTail { selection: Some(condition.clone()), ..ShowTail::default() };
                 self.tailed(session, &tail).await
             }
         }
+    }
+
+    /// The rows whose first column is like a pattern, when there is one.
+    #[must_use]
+    pub fn like(mut self, pattern: Option<&str>) -> TextRows {
+        if let Some(pattern) = pattern {
+            // MySQL compares names without regard to case here.
+            let pattern = pattern.to_lowercase();
+            self.rows.retain(|row| {
+                row.first().and_then(Option::as_deref).is_some_and(|name| like(&pattern, &name.to_lowercase()))
+            });
+        }
+        self
+    }
+
+    /// The rows after `LIMIT`, as an outcome.
+    pub fn limited(self, limit: Option<ShowLimit>) -> Result<Outcome> {
+        Ok(Outcome::Rows(Rows::from_batch(limited(self.into_batch()?, limit))))
     }
 
     /// The rows after `WHERE`, `ORDER BY` and `LIMIT`, as an outcome.

@@ -22,10 +22,13 @@ pub async fn show(session: &Session, statement: ShowSnapshot) -> Result<Outcome>
     session.access()?.require("REPOSITORY", Object::System)?;
     let name = &statement.repository;
     check_repository(session, name)?;
-    match (&statement.timestamp, statement.labels.as_slice()) {
-        (Some(timestamp), [label]) => show_one(session, name, label, timestamp).await,
-        _ => show_many(session, name, &statement.labels).await,
-    }
+    let rows = async {
+        match (&statement.timestamp, statement.labels.as_slice()) {
+            (Some(timestamp), [label]) => show_one(session, name, label, timestamp).await,
+            _ => show_many(session, name, &statement.labels).await,
+        }
+    };
+    session.server.repositories.promptly(rows).await?.limited(statement.limit)
 }
 
 /// Errors when no repository has this name.
@@ -36,7 +39,7 @@ pub fn check_repository(session: &Session, name: &str) -> Result<()> {
     }
 }
 
-async fn show_many(session: &Session, repository: &str, labels: &[String]) -> Result<Outcome> {
+async fn show_many(session: &Session, repository: &str, labels: &[String]) -> Result<TextRows> {
     let (_, repository) = session.server.repositories.find(repository).await?;
     let listed = match labels {
         [label] => repository.list_snapshots_of(label).await,
@@ -58,10 +61,10 @@ async fn show_many(session: &Session, repository: &str, labels: &[String]) -> Re
             rows.push(vec![text(key), None, text(format!("Invalid: {key}"))]);
         }
     }
-    rows.into_outcome()
+    Ok(rows)
 }
 
-async fn show_one(session: &Session, repository: &str, label: &str, timestamp: &str) -> Result<Outcome> {
+async fn show_one(session: &Session, repository: &str, label: &str, timestamp: &str) -> Result<TextRows> {
     let (_, repository) = session.server.repositories.find(repository).await?;
     let listed = repository.list_snapshots_of(label).await.map_err(ebla_storage::Error::from)?;
     let found = listed
@@ -111,7 +114,7 @@ async fn show_one(session: &Session, repository: &str, label: &str, timestamp: &
             }
         },
     };
-    rows.with(row).into_outcome()
+    Ok(rows.with(row))
 }
 
 /// What is said of a snapshot that is not there, in the known words: scripts look for them.

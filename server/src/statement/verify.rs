@@ -5,7 +5,7 @@
 use ebla_protocol::sql::ast::backup::VerifySnapshot;
 use ebla_protocol::sql::ast::name::Properties;
 use ebla_protocol::sql::ast::repository::VerifyRepository;
-use ebla_protocol::sql::ast::show::ShowFilter;
+use ebla_protocol::sql::ast::show::ShowTail;
 use ebla_protocol::wire::Outcome;
 use ebla_storage::verify::{VerifyProperties, VerifySpec, WantedSnapshot};
 
@@ -50,7 +50,7 @@ pub async fn cancel(session: &Session, repository: &str) -> Result<Outcome> {
 }
 
 /// SHOW VERIFY.
-pub async fn show(session: &Session, repository: Option<&str>, filter: Option<&ShowFilter>) -> Result<Outcome> {
+pub async fn show(session: &Session, repository: Option<&str>, like: Option<&str>, tail: &ShowTail) -> Result<Outcome> {
     session.access()?.require("REPOSITORY", Object::System)?;
     repository.map_or(Ok(()), |name| check_repository(session, name))?;
     let mut rows = TextRows::new([
@@ -102,7 +102,7 @@ pub async fn show(session: &Session, repository: Option<&str>, filter: Option<&S
             text(row.timeout_s),
         ]);
     }
-    rows.filtered(session, filter).await
+    rows.like(like).tailed(session, tail).await
 }
 
 /// Rows of `information_schema.verify_jobs`.

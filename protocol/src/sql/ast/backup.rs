@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use super::name::Properties;
+use super::show::ShowLimit;
 
 /// `BACKUP [catalogs] [DATABASE d] SNAPSHOT [d.]label TO r [ON | EXCLUDE (…)] [PROPERTIES (…)]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,7 +222,7 @@ pub enum CancelTarget {
     ExternalCatalog,
 }
 
-/// `SHOW SNAPSHOT ON r [WHERE …]`, in one of the three forms there are.
+/// `SHOW SNAPSHOT ON r [WHERE …] [LIMIT …]`, with `WHERE` in one of the three forms there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShowSnapshot {
     /// The repository.
@@ -230,6 +231,8 @@ pub struct ShowSnapshot {
     pub labels: Vec<String>,
     /// `AND TIMESTAMP = 't'`: shows Database and Details too. Only together with exactly one label.
     pub timestamp: Option<String>,
+    /// `LIMIT`
+    pub limit: Option<ShowLimit>,
 }
 
 /// `DROP SNAPSHOT label ON r [FORCE]` or `DROP SNAPSHOT ON r WHERE … [FORCE]`

@@ -222,32 +222,38 @@ pub enum Show {
     ReplicaStatus,
     /// `SHOW PROFILES`
     Profiles,
-    /// `SHOW BACKUP [{FROM | IN} d] [filter]`
+    /// `SHOW BACKUP [{FROM | IN} d] [LIKE …] [tail]`
     Backup {
         /// The database; every one when absent.
         database: Option<String>,
-        /// `LIKE` or `WHERE`
-        filter: Option<ShowFilter>,
+        /// `LIKE`
+        like: Option<String>,
+        /// `WHERE`, `ORDER BY`, `LIMIT`
+        tail: ShowTail,
     },
-    /// `SHOW [BRIEF] RESTORE [{FROM | IN} d] [filter]`
+    /// `SHOW [BRIEF] RESTORE [{FROM | IN} d] [LIKE …] [tail]`
     Restore {
         /// `BRIEF`: without the long columns.
         brief: bool,
         /// The database; every one when absent.
         database: Option<String>,
-        /// `LIKE` or `WHERE`
-        filter: Option<ShowFilter>,
+        /// `LIKE`
+        like: Option<String>,
+        /// `WHERE`, `ORDER BY`, `LIMIT`
+        tail: ShowTail,
     },
-    /// `SHOW SNAPSHOT ON r [WHERE …]`
+    /// `SHOW SNAPSHOT ON r [WHERE …] [LIMIT …]`
     Snapshot(ShowSnapshot),
     /// `SHOW REPOSITORIES`
     Repositories,
-    /// `SHOW VERIFY [{FROM | ON} r] [filter]`
+    /// `SHOW VERIFY [{FROM | ON} r] [LIKE …] [tail]`
     Verify {
         /// The repository; every one when absent.
         repository: Option<String>,
-        /// `LIKE` or `WHERE`
-        filter: Option<ShowFilter>,
+        /// `LIKE`
+        like: Option<String>,
+        /// `WHERE`, `ORDER BY`, `LIMIT`
+        tail: ShowTail,
     },
 }
 

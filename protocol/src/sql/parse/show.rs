@@ -134,18 +134,18 @@ fn show_by_word(c: &mut Cursor) -> Result<Show> {
         "ALL" if c.accept("AUTHENTICATION") => authentication(c, true),
         "ALL" if c.accept_any(&["SLAVES", "REPLICAS"]) => c.need("STATUS").map(|()| Show::ReplicaStatus),
         "PROFILES" => Ok(Show::Profiles),
-        "BACKUP" => Ok(Show::Backup { database: c.database_clause()?, filter: filter(c)? }),
-        "RESTORE" => Ok(Show::Restore { brief: false, database: c.database_clause()?, filter: filter(c)? }),
+        "BACKUP" => Ok(Show::Backup { database: c.database_clause()?, like: like(c)?, tail: tail(c)? }),
+        "RESTORE" => Ok(Show::Restore { brief: false, database: c.database_clause()?, like: like(c)?, tail: tail(c)? }),
         "BRIEF" => {
             c.need("RESTORE")?;
-            Ok(Show::Restore { brief: true, database: c.database_clause()?, filter: filter(c)? })
+            Ok(Show::Restore { brief: true, database: c.database_clause()?, like: like(c)?, tail: tail(c)? })
         }
         "SNAPSHOT" => backup::show_snapshot(c).map(Show::Snapshot),
         "REPOSITORIES" => Ok(Show::Repositories),
         "VERIFY" => {
             let named = c.accept_any(&["FROM", "ON"]);
             let repository = if named { Some(c.name_or_string("a repository")?) } else { None };
-            Ok(Show::Verify { repository, filter: filter(c)? })
+            Ok(Show::Verify { repository, like: like(c)?, tail: tail(c)? })
         }
         _ => Err(c.refuse_last(format!("SHOW {word} is not known"))),
     }
@@ -186,13 +186,17 @@ fn from_table(c: &mut Cursor) -> Result<TableName> {
 }
 
 fn filter(c: &mut Cursor) -> Result<Option<ShowFilter>> {
-    if c.accept("LIKE") {
-        return c.string("a pattern").map(|pattern| Some(ShowFilter::Like(pattern)));
+    if let Some(pattern) = like(c)? {
+        return Ok(Some(ShowFilter::Like(pattern)));
     }
     if c.accept("WHERE") {
         return c.expr().map(|condition| Some(ShowFilter::Where(condition)));
     }
     Ok(None)
+}
+
+fn like(c: &mut Cursor) -> Result<Option<String>> {
+    if c.accept("LIKE") { c.string("a pattern").map(Some) } else { Ok(None) }
 }
 
 fn tail(c: &mut Cursor) -> Result<ShowTail> {
@@ -202,7 +206,7 @@ fn tail(c: &mut Cursor) -> Result<ShowTail> {
 }
 
 /// `LIMIT count [OFFSET offset]`, `LIMIT offset, count`
-fn limit(c: &mut Cursor) -> Result<Option<ShowLimit>> {
+pub(super) fn limit(c: &mut Cursor) -> Result<Option<ShowLimit>> {
     if !c.accept("LIMIT") {
         return Ok(None);
     }

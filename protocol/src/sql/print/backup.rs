@@ -167,15 +167,18 @@ impl Display for CancelTarget {
 impl Display for ShowSnapshot {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "ON {}", ident(&self.repository))?;
-        if self.labels.is_empty() {
-            return Ok(());
+        if !self.labels.is_empty() {
+            let filter = SnapshotFilter {
+                labels: self.labels.clone(),
+                timestamp: self.timestamp.clone(),
+                ..SnapshotFilter::default()
+            };
+            write!(f, " WHERE {filter}")?;
         }
-        let filter = SnapshotFilter {
-            labels: self.labels.clone(),
-            timestamp: self.timestamp.clone(),
-            ..SnapshotFilter::default()
-        };
-        write!(f, " WHERE {filter}")
+        match self.limit {
+            Some(limit) => write!(f, " {limit}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -115,17 +115,19 @@ impl Display for Show {
             Self::BinaryLogs => f.write_str("BINARY LOGS"),
             Self::ReplicaStatus => f.write_str("REPLICA STATUS"),
             Self::Profiles => f.write_str("PROFILES"),
-            Self::Backup { database, filter } => of_database(f, "BACKUP", database, filter),
-            Self::Restore { brief: false, database, filter } => of_database(f, "RESTORE", database, filter),
-            Self::Restore { brief: true, database, filter } => of_database(f, "BRIEF RESTORE", database, filter),
+            Self::Backup { database, like, tail } => jobs_of_database(f, "BACKUP", database, like, tail),
+            Self::Restore { brief, database, like, tail } => {
+                jobs_of_database(f, if *brief { "BRIEF RESTORE" } else { "RESTORE" }, database, like, tail)
+            }
             Self::Snapshot(show) => write!(f, "SNAPSHOT {show}"),
             Self::Repositories => f.write_str("REPOSITORIES"),
-            Self::Verify { repository, filter } => {
+            Self::Verify { repository, like, tail } => {
                 f.write_str("VERIFY")?;
                 if let Some(repository) = repository {
                     write!(f, " ON {}", ident(repository))?;
                 }
-                write_filter(f, filter)
+                write_like(f, like)?;
+                write!(f, "{tail}")
             }
         }
     }
@@ -147,9 +149,29 @@ fn of_database(
     write_filter(f, filter)
 }
 
+fn jobs_of_database(
+    f: &mut Formatter<'_>,
+    what: &str,
+    database: &Option<String>,
+    like: &Option<String>,
+    tail: &ShowTail,
+) -> fmt::Result {
+    f.write_str(what)?;
+    write_from(f, database.as_deref())?;
+    write_like(f, like)?;
+    write!(f, "{tail}")
+}
+
 fn write_from(f: &mut Formatter<'_>, name: Option<&str>) -> fmt::Result {
     match name {
         Some(name) => write!(f, " FROM {}", ident(name)),
+        None => Ok(()),
+    }
+}
+
+fn write_like(f: &mut Formatter<'_>, like: &Option<String>) -> fmt::Result {
+    match like {
+        Some(pattern) => write!(f, " LIKE {}", string(pattern)),
         None => Ok(()),
     }
 }

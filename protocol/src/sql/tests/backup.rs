@@ -1,6 +1,6 @@
 //! Repositories, BACKUP, RESTORE and snapshots: what the statements mean, and what is refused.
 
-use super::{error, one};
+use super::{error, one, round_trip};
 use crate::sql::ast::Statement;
 use crate::sql::ast::backup::{
     Backup, CancelTarget, DropSnapshotTarget, ObjectRef, ObjectScope, RelationRef, Restore, ShowSnapshot,
@@ -69,7 +69,7 @@ fn the_page_parses_to_what_it_says() {
         scope: ObjectScope::On(vec![table("sr_member")]),
         properties: Properties::default(),
     };
-    let show = ShowSnapshot { repository: "test_repo".to_owned(), labels: Vec::new(), timestamp: None };
+    let show = ShowSnapshot { repository: "test_repo".to_owned(), labels: Vec::new(), timestamp: None, limit: None };
     let restore = Restore {
         target_database: Some("sr_hub".to_owned()),
         source_database: None,
@@ -217,4 +217,28 @@ fn cancel_names_a_database_or_the_catalogs() {
     assert_eq!(one("CANCEL BACKUP"), Statement::CancelBackup(CancelTarget::Database(None)));
     assert_eq!(one("CANCEL RESTORE IN d"), Statement::CancelRestore(CancelTarget::Database(Some("d".to_owned()))));
     assert_eq!(one("CANCEL BACKUP FOR EXTERNAL CATALOG"), Statement::CancelBackup(CancelTarget::ExternalCatalog));
+}
+
+#[test]
+fn what_is_shown_of_jobs_can_be_ordered_and_limited() {
+    for (text, printed) in [
+        ("SHOW BACKUP LIMIT 1", "SHOW BACKUP LIMIT 1"),
+        ("SHOW BACKUP IN d LIKE '1%' LIMIT 2, 1", "SHOW BACKUP FROM d LIKE '1%' LIMIT 1 OFFSET 2"),
+        (
+            "SHOW RESTORE FROM d WHERE State = 'FINISHED' ORDER BY JobId DESC LIMIT 1 OFFSET 2",
+            "SHOW RESTORE FROM d WHERE State = 'FINISHED' ORDER BY JobId DESC LIMIT 1 OFFSET 2",
+        ),
+        ("SHOW BRIEF RESTORE ORDER BY 1", "SHOW BRIEF RESTORE ORDER BY 1"),
+        ("SHOW VERIFY ON r LIMIT 3", "SHOW VERIFY ON r LIMIT 3"),
+        ("SHOW SNAPSHOT ON r LIMIT 1", "SHOW SNAPSHOT ON r LIMIT 1"),
+        (
+            "SHOW SNAPSHOT ON r WHERE SNAPSHOT = 'a' AND TIMESTAMP = 't' LIMIT 1",
+            "SHOW SNAPSHOT ON r WHERE SNAPSHOT = 'a' AND TIMESTAMP = 't' LIMIT 1",
+        ),
+    ] {
+        let statement = one(text);
+        assert_eq!(statement.to_string(), printed);
+        round_trip(&statement);
+    }
+    assert!(error("SHOW SNAPSHOT ON r LIMIT 1 WHERE SNAPSHOT = 'a'").contains("expected the end of the statement"));
 }
