@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ebla_protocol::wire::Credential;
-use ebla_storage::catalog::{Catalog, Grantee, PrivilegeRow, UserRow};
+use ebla_storage::catalog::{Catalog, Grantee, PrivilegeRow, ReadTransaction, UserRow};
 use parking_lot::RwLock;
 use sha1::{Digest as _, Sha1};
 
@@ -131,26 +131,30 @@ impl Accounts {
             };
             let inactive: Vec<String> =
                 held.iter().map(|(role, _)| role.clone()).filter(|role| !active.contains(role)).collect();
-            // A role brings the roles granted to it; the list grows while it is walked.
             let mut roles = active.clone();
             roles.push(privilege::ROLE_PUBLIC.to_owned());
+            let roles = with_inner_roles(read, roles)?;
             let mut privileges: Vec<PrivilegeRow> = read.privileges_of(&grantee)?;
-            let mut next = 0;
-            while next < roles.len() {
-                let role = Grantee::Role(roles[next].clone());
-                privileges.extend(read.privileges_of(&role)?);
-                privileges.extend(privilege::builtin_privileges(&roles[next]));
-                for (inner, _) in read.roles_of(&role)? {
-                    if !roles.contains(&inner) {
-                        roles.push(inner);
-                    }
-                }
-                next += 1;
+            for role in &roles {
+                privileges.extend(read.privileges_of(&Grantee::Role(role.clone()))?);
+                privileges.extend(privilege::builtin_privileges(role));
             }
             let is_root = roles.iter().any(|role| role == privilege::ROLE_ROOT);
             Ok(Access { is_root, active_roles: active, inactive_roles: inactive, privileges })
         })?;
         Ok(access)
+    }
+
+    /// Whether an account holds the role that may do everything, active or not.
+    pub fn holds_root(&self, identity: &Identity) -> Result<bool> {
+        let held = self.catalog.read(|read| read.roles_of(&identity.grantee()))?;
+        self.brings_root(held.into_iter().map(|(role, _)| role).collect())
+    }
+
+    /// Whether one of these roles is the one that may do everything, or brings it.
+    pub fn brings_root(&self, roles: Vec<String>) -> Result<bool> {
+        let roles = self.catalog.read(|read| with_inner_roles(read, roles))?;
+        Ok(roles.iter().any(|role| role == privilege::ROLE_ROOT))
     }
 
     fn refresh(&self) -> Result<()> {
@@ -162,6 +166,21 @@ impl Accounts {
         *self.cache.write() = Cache { catalog_version: version, users };
         Ok(())
     }
+}
+
+/// These roles, and those they bring: the roles granted to them, and so on.
+fn with_inner_roles(read: &ReadTransaction<'_>, mut roles: Vec<String>) -> ebla_storage::Result<Vec<String>> {
+    // The list grows while it is walked.
+    let mut next = 0;
+    while next < roles.len() {
+        for (inner, _) in read.roles_of(&Grantee::Role(roles[next].clone()))? {
+            if !roles.contains(&inner) {
+                roles.push(inner);
+            }
+        }
+        next += 1;
+    }
+    Ok(roles)
 }
 
 /// `SHA1(SHA1(password))`; `None` for the empty password.

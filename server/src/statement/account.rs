@@ -12,7 +12,7 @@ use ebla_storage::catalog::{self, PrivilegeRow};
 
 use super::rows::{TextRows, text};
 use super::{DEFAULT_CATALOG, done};
-use crate::auth::privilege::{self, Object, ROLE_DB_ADMIN, ROLE_ROOT};
+use crate::auth::privilege::{self, Object, ROLE_DB_ADMIN};
 use crate::auth::{ANY_HOST, Identity, ROOT, hash_password, parse_password_hash};
 use crate::error::{Error, Result};
 use crate::session::Session;
@@ -74,6 +74,7 @@ pub fn drop_user(session: &Session, statement: DropUser) -> Result<Outcome> {
     if user.user == ROOT {
         return Err(Error::refused("Operation DROP USER failed: root cannot be dropped"));
     }
+    protect_root(session, &user)?;
     if !exists(session, &user)? {
         return if statement.if_exists { done() } else { Err(unknown_user("DROP USER", &user)) };
     }
@@ -512,16 +513,24 @@ fn require_grantable(session: &Session, rows: &[PrivilegeRow]) -> Result<()> {
 
 /// Errors when somebody else than root is about to hand on, or take away, the role that may do everything.
 fn protect_role_root(session: &Session, roles: &[String]) -> Result<()> {
-    if roles.iter().any(|role| role == ROLE_ROOT) && !session.access()?.is_root {
+    if !session.access()?.is_root && session.server.accounts.brings_root(roles.to_vec())? {
         return Err(Error::AccessDenied("Access denied; only root may grant or revoke the role root".to_owned()));
     }
     Ok(())
 }
 
-/// Errors when somebody else than root is about to change root.
+/// Errors when somebody who may not do everything is about to take over, or take away, an account that may.
 fn protect_root(session: &Session, user: &Identity) -> Result<()> {
-    if user.user == ROOT && !session.access()?.is_root {
+    if session.access()?.is_root {
+        return Ok(());
+    }
+    if user.user == ROOT {
         return Err(Error::AccessDenied("Access denied; only root may change the account root".to_owned()));
+    }
+    if session.server.accounts.holds_root(user)? {
+        return Err(Error::AccessDenied(format!(
+            "Access denied; {user} holds the role root, and only who holds it may change that account"
+        )));
     }
     Ok(())
 }

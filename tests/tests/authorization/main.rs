@@ -146,9 +146,27 @@ async fn nobody_rises_above_what_they_hold() {
     let holder = Holder::of([privilege("GRANT", "SYSTEM")]);
     let grantor = walk.accounts.get(&walk.server, &mut walk.root, &holder).await;
     let name = grantor.name.clone();
+    // Others who may do everything: by the role, by one that brings it, and by one that is not active.
+    for statement in [
+        "CREATE ROLE zchief",
+        "GRANT root TO ROLE zchief",
+        "CREATE USER zruler IDENTIFIED BY 'r' DEFAULT ROLE root",
+        "CREATE USER zregent IDENTIFIED BY 'r'",
+        "GRANT zchief TO USER zregent",
+    ] {
+        walk.root.query(statement).await;
+    }
+    let grantor = walk.accounts.get(&walk.server, &mut walk.root, &holder).await;
     for statement in [
         format!("GRANT root TO USER {name}"),
+        format!("GRANT zchief TO USER {name}"),
         "CREATE USER zmade DEFAULT ROLE root".to_owned(),
+        "CREATE USER zmade DEFAULT ROLE zchief".to_owned(),
+        "SET PASSWORD FOR zruler = PASSWORD('x')".to_owned(),
+        "ALTER USER zruler IDENTIFIED BY 'x'".to_owned(),
+        "SET PASSWORD FOR zregent = PASSWORD('x')".to_owned(),
+        "SET DEFAULT ROLE ALL TO zregent".to_owned(),
+        "DROP USER zruler".to_owned(),
         "SET PASSWORD FOR root = PASSWORD('x')".to_owned(),
         "ALTER USER root IDENTIFIED BY 'x'".to_owned(),
         "SET DEFAULT ROLE NONE TO root".to_owned(),
@@ -157,6 +175,14 @@ async fn nobody_rises_above_what_they_hold() {
         assert_eq!(refusal.code, FORBIDDEN, "{statement}: {refusal}");
     }
     assert_ne!(grantor.client.refused("DROP USER root").await.code, 0);
+    // Nobody else is protected from who may manage accounts, and nobody is from root.
+    grantor.client.query("SET PASSWORD FOR zbob = PASSWORD('b')").await;
+    let mut ruler = Client::connect(walk.server.mysql_addr(), "zruler", "r").await;
+    for statement in
+        ["SET PASSWORD FOR zregent = PASSWORD('x')", "DROP USER zregent", "SET PASSWORD FOR zruler = PASSWORD('x')"]
+    {
+        ruler.query(statement).await;
+    }
 
     // A privilege that is held with the grant option may be handed on, and no other, and on nothing else.
     let nobody = walk.accounts.get(&walk.server, &mut walk.root, &Holder::of([])).await.name.clone();
