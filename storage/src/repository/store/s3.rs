@@ -465,14 +465,17 @@ impl ObjectStore for S3Store {
 #[async_trait]
 impl ObjectDelete for S3Store {
     async fn delete(&self, key: &ObjectKey) -> StoreResult<()> {
-        let inner = &self.inner();
-        let request = inner.client.delete_object().bucket(&inner.bucket).key(inner.full_key(key.as_str()));
-        match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error) => match failure::failed(inner, Operation::Delete, key.as_str(), &error).error {
-                error if error.kind() == StoreErrorKind::NotFound => Ok(()),
-                error => Err(lock::explain_refusal(inner, key.as_str(), error).await),
-            },
+        let deleted = self.persist(async |inner| {
+            let request = inner.client.delete_object().bucket(&inner.bucket).key(inner.full_key(key.as_str()));
+            match request.send().await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(failure::failed(&inner, Operation::Delete, key.as_str(), &error)),
+            }
+        });
+        match deleted.await {
+            Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(()),
+            Err(error) => Err(lock::explain_refusal(&self.inner(), key.as_str(), error).await),
+            Ok(()) => Ok(()),
         }
     }
 }
