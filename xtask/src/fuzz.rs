@@ -19,6 +19,9 @@ const OF_SERVER: &str = "stream_load_";
 /// A target holds less than this, whatever it is given.
 const MEMORY_MB_MAX: u32 = 1024;
 
+/// The most it may ask for at once: what a page of a segment may become, twice.
+const MALLOC_MB_MAX: u32 = 512;
+
 /// The longest one input may take, in seconds.
 const INPUT_SECONDS_MAX: u32 = 20;
 
@@ -61,6 +64,7 @@ fn fuzz(target: &str, seconds: u64) -> Outcome {
     command.arg(target).args([corpus, seeds]).arg("--");
     command.arg(format!("-max_total_time={seconds}"));
     command.arg(format!("-rss_limit_mb={MEMORY_MB_MAX}"));
+    command.arg(format!("-malloc_limit_mb={MALLOC_MB_MAX}"));
     command.arg(format!("-timeout={INPUT_SECONDS_MAX}"));
     let words = fuzz.join("dictionaries").join(format!("{target}.dict"));
     if words.is_file() {

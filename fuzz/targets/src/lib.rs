@@ -7,6 +7,7 @@
 mod catalog;
 mod delete_vector;
 mod repository;
+mod segment;
 mod sql;
 #[cfg(feature = "server")]
 mod stream_load;
@@ -15,6 +16,7 @@ mod wire;
 pub use catalog::catalog_file;
 pub use delete_vector::delete_vector;
 pub use repository::{repository_manifest, repository_node};
+pub use segment::{parquet_segment, segment_table};
 pub use sql::sql_parse;
 #[cfg(feature = "server")]
 pub use stream_load::{stream_load_csv, stream_load_json};
@@ -24,6 +26,7 @@ pub use wire::wire_packets;
 pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("catalog_file", catalog_file),
     ("delete_vector", delete_vector),
+    ("parquet_segment", parquet_segment),
     ("repository_manifest", repository_manifest),
     ("repository_node", repository_node),
     ("sql_parse", sql_parse),

@@ -11,9 +11,15 @@ use std::panic::{catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ebla_fuzz_targets::TARGETS;
+use arrow_array::builder::{Int64Builder, ListBuilder};
+use arrow_array::{
+    ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int32Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use ebla_fuzz_targets::{TARGETS, segment_table};
 use ebla_storage::clock::{ManualClock, SystemRandom};
-use ebla_storage::segment::DeleteVector;
+use ebla_storage::schema::TableDefinition;
+use ebla_storage::segment::{DeleteVector, SegmentFormat, write_segments};
 use ebla_storage::{Storage, StorageConfig};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -87,6 +93,18 @@ fn binary_seeds_are_of_today() {
     let (bytes, _) = DeleteVector::encode(&(0..90_000).filter(|row| row % 7 == 0 || row % 1_000 < 300).collect());
     seed_is("delete_vector", "runs_and_single_rows", &bytes);
 
+    for compression in ["zstd", "lz4", "snappy", "gzip", "none"] {
+        let bytes = segment(compression);
+        seed_is("parquet_segment", compression, &[b"\0", &bytes[..]].concat());
+        // Without the magics and the length of the footer, which leads.
+        let (rest, tail) = bytes.split_at(bytes.len() - 8);
+        seed_is(
+            "parquet_segment",
+            &format!("{compression}_to_put_together"),
+            &[b"\x01", &tail[..2], &rest[4..]].concat(),
+        );
+    }
+
     if writes_seeds() {
         // Not compared: it holds a random cluster id.
         let directory = tempfile::tempdir().unwrap();
@@ -103,6 +121,38 @@ fn binary_seeds_are_of_today() {
         fs::write(seed_folder("catalog_file").join("one_database"), fs::read(data_dir.join("catalog.db")).unwrap())
             .unwrap();
     }
+}
+
+/// The segment that the product writes of 40 rows.
+fn segment(compression: &str) -> Vec<u8> {
+    let mut definition = TableDefinition::clone(&segment_table());
+    definition.properties.insert("compression".to_owned(), compression.to_owned());
+    definition.properties.insert("bloom_filter_columns".to_owned(), "c2".to_owned());
+    let rows = 0..40_i32;
+    let mut lists =
+        ListBuilder::new(Int64Builder::new()).with_field(match definition.to_arrow().field(3).data_type() {
+            arrow_schema::DataType::List(item) => Arc::clone(item),
+            other => unreachable!("an array is {other}"),
+        });
+    for row in rows.clone() {
+        lists.append_option((row % 5 > 0).then(|| (0..i64::from(row % 5 - 1)).map(Some)));
+    }
+    let decimals = rows.clone().map(|row| (row % 7 > 0).then(|| i128::from(row) * 10_000_000_000_000_000_000_000));
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(rows.clone().collect::<Int32Array>()),
+        Arc::new(rows.clone().map(|row| (row % 3 > 0).then(|| format!("text {}", row % 4))).collect::<StringArray>()),
+        Arc::new(decimals.collect::<Decimal128Array>().with_precision_and_scale(30, 4).unwrap()),
+        Arc::new(lists.finish()),
+        Arc::new(rows.clone().map(|row| Some(f64::from(row) / 7.0)).collect::<Float64Array>()),
+        Arc::new(rows.clone().map(|row| (row % 4 > 0).then_some(row % 2 == 0)).collect::<BooleanArray>()),
+        Arc::new(rows.map(|row| Some(1_700_000_000_000_000 + i64::from(row))).collect::<TimestampMicrosecondArray>()),
+    ];
+    let batch = RecordBatch::try_new(definition.to_arrow(), columns).unwrap();
+    let format = SegmentFormat::new(&Arc::new(definition), &StorageConfig::new("unused")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let written =
+        write_segments(&format, directory.path(), "s", Box::new([Ok(batch)].into_iter()), 40, 1 << 30).unwrap();
+    fs::read(&written[0].path).unwrap()
 }
 
 fn seed_is(target: &str, name: &str, bytes: &[u8]) {
