@@ -19,6 +19,7 @@ mod attachment;
 mod checked;
 mod error;
 pub mod format;
+mod held;
 mod inspect;
 pub mod layout;
 mod lifecycle;
@@ -42,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use attachment::Attachment;
 pub use error::{RepositoryError, RepositoryResult};
+pub use held::HeldNode;
 pub use inspect::{Copy, Inspection};
 pub(crate) use lifecycle::{AnnouncementListing, CommitListing, CommitName, Entombed, MarkListing};
 pub use location::{Location, LocationError};
@@ -340,27 +342,29 @@ impl Repository {
     }
 
     /// Reads a table's node.
-    pub async fn read_table_node(&self, node: &NodeRef) -> RepositoryResult<TableNode> {
+    pub async fn read_table_node(&self, node: &NodeRef) -> RepositoryResult<HeldNode<TableNode>> {
         self.read_node(node).await
     }
 
     /// Reads a partition's node.
-    pub async fn read_partition_node(&self, node: &NodeRef) -> RepositoryResult<PartitionNode> {
+    pub async fn read_partition_node(&self, node: &NodeRef) -> RepositoryResult<HeldNode<PartitionNode>> {
         self.read_node(node).await
     }
 
     /// A node of a snapshot that is known to be there, without a request when this process has put or read it lately:
     /// to compare with it. Whether the repository still holds it is not learned.
-    pub async fn recall_node<N: Node>(&self, node: &NodeRef) -> RepositoryResult<N> {
-        let remembered = self.recent.find(&node.digest);
-        match remembered.and_then(|stored| format::decode_node(node, &stored).ok()) {
-            Some(decoded) => Ok(decoded),
-            None => self.read_node(node).await,
+    pub async fn recall_node<N: Node>(&self, node: &NodeRef) -> RepositoryResult<HeldNode<N>> {
+        if let Some(stored) = self.recent.find(&node.digest)
+            && format::check_stored::<N>(node, &stored).is_ok()
+            && let Ok(held) = HeldNode::read(&self.limits, &stored).await
+        {
+            return Ok(held);
         }
+        self.read_node(node).await
     }
 
     /// Reads a node under its own name; when it is not whole there, its mended copy.
-    async fn read_node<N: Node>(&self, node: &NodeRef) -> RepositoryResult<N> {
+    async fn read_node<N: Node>(&self, node: &NodeRef) -> RepositoryResult<HeldNode<N>> {
         let key = layout::tree(&node.digest);
         let error = match self.read_node_at(&key, node).await {
             Err(error) if is_damage(&error) => error,
@@ -372,15 +376,19 @@ impl Repository {
         }
     }
 
-    async fn read_node_at<N: Node>(&self, key: &ObjectKey, node: &NodeRef) -> RepositoryResult<N> {
+    async fn read_node_at<N: Node>(&self, key: &ObjectKey, node: &NodeRef) -> RepositoryResult<HeldNode<N>> {
         let bytes_max = node.bytes.min(NODE_STORED_BYTES_MAX);
-        let _memory = self.limits.hold_memory(bytes_max).await;
-        checked::read(&*self.store, key, bytes_max, |stored| {
-            let decoded = format::decode_node(node, stored)?;
-            self.recent.keep(node.digest, stored);
-            Ok(decoded)
+        let memory = self.limits.hold_memory(bytes_max).await;
+        let stored = checked::read(&*self.store, key, bytes_max, |stored| {
+            format::check_stored::<N>(node, stored).map(|()| stored.clone())
         })
-        .await
+        .await?;
+        // Whoever has room for a node may be waiting for this.
+        drop(memory);
+        let held = HeldNode::read(&self.limits, &stored).await;
+        let held = held.map_err(|source| RepositoryError::Format { key: key.to_string(), source })?;
+        self.recent.keep(node.digest, &stored);
+        Ok(held)
     }
 
     /// Puts a segment or delete vector from a local file, unless it is there. The file's digest is checked on the way;

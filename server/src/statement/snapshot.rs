@@ -2,11 +2,12 @@
 //! take more: its commit object and its table nodes.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ebla_protocol::sql::ast::backup::ShowSnapshot;
 use ebla_protocol::wire::Outcome;
-use ebla_storage::repository::format::{NodeRef, SnapshotManifest, TableNode};
-use ebla_storage::repository::{Repository, RepositoryResult, SnapshotTimestamp, layout};
+use ebla_storage::repository::format::{NodeRef, SnapshotManifest};
+use ebla_storage::repository::{Repository, SnapshotTimestamp, layout};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::rows::{TextRows, text};
@@ -16,6 +17,19 @@ use crate::session::Session;
 
 /// Table nodes that are read at the same time for the details of one snapshot.
 const NODES_IN_FLIGHT_MAX: usize = 8;
+
+/// Most bytes of names of tables and partitions in the details of one snapshot: what clients take as one answer.
+const NAMES_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes that a name takes in the details beside itself.
+const NAME_OVERHEAD_BYTES: usize = 16;
+
+/// What the details tell of a table.
+struct TableDetails {
+    name: String,
+    partitions: Vec<String>,
+    auto_increment_next: Option<i64>,
+}
 
 /// SHOW SNAPSHOT.
 pub async fn show(session: &Session, statement: ShowSnapshot) -> Result<Outcome> {
@@ -127,11 +141,29 @@ async fn read(
     repository: &Repository,
     label: &str,
     timestamp: &SnapshotTimestamp,
-) -> RepositoryResult<(SnapshotManifest, Vec<(String, TableNode)>)> {
-    let manifest = repository.read_manifest(label, timestamp).await?;
-    let tables: Vec<(String, NodeRef)> = manifest.tables.iter().map(|table| (table.name.clone(), table.node)).collect();
-    let tables = stream::iter(tables)
-        .map(|(name, node)| async move { RepositoryResult::Ok((name, repository.read_table_node(&node).await?)) })
+) -> Result<(SnapshotManifest, Vec<TableDetails>), String> {
+    let manifest = repository.read_manifest(label, timestamp).await.map_err(|error| error.to_string())?;
+    let totals = manifest.totals;
+    // Tables may share one node, so few bytes in a repository can stand for any number of names.
+    let names_bytes = &AtomicUsize::new(0);
+    let entries: Vec<(String, NodeRef)> =
+        manifest.tables.iter().map(|table| (table.name.clone(), table.node)).collect();
+    let tables = stream::iter(entries)
+        .map(|(name, node)| async move {
+            let node = repository.read_table_node(&node).await.map_err(|error| error.to_string())?;
+            let names = node.partitions.iter().map(|partition| &partition.name).chain([&name]);
+            let more: usize = names.map(|name| name.len() + NAME_OVERHEAD_BYTES).sum();
+            if names_bytes.fetch_add(more, Ordering::Relaxed).saturating_add(more) > NAMES_BYTES_MAX {
+                return Err(format!(
+                    "its {} tables and {} partitions have more names than one answer holds ({NAMES_BYTES_MAX} bytes); \
+                     VERIFY SNAPSHOT checks them, and RESTORE takes tables and partitions by name",
+                    totals.tables, totals.partitions
+                ));
+            }
+            let partitions = node.partitions.iter().map(|partition| partition.name.clone()).collect();
+            // The node goes here: the next ones wait for its room.
+            Ok(TableDetails { name, partitions, auto_increment_next: node.auto_increment_next })
+        })
         .buffered(NODES_IN_FLIGHT_MAX)
         .try_collect()
         .await?;
@@ -139,17 +171,17 @@ async fn read(
 }
 
 /// The Details column: pretty JSON with one space of indent, keys as StarRocks names them, then Ebla's own.
-fn details(manifest: &SnapshotManifest, tables: &[(String, TableNode)]) -> String {
+fn details(manifest: &SnapshotManifest, tables: &[TableDetails]) -> String {
     let objects: serde_json::Map<String, serde_json::Value> = tables
         .iter()
-        .map(|(name, node)| {
+        .map(|table| {
             let partitions: serde_json::Map<String, serde_json::Value> =
-                node.partitions.iter().map(|partition| (partition.name.clone(), serde_json::json!({}))).collect();
+                table.partitions.iter().map(|partition| (partition.clone(), serde_json::json!({}))).collect();
             let mut object = serde_json::json!({ "partitions": partitions });
-            if let Some(next) = node.auto_increment_next {
+            if let Some(next) = table.auto_increment_next {
                 object["autoIncrementId"] = next.into();
             }
-            (name.clone(), object)
+            (table.name.clone(), object)
         })
         .collect();
     let value = serde_json::json!({

@@ -24,7 +24,9 @@ use crate::error::Result;
 use crate::ids::{RepositoryId, TabletId};
 use crate::job::{Amount, JobContext};
 use crate::repository::format::{NodeRef, PartitionEntry, PartitionNode, SnapshotLock, SnapshotManifest, TableNode};
-use crate::repository::{ObjectLock, ObjectRef, Repository, RepositoryError, RepositoryResult, StoreErrorKind, layout};
+use crate::repository::{
+    HeldNode, ObjectLock, ObjectRef, Repository, RepositoryError, RepositoryResult, StoreErrorKind, layout,
+};
 
 /// The file that holds the plan.
 const PLAN: &str = "upload.json";
@@ -265,7 +267,7 @@ impl Presence {
         let Some(entry) = entry else {
             return Ok(None);
         };
-        let node: Option<PartitionNode> = context
+        let node: Option<HeldNode<PartitionNode>> = context
             .retry("read partition node", || async { usable(repository.recall_node(&entry.node).await) })
             .await?;
         Ok(node.map(|node| Presence::of_partition(&node)))
@@ -314,7 +316,9 @@ async fn table_before(
     let Some(entry) = parent.and_then(|parent| parent.table(&table.entry.name)) else {
         return Ok(None);
     };
-    context.retry("read table node", || async { usable(repository.recall_node(&entry.node).await) }).await
+    let node: Option<HeldNode<TableNode>> =
+        context.retry("read table node", || async { usable(repository.recall_node(&entry.node).await) }).await?;
+    Ok(node.map(HeldNode::into_inner))
 }
 
 /// What was read of a parent; `None` when it has been dropped meanwhile or is damaged. A parent only saves work: an old

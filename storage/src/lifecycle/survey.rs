@@ -12,7 +12,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use crate::catalog::FileKind;
 use crate::digest::Digest;
 use crate::repository::format::{Content, NodeRef, PartitionNode, SnapshotManifest, TableNode};
-use crate::repository::{CommitListing, Repository, RepositoryError, RepositoryResult, StoreErrorKind};
+use crate::repository::{CommitListing, HeldNode, Repository, RepositoryError, RepositoryResult, StoreErrorKind};
 
 /// Contents that are held in memory at a time: some 100 MB.
 pub(super) const CONTENTS_MAX: usize = 1_000_000;
@@ -124,7 +124,7 @@ async fn subtract_snapshot(
         if seen.contains(&table.node.digest) {
             continue;
         }
-        let node: TableNode = repository.recall_node(&table.node).await?;
+        let node: HeldNode<TableNode> = repository.recall_node(&table.node).await?;
         for partition in &node.partitions {
             contents.remove(&Content::Node(partition.node.digest));
         }

@@ -13,6 +13,7 @@
 
 mod lifecycle;
 mod node;
+mod outline;
 mod seal;
 mod snapshot;
 mod tombstone;
@@ -24,8 +25,8 @@ pub use lifecycle::{
     Announcement, Content, Decision, InvalidContent, MARK_CANDIDATES_MAX, Mark, MarkWriters, Record, SweepDecision,
 };
 pub use node::{
-    DeletesEntry, EncodedNode, IndexEntry, Node, NodeRef, PartitionEntry, PartitionNode, RowsetEntry, SegmentEntry,
-    TableNode, TabletEntry, decode_node, encode_node,
+    DeletesEntry, EncodedNode, IndexEntry, Node, NodeLevel, NodeRef, PartitionEntry, PartitionNode, RowsetEntry,
+    SegmentEntry, TableNode, TabletEntry, check_stored, decode_node, decompressed_bytes, encode_node, read_stored,
 };
 pub use snapshot::{RepositoryInfo, SnapshotLock, SnapshotManifest, SnapshotTable, SnapshotTotals};
 pub use tombstone::{TOMBSTONE_BYTES, Tombstone};
@@ -47,10 +48,14 @@ pub const NODE_STORED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Largest node once decompressed: a compression bomb ends here.
 pub const NODE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// Largest member of a node but the list of its children: ten thousand columns, each with a long comment. Reading a
+/// definition may take thirty times its size.
+pub const MEMBER_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Longest name of anything.
 pub const NAME_BYTES_MAX: usize = 4 * 1024;
 
-/// Most partitions of a table, most buckets of a partition.
+/// Most partitions of a table, most buckets of a partition, most rowsets of a partition.
 pub const CHILDREN_MAX: usize = 1_000_000;
 
 /// Largest segment: what S3 allows an object.

@@ -19,7 +19,7 @@ const COLUMNS_MAX: usize = 10_000;
 const NESTING_MAX: usize = 32;
 
 /// Most tablets of a table. Each is rows in the catalog and a directory.
-const TABLETS_MAX: u64 = 1_000_000;
+pub(super) const TABLETS_MAX: u64 = 1_000_000;
 
 /// Longest name of a table in bytes.
 const TABLE_NAME_BYTES_MAX: usize = 4 * 1024;

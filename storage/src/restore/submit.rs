@@ -16,6 +16,9 @@ use crate::repository::format::{SnapshotManifest, TableNode};
 use crate::repository::{Repository, RepositoryError, SnapshotTimestamp};
 use crate::storage::{Storage, blocking};
 
+/// Most bytes of the names of partitions that a job shows though nobody named them: its row in the catalog has them.
+const SHOWN_BYTES_MAX: usize = 8 << 20;
+
 /// Checks a restore and makes the job. Reads the commit object, and the nodes of tables whose partitions are named
 /// here or were named in the backup.
 pub(crate) async fn decide(
@@ -171,13 +174,22 @@ async fn check_partitions(
     manifest: &SnapshotManifest,
     selections: &mut [RestoreSelection],
 ) -> Result<()> {
+    let mut shown_bytes = 0_usize;
     for selection in selections {
         let entry = manifest.table(&selection.table);
         let Some(entry) = entry.filter(|entry| entry.partial || !selection.partitions.is_empty()) else {
             continue;
         };
-        let node: TableNode = repository.read_table_node(&entry.node).await?;
+        let node: TableNode = repository.read_table_node(&entry.node).await?.into_inner();
         if selection.partitions.is_empty() {
+            shown_bytes += node.partitions.iter().map(|partition| partition.name.len()).sum::<usize>();
+            if shown_bytes > SHOWN_BYTES_MAX {
+                return Err(Error::invalid(format!(
+                    "snapshot '{}' has more names of partitions than a job can show: restore its tables one after the \
+                     other, and name the partitions of '{}', which was backed up in part",
+                    manifest.label, selection.table
+                )));
+            }
             selection.partitions = node.partitions.into_iter().map(|partition| partition.name).collect();
             continue;
         }

@@ -16,12 +16,15 @@ use crate::catalog::{FileKind, Problem};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::repository::format::{NodeRef, PartitionEntry, PartitionNode, SnapshotManifest, SnapshotTable, TableNode};
-use crate::repository::{ObjectRef, SnapshotListing, layout};
+use crate::repository::{HeldNode, ObjectRef, SnapshotListing, layout};
 use crate::restore::check;
 use crate::schema::TableDefinition;
 
 /// Most objects that one verification looks at: they are held in memory together, about a hundred bytes each.
 const OBJECTS_MAX: usize = 5_000_000;
+
+/// Most bytes of different definitions of tables, as JSON: they are held in memory together.
+const DEFINITIONS_BYTES_MAX: usize = 256 << 20;
 
 /// Commit objects that are read at the same time.
 const MANIFESTS_IN_FLIGHT_MAX: usize = 4;
@@ -144,6 +147,7 @@ struct Seen {
     partitions: HashSet<(NodeRef, [u64; 5])>,
     objects: HashMap<(Digest, FileKind), (u64, Role)>,
     definitions: HashMap<Digest, u32>,
+    definitions_bytes: usize,
 }
 
 impl Walk<'_> {
@@ -170,7 +174,7 @@ impl Walk<'_> {
     async fn table(&self, entry: &SnapshotTable) -> Result<()> {
         let key = layout::tree(&entry.node.digest).to_string();
         let read = self.reader.read("read table node", || self.reader.repository.read_table_node(&entry.node)).await?;
-        let node: TableNode = match read {
+        let node: HeldNode<TableNode> = match read {
             Read::Whole(node) => node,
             Read::Damaged(fault) => {
                 self.seen.lock().census.nodes.insert(entry.node.digest);
@@ -191,12 +195,15 @@ impl Walk<'_> {
                 Ok(()) => node.partitions.iter().filter(is_new).collect(),
                 Err(_) => Vec::new(),
             };
+            if seen.partitions.len() > OBJECTS_MAX {
+                return Err(too_much(&format!("{OBJECTS_MAX} partitions")));
+            }
             (seen.definition(&node.definition)?, partitions)
         };
         if let Err(error) = checked {
             self.find(key, Fault::content(error.to_string()));
         }
-        let node = &node;
+        let node = &*node;
         stream::iter((0..partitions.len()).map(Ok))
             .try_for_each_concurrent(NODES_IN_FLIGHT_MAX, |position| {
                 self.partition(node, definition, partitions[position]).boxed()
@@ -208,7 +215,7 @@ impl Walk<'_> {
         let key = layout::tree(&entry.node.digest).to_string();
         let reader = self.reader;
         let read = reader.read("read partition node", || reader.repository.read_partition_node(&entry.node)).await?;
-        let node: PartitionNode = match read {
+        let node: HeldNode<PartitionNode> = match read {
             Read::Whole(node) => node,
             Read::Damaged(fault) => {
                 self.seen.lock().census.nodes.insert(entry.node.digest);
@@ -240,10 +247,7 @@ impl Walk<'_> {
             match seen.objects.get_mut(&(digest, kind)) {
                 None => {
                     if seen.objects.len() >= OBJECTS_MAX {
-                        return Err(Error::invalid(format!(
-                            "the snapshots refer to more than {OBJECTS_MAX} objects, more than one verification holds in \
-                             memory: verify snapshots one at a time, with VERIFY SNAPSHOT"
-                        )));
+                        return Err(too_much(&format!("{OBJECTS_MAX} objects")));
                     }
                     seen.objects.insert((digest, kind), (bytes, role));
                     false
@@ -261,6 +265,13 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+fn too_much(what: &str) -> Error {
+    Error::invalid(format!(
+        "the snapshots refer to more than {what}, more than one verification holds in memory: verify snapshots one at a \
+         time, with VERIFY SNAPSHOT"
+    ))
 }
 
 impl Role {
@@ -290,11 +301,16 @@ impl Seen {
 
     /// Snapshots of one table mostly have one definition.
     fn definition(&mut self, definition: &TableDefinition) -> Result<u32> {
-        let digest = Digest::of(&serde_json::to_vec(definition)?);
+        let json = serde_json::to_vec(definition)?;
+        let digest = Digest::of(&json);
         let next = u32::try_from(self.census.definitions.len())
             .map_err(|_| Error::invalid("the snapshots have more table definitions than can be counted"))?;
         let known = *self.definitions.entry(digest).or_insert(next);
         if known == next {
+            self.definitions_bytes = self.definitions_bytes.saturating_add(json.len());
+            if self.definitions_bytes > DEFINITIONS_BYTES_MAX {
+                return Err(too_much(&format!("{DEFINITIONS_BYTES_MAX} bytes of table definitions")));
+            }
             self.census.definitions.push(Arc::new(definition.clone()));
         }
         Ok(known)

@@ -13,7 +13,7 @@ use crate::catalog::{FileKind, Problem};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::repository::format::{PartitionNode, SnapshotManifest, TableNode};
-use crate::repository::{RepositoryError, SnapshotListing, layout};
+use crate::repository::{HeldNode, RepositoryError, SnapshotListing, layout};
 
 /// Snapshots that are named for each finding, and tables for each of those; more are counted.
 const NAMED_MAX: usize = 8;
@@ -105,26 +105,32 @@ impl Search<'_> {
         let mut hits: Vec<usize> = self.place_of_node(&digest).into_iter().collect();
         let read = reader.read("read table node", || reader.repository.read_table_node(&entry.node)).await?;
         if let Read::Whole(node) = read {
-            let node: TableNode = node;
-            let unknown: Vec<_> = node
+            let node: HeldNode<TableNode> = node;
+            let this = &*self;
+            let mut unknown: Vec<_> = node
                 .partitions
                 .iter()
                 .map(|partition| partition.node)
                 .filter(|node| !self.partitions.contains_key(&node.digest))
                 .collect();
+            // Any number of partitions may have one node.
+            unknown.sort_unstable_by_key(|node| node.digest);
+            unknown.dedup_by_key(|node| node.digest);
             let mut reads = stream::iter(0..unknown.len())
                 .map(|position| {
                     let node = unknown[position];
                     async move {
                         let read = || reader.repository.read_partition_node(&node);
-                        Ok::<_, crate::Error>((node.digest, reader.read("read partition node", read).await?))
+                        let read = reader.read("read partition node", read).await?;
+                        // At once: what waits for its turn here must not keep the room that others wait for.
+                        Ok::<_, crate::Error>((node.digest, Arc::new(this.hits_of_partition(&node.digest, &read))))
                     }
                     .boxed()
                 })
                 .buffered(NODES_IN_FLIGHT_MAX);
             let mut known = Vec::new();
-            while let Some((digest, read)) = reads.try_next().await? {
-                known.push((digest, Arc::new(self.hits_of_partition(&digest, &read))));
+            while let Some(hits) = reads.try_next().await? {
+                known.push(hits);
             }
             drop(reads);
             self.partitions.extend(known);
@@ -139,7 +145,7 @@ impl Search<'_> {
         Ok(hits)
     }
 
-    fn hits_of_partition(&self, digest: &Digest, read: &Read<PartitionNode>) -> Vec<usize> {
+    fn hits_of_partition(&self, digest: &Digest, read: &Read<HeldNode<PartitionNode>>) -> Vec<usize> {
         let mut hits: Vec<usize> = self.place_of_node(digest).into_iter().collect();
         if let Read::Whole(node) = read {
             for segment in node.segments() {

@@ -3,15 +3,15 @@
 //! whatever a repository holds.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CHILDREN_MAX, FORMAT_VERSION, FormatError, NODE_BYTES_MAX, NODE_STORED_BYTES_MAX, OBJECT_BYTES_MAX, check_count,
-    check_equal, check_name, inconsistent, parse, sum,
+    CHILDREN_MAX, FORMAT_VERSION, FormatError, MEMBER_BYTES_MAX, NODE_BYTES_MAX, NODE_STORED_BYTES_MAX,
+    OBJECT_BYTES_MAX, check_count, check_equal, check_name, inconsistent, outline, parse, sum,
 };
 use crate::catalog::{DeleteVectorMeta, SegmentMeta, ZoneMap};
 use crate::digest::Digest;
@@ -24,15 +24,30 @@ const ZSTD_LEVEL: i32 = 3;
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// A node that is stored by itself.
-pub trait Node: Serialize + DeserializeOwned + Send + Sync {
+pub trait Node: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Its type, as the `kind` field spells it and messages name it.
     const KIND: &'static str;
+
+    /// The one member that may be large: the list of what is below it.
+    const CHILDREN: &'static str;
+
+    /// Where it is in the tree.
+    const LEVEL: NodeLevel;
 
     /// The `kind` field.
     fn kind(&self) -> &str;
 
     /// Errors when its parts contradict each other.
     fn check(&self) -> Result<(), FormatError>;
+}
+
+/// The two levels of nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeLevel {
+    /// Nodes of tables.
+    Table,
+    /// Nodes of partitions, which are read while that of their table is in use.
+    Partition,
 }
 
 /// Where a node is: its name and its size as it is stored.
@@ -166,6 +181,8 @@ pub fn encode_node<N: Node>(node: &N) -> Result<EncodedNode, FormatError> {
     if json.len() as u64 > NODE_BYTES_MAX {
         return Err(FormatError::TooLarge { what: N::KIND, found: json.len() as u64, max: NODE_BYTES_MAX });
     }
+    // What is written must be read again.
+    outline::members_are_bounded(&json, N::CHILDREN, MEMBER_BYTES_MAX)?;
     let stored =
         zstd::bulk::compress(&json, ZSTD_LEVEL).map_err(|error| FormatError::Compression(error.to_string()))?;
     if stored.len() as u64 > NODE_STORED_BYTES_MAX {
@@ -177,6 +194,12 @@ pub fn encode_node<N: Node>(node: &N) -> Result<EncodedNode, FormatError> {
 
 /// Checks the digest of stored bytes, then decompresses, reads and checks the node.
 pub fn decode_node<N: Node>(node: &NodeRef, stored: &[u8]) -> Result<N, FormatError> {
+    check_stored::<N>(node, stored)?;
+    read_stored(stored)
+}
+
+/// Checks that stored bytes are those that a reference means.
+pub fn check_stored<N: Node>(node: &NodeRef, stored: &[u8]) -> Result<(), FormatError> {
     if stored.len() as u64 > NODE_STORED_BYTES_MAX {
         return Err(FormatError::TooLarge { what: N::KIND, found: stored.len() as u64, max: NODE_STORED_BYTES_MAX });
     }
@@ -184,7 +207,19 @@ pub fn decode_node<N: Node>(node: &NodeRef, stored: &[u8]) -> Result<N, FormatEr
     if found != node.digest {
         return Err(FormatError::WrongDigest { expected: node.digest, found });
     }
-    let json = decompress(N::KIND, stored)?;
+    Ok(())
+}
+
+/// How many bytes stored ones become, which must be at most `max`. Takes no memory, whatever they become.
+pub fn decompressed_bytes<N: Node>(stored: &[u8], max: u64) -> Result<u64, FormatError> {
+    decompress(N::KIND, stored, max, &mut std::io::sink())
+}
+
+/// Decompresses, reads and checks the node of stored bytes whose digest was checked.
+pub fn read_stored<N: Node>(stored: &[u8]) -> Result<N, FormatError> {
+    let mut json = Vec::new();
+    decompress(N::KIND, stored, NODE_BYTES_MAX, &mut json)?;
+    outline::members_are_bounded(&json, N::CHILDREN, MEMBER_BYTES_MAX)?;
     let decoded: N = parse(N::KIND, &json)?;
     if decoded.kind() != N::KIND {
         return Err(inconsistent(format!("a {} was expected where a different node is", N::KIND)));
@@ -193,20 +228,22 @@ pub fn decode_node<N: Node>(node: &NodeRef, stored: &[u8]) -> Result<N, FormatEr
     Ok(decoded)
 }
 
-fn decompress(what: &'static str, stored: &[u8]) -> Result<Vec<u8>, FormatError> {
+/// Decompresses into `json`, and returns how many bytes came.
+fn decompress(what: &'static str, stored: &[u8], max: u64, json: &mut impl Write) -> Result<u64, FormatError> {
     let failed = |error: std::io::Error| FormatError::Compression(error.to_string());
     let mut decoder = zstd::stream::read::Decoder::with_buffer(stored).map_err(failed)?;
     decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(failed)?;
-    let mut json = Vec::new();
-    decoder.take(NODE_BYTES_MAX + 1).read_to_end(&mut json).map_err(failed)?;
-    if json.len() as u64 > NODE_BYTES_MAX {
-        return Err(FormatError::TooLarge { what, found: json.len() as u64, max: NODE_BYTES_MAX });
+    let found = std::io::copy(&mut decoder.take(max + 1), json).map_err(failed)?;
+    if found > max {
+        return Err(FormatError::TooLarge { what, found, max });
     }
-    Ok(json)
+    Ok(found)
 }
 
 impl Node for TableNode {
     const KIND: &'static str = "table";
+    const CHILDREN: &'static str = "partitions";
+    const LEVEL: NodeLevel = NodeLevel::Table;
 
     fn kind(&self) -> &str {
         &self.kind
@@ -245,6 +282,8 @@ impl Node for TableNode {
 
 impl Node for PartitionNode {
     const KIND: &'static str = "partition";
+    const CHILDREN: &'static str = "tablets";
+    const LEVEL: NodeLevel = NodeLevel::Partition;
 
     fn kind(&self) -> &str {
         &self.kind
@@ -252,6 +291,8 @@ impl Node for PartitionNode {
 
     fn check(&self) -> Result<(), FormatError> {
         check_count("the list of tablets", self.tablets.len(), CHILDREN_MAX)?;
+        let rowsets = self.tablets.iter().map(|tablet| tablet.rowsets.len()).fold(0, usize::saturating_add);
+        check_count("the lists of rowsets", rowsets, CHILDREN_MAX)?;
         for (position, tablet) in self.tablets.iter().enumerate() {
             let at = |tablet: &TabletEntry| (tablet.index, tablet.bucket);
             if position > 0 && at(&self.tablets[position - 1]) >= at(tablet) {

@@ -251,6 +251,18 @@ fn bombs_are_defused() {
     let node = NodeRef { digest: Digest::of(&wide), bytes: wide.len() as u64 };
     assert!(matches!(decode_node::<TableNode>(&node, &wide), Err(FormatError::Compression(_))));
 
+    // What tells its type somewhere inside is kept whole until it is found: sixteen times its size.
+    let list = format!("[{}0]", "0,".repeat(MEMBER_BYTES_MAX / 2));
+    let typed =
+        serde_json::to_string(&table()).unwrap().replacen("{\"type\":", &format!("{{\"x\":{list},\"type\":"), 1);
+    let (node, stored) = compressed(typed.as_bytes());
+    let what = "a member beside its list";
+    let error = decode_node::<TableNode>(&node, &stored).unwrap_err();
+    assert!(matches!(error, FormatError::TooLarge { what: found, .. } if found == what), "{error}");
+    let mut node = partition();
+    node.tablets[0].rowsets = vec![RowsetEntry { segments: Vec::new() }; CHILDREN_MAX + 1];
+    assert!(matches!(node.check(), Err(FormatError::TooLarge { .. })));
+
     let deep = format!("{{\"format_version\":1,\"x\":{}", "[".repeat(1_000_000));
     let (node, stored) = compressed(deep.as_bytes());
     assert!(matches!(decode_node::<TableNode>(&node, &stored), Err(FormatError::Syntax { .. })));

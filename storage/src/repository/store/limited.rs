@@ -1,5 +1,8 @@
 //! One budget for every repository and job of the process: requests in flight, bytes held in memory, bytes a second.
 //!
+//! A node takes more memory read than stored, and is kept as long as what is below it is read: those who read nodes ask
+//! for room for what theirs becomes ([`TransferLimits::hold_node`]).
+//!
 //! A request waits for the bandwidth it will use and then for its permit. Memory is asked for by whoever fills a
 //! buffer, before it is filled ([`TransferLimits::hold_memory`]): a permit at the door of the store would come too late.
 
@@ -12,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use super::super::format::{NODE_BYTES_MAX, NodeLevel};
 use super::{
     ListPage, MultipartUpload, ObjectKey, ObjectMeta, ObjectStore, PART_BYTES, PageToken, Put, StoreLayer, StoreResult,
 };
@@ -22,8 +26,17 @@ const REQUESTS_MAX_DEFAULT: usize = 16;
 /// Memory for buffers when nothing else is configured: eight parts.
 const MEMORY_BYTES_MAX_DEFAULT: u64 = 8 * PART_BYTES;
 
+/// Memory for nodes of each level that are read and in use: what the largest one may take.
+const NODE_MEMORY_BYTES_MAX: u64 = 4 * NODE_BYTES_MAX;
+
+/// How many bytes of memory a byte of a node's JSON may take, the JSON included: numbers and names as Rust has them.
+const MEMORY_PER_NODE_BYTE: u64 = 4;
+
 /// Memory is handed out in units of this size, because a semaphore counts in 32 bits.
 const MEMORY_UNIT_BYTES: u64 = 4 * 1024;
+
+/// Those of [`NODE_MEMORY_BYTES_MAX`].
+const NODE_UNITS_MAX: u32 = (NODE_MEMORY_BYTES_MAX / MEMORY_UNIT_BYTES) as u32;
 
 /// How much of a second's bandwidth may be used at once after a pause.
 const BURST: Duration = Duration::from_millis(250);
@@ -34,6 +47,9 @@ pub struct TransferLimits {
     requests: Semaphore,
     memory: Arc<Semaphore>,
     memory_units_max: u32,
+    /// One for each level: who has room for a node of one level may wait for room for one of the next, never the other
+    /// way.
+    nodes: [Arc<Semaphore>; 2],
     upload: Option<TokenBucket>,
 }
 
@@ -54,6 +70,7 @@ impl TransferLimits {
             requests: Semaphore::new(requests_max.clamp(1, Semaphore::MAX_PERMITS)),
             memory: Arc::new(Semaphore::new(memory_units_max as usize)),
             memory_units_max,
+            nodes: [(); 2].map(|()| Arc::new(Semaphore::new(NODE_UNITS_MAX as usize))),
             upload: upload_bytes_per_second_max.map(TokenBucket::new),
         }
     }
@@ -65,6 +82,19 @@ impl TransferLimits {
         // The semaphore is never closed; if it were, going on without a permit would be right.
         let permit = Arc::clone(&self.memory).acquire_many_owned(units).await.ok();
         MemoryPermit { _permit: permit }
+    }
+
+    /// Waits until a node of this level, of so many bytes of JSON, may be read and kept. Whoever waits here must have
+    /// no other node of the level, nor a buffer.
+    pub async fn hold_node(&self, level: NodeLevel, json_bytes: u64) -> MemoryPermit {
+        let bytes = json_bytes.saturating_mul(MEMORY_PER_NODE_BYTE);
+        let units = u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX).min(NODE_UNITS_MAX);
+        let of_level = match level {
+            NodeLevel::Table => &self.nodes[0],
+            NodeLevel::Partition => &self.nodes[1],
+        };
+        // Never closed, as above.
+        MemoryPermit { _permit: Arc::clone(of_level).acquire_many_owned(units).await.ok() }
     }
 
     async fn admit(&self, upload_bytes: usize) -> Option<SemaphorePermit<'_>> {
@@ -224,5 +254,20 @@ mod tests {
         drop(all);
         let _one = limits.hold_memory(1).await;
         let _more = limits.hold_memory(9 * MEMORY_UNIT_BYTES).await;
+    }
+
+    #[tokio::test]
+    async fn one_largest_node_of_each_level_is_in_use_at_once() {
+        use futures::FutureExt;
+
+        let limits = TransferLimits::default();
+        let table = limits.hold_node(NodeLevel::Table, NODE_BYTES_MAX).await;
+        assert!(limits.hold_node(NodeLevel::Table, 1).now_or_never().is_none());
+        let partition = limits.hold_node(NodeLevel::Partition, NODE_BYTES_MAX).await;
+        assert!(limits.hold_node(NodeLevel::Partition, 1).now_or_never().is_none());
+        drop((table, partition));
+        let small = limits.hold_node(NodeLevel::Table, NODE_BYTES_MAX / 2).await;
+        assert!(limits.hold_node(NodeLevel::Table, NODE_BYTES_MAX / 2).now_or_never().is_some());
+        drop(small);
     }
 }

@@ -207,7 +207,7 @@ async fn small_objects_that_arrive_damaged_are_read_again() {
     repository.put_object(&object, &path, &(), &CancellationToken::new()).await.unwrap();
     let manifest = put_snapshot(&repository, "s", &object, 1).await;
     let node = manifest.tables[0].node;
-    let encoded = encode_node(&repository.read_table_node(&node).await.unwrap()).unwrap();
+    let encoded = encode_node(&*repository.read_table_node(&node).await.unwrap()).unwrap();
     for halve in [false, true] {
         spoil(&mut repository, &healthy, 1, halve);
         repository.verify_identity().await.unwrap();
