@@ -53,7 +53,29 @@ fn finish(
     }
     let tokens = simplify(std::mem::take(current));
     limits::check(&tokens)?;
+    check_names(&tokens)?;
     statements.push(StatementTokens { tokens, end });
+    Ok(())
+}
+
+/// What is said of such names.
+pub(super) const MISPRINTED: &str =
+    "a name has two backticks side by side, or one behind a backslash: choose another name";
+
+/// Whether sqlparser would print a name as another: it writes a backtick in a name twice, but not where it takes it for one that
+/// somebody has escaped already.
+pub(super) fn is_misprinted(name: &str) -> bool {
+    name.contains("``") || name.contains("\\`")
+}
+
+fn check_names(tokens: &[TokenWithSpan]) -> Result<(), SyntaxError> {
+    for TokenWithSpan { token, span } in tokens {
+        if let Token::Word(Word { quote_style: Some('`'), value, .. }) = token
+            && is_misprinted(value)
+        {
+            return Err(limits::refuse(*span, MISPRINTED.to_owned()));
+        }
+    }
     Ok(())
 }
 

@@ -110,7 +110,7 @@ pub(crate) fn check(tokens: &[TokenWithSpan]) -> Result<(), SyntaxError> {
     Ok(())
 }
 
-fn refuse(span: Span, detail: String) -> SyntaxError {
+pub(super) fn refuse(span: Span, detail: String) -> SyntaxError {
     SyntaxError::syntax(span.start.line, span.start.column, detail)
 }
 

@@ -17,6 +17,7 @@ use super::cursor::{Cursor, Result};
 use crate::sql::ast::Statement;
 use crate::sql::ast::query::{Explain, ExplainLevel};
 use crate::sql::ast::show::Describe;
+use crate::sql::lex::{MISPRINTED, is_misprinted};
 
 /// True when a query comes next.
 pub(super) fn is_next(c: &Cursor) -> bool {
@@ -134,7 +135,7 @@ impl VisitorMut for Normaliser {
         }
         for item in &mut select.projection {
             if let SelectItem::ExprWithAlias { alias, .. } = item {
-                backtick(alias);
+                backtick(alias)?;
             }
         }
         ControlFlow::Continue(())
@@ -195,9 +196,8 @@ impl VisitorMut for Normaliser {
             | Function { alias, .. }
             | UNNEST { alias, .. }
             | NestedJoin { alias, .. } => backtick_alias(alias),
-            _ => {}
+            _ => ControlFlow::Continue(()),
         }
-        ControlFlow::Continue(())
     }
 }
 
@@ -284,18 +284,23 @@ fn is_dual(select: &Select) -> bool {
     from.joins.is_empty() && part.as_ident().is_some_and(is_dual)
 }
 
-fn backtick_alias(alias: &mut Option<TableAlias>) {
+fn backtick_alias(alias: &mut Option<TableAlias>) -> ControlFlow<&'static str> {
     if let Some(alias) = alias {
-        backtick(&mut alias.name);
+        backtick(&mut alias.name)?;
         for column in &mut alias.columns {
-            backtick(&mut column.name);
+            backtick(&mut column.name)?;
         }
     }
+    ControlFlow::Continue(())
 }
 
 /// `AS 'name'` is `` AS `name` ``.
-fn backtick(name: &mut Ident) {
+fn backtick(name: &mut Ident) -> ControlFlow<&'static str> {
     if matches!(name.quote_style, Some('\'' | '"')) {
+        if is_misprinted(&name.value) {
+            return ControlFlow::Break(MISPRINTED);
+        }
         name.quote_style = Some('`');
     }
+    ControlFlow::Continue(())
 }

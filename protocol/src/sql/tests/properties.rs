@@ -21,6 +21,7 @@ use crate::sql::ast::table::{
     Aggregation, ColumnDef, CreateTable, DefaultValue, IndexDef, Keys, RollupDef, TableModel, TableOptions,
 };
 use crate::sql::ast::types::{DataType, StructField};
+use crate::sql::lex::is_misprinted;
 use crate::sql::parse::{ParseOptions, parse};
 use crate::sql::redact::redact;
 use crate::sql::template::prepare;
@@ -231,7 +232,7 @@ fn name() -> impl Strategy<Value = String> {
         2 => prop::sample::select(WORDS).prop_map(|word| word.trim_matches(['`', '\'', '"']).to_owned()),
         1 => "[ -~é状]{1,10}",
     ]
-    .prop_filter("a name has a character", |name| !name.is_empty())
+    .prop_filter("a name has a character, and is printed as it is", |name| !name.is_empty() && !is_misprinted(name))
 }
 
 fn text() -> impl Strategy<Value = String> {
