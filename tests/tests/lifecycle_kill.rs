@@ -341,8 +341,7 @@ async fn a_turn_of_collection_that_was_killed() {
     let requests = bed.requests_of(&format!("ADMIN CLEAN REPOSITORY r{first}")).await;
     let removals = requests.iter().filter(|request| request.operation == Operation::DeleteObject).count();
     assert!(removals > garbage, "this turn sweeps: {requests:?}");
-    let mut number = first + 1;
-    for (request, loss) in moments(&requests) {
+    for (number, (request, loss)) in (first + 1..).zip(moments(&requests)) {
         bed.kill_at(&format!("ADMIN CLEAN REPOSITORY r{number}"), request, loss).await;
         println!("sweeping, killed at {:?}, {loss:?} lost", requests[request].operation);
         bed.assert_restores("kept", number, bed.kept).await;
@@ -351,6 +350,5 @@ async fn a_turn_of_collection_that_was_killed() {
         // What was swept comes back with the next backup that needs it.
         bed.back_up("gone", number, "").await;
         bed.assert_restores("gone", number, bed.gone).await;
-        number += 1;
     }
 }
