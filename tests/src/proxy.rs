@@ -18,6 +18,7 @@ mod held;
 mod operation;
 mod relay;
 mod rule;
+mod swap;
 mod tally;
 mod whole;
 
@@ -39,6 +40,8 @@ pub struct S3Proxy {
 #[derive(Debug)]
 struct Shared {
     upstream: String,
+    /// The store, for questions of the proxy's own.
+    endpoint: S3Endpoint,
     log: Mutex<Vec<Exchange>>,
     /// Requests that reached the store after their connections had been reset.
     late: Mutex<Vec<Exchange>>,
@@ -79,6 +82,7 @@ impl S3Proxy {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Shared {
             upstream: endpoint.addr().to_string(),
+            endpoint: endpoint.clone(),
             log: Mutex::default(),
             late: Mutex::default(),
             rules: Mutex::default(),

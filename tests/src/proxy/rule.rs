@@ -54,6 +54,9 @@ pub enum Fault {
     FrameRequest,
     /// One bit of the answer's body is another when it comes back.
     FlipAnswer,
+    /// The answer to another request comes back: another object's bytes, another prefix's keys, whole and as they are.
+    /// Where there is none that would do, the right one.
+    AnswerOther,
     /// The answer comes back twice.
     AnswerTwice,
     /// The store is asked twice; the second answer comes back.

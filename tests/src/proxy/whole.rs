@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::relay::{After, Client, halves, wait_lifted};
-use super::{Effect, Ending, Exchange, Fault, Shared};
+use super::{Effect, Ending, Exchange, Fault, Shared, swap};
 use crate::http::message::{BodyLength, Head, read_body, read_head};
 
 /// A request that has come to its end.
@@ -117,6 +117,13 @@ pub(super) async fn pass(
             let mut answer = ask(&shared.upstream, &asked).await?;
             exchange.disturbed = !answer.body.is_empty();
             answer.body.truncate(answer.body.len() / 2);
+            give(client, exchange, &asked, &answer, 1).await
+        }
+        Fault::AnswerOther => {
+            let own = ask(&shared.upstream, &asked).await?;
+            let other = swap::answer(shared, head, exchange).await;
+            exchange.disturbed = other.is_some();
+            let answer = other.map_or(own, |other| Answered { head: other.head, body: other.body });
             give(client, exchange, &asked, &answer, 1).await
         }
         Fault::AnswerTwice => {

@@ -42,6 +42,9 @@ const LIMITS: [(&str, &str); 7] = [
 /// the few requests that a fault can befall one after the other; and a busy machine.
 const JOB_MAX: Duration = Duration::from_secs(180);
 
+/// For how long a collection leaves alone what nothing names; it collects when it is told to.
+pub const GRACE: Duration = Duration::from_secs(1);
+
 /// Between two looks at a job.
 const POLL: Duration = Duration::from_millis(60);
 
@@ -124,7 +127,11 @@ impl Bed {
 }
 
 fn limited(name: &str) -> ServerBuilder {
-    let builder = Server::configure(name).env("EBLA_MAX_CONCURRENT_JOBS", "32");
+    let builder = Server::configure(name)
+        .env("EBLA_MAX_CONCURRENT_JOBS", "32")
+        .env("EBLA_REPOSITORY_COLLECTION_GRACE_S", &GRACE.as_secs().to_string())
+        .env("EBLA_REPOSITORY_COLLECTION_INTERVAL_S", "0")
+        .env("EBLA_SNAPSHOT_EXPIRY_INTERVAL_S", "0");
     LIMITS.iter().fold(builder, |builder, (name, value)| builder.env(name, value))
 }
 

@@ -1,5 +1,7 @@
 //! One cell: a fault at a place, the statement it befalls, and what has come of it.
 
+mod ending;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -85,6 +87,9 @@ pub async fn play(bed: &Bed, lane: &mut Lane, cell: &Cell) -> Outcome {
         Work::Show => play.show(lane).await,
         Work::Backup => play.backup(bed, lane).await,
         Work::Restore => play.restore(bed, lane).await,
+        Work::Drop => play.drop(bed, lane).await,
+        Work::Mark | Work::Sweep => play.clean(bed, lane).await,
+        Work::Verify => play.verify(bed, lane).await,
     }
 }
 
@@ -108,7 +113,7 @@ impl Play<'_> {
         self.way.iter().for_each(RuleHandle::lift);
         let exchanges = self.proxy.exchanges();
         // An answer may have had no body to change.
-        let struck = if matches!(self.cell.trouble, Trouble::FlippedDown | Trouble::HalvedDown) {
+        let struck = if matches!(self.cell.trouble, Trouble::FlippedDown | Trouble::HalvedDown | Trouble::SwappedDown) {
             exchanges.iter().filter(|exchange| exchange.disturbed && exchange.key.contains(self.cell.site.key)).count()
         } else {
             rule.hits()

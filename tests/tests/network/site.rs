@@ -11,6 +11,13 @@ pub enum Work {
     Show,
     Backup,
     Restore,
+    /// DROP SNAPSHOT.
+    Drop,
+    /// The turn of collection that marks.
+    Mark,
+    /// The turn that sweeps.
+    Sweep,
+    Verify,
 }
 
 /// What is in the repository before a backup.
@@ -73,6 +80,7 @@ const SITE: Site = Site {
 const OBJECTS: &str = "ebla/objects/";
 const TREES: &str = "ebla/trees/";
 const SNAPSHOTS: &str = "ebla/snapshots/";
+const GARBAGE: &str = "ebla/garbage/";
 const INFO: &str = "ebla/repository.json";
 
 /// Every place.
@@ -136,6 +144,30 @@ pub const SITES: &[Site] = &[
     Site { skip: 2, ..restore("PENDING", "read partition node", TREES) },
     restore("DOWNLOADING", "get object", OBJECTS),
     Site { ranged: true, size: Size::Large, verb: "get a part of", ..restore("DOWNLOADING", "get part", OBJECTS) },
+    // DROP SNAPSHOT.
+    drop("list", Operation::ListObjectsV2, SNAPSHOTS, "list"),
+    drop("read snapshot", Operation::GetObject, SNAPSHOTS, "get"),
+    drop("remove snapshot", Operation::DeleteObject, SNAPSHOTS, "delete"),
+    drop("put tombstone", Operation::PutObject, SNAPSHOTS, "put"),
+    // ADMIN CLEAN REPOSITORY.
+    clean(Work::Mark, "put clock", Operation::PutObject, "clock.json", "put"),
+    clean(Work::Mark, "list marks", Operation::ListObjectsV2, GARBAGE, "list"),
+    clean(Work::Mark, "list nodes", Operation::ListObjectsV2, TREES, "list"),
+    clean(Work::Mark, "list snapshots", Operation::ListObjectsV2, SNAPSHOTS, "list"),
+    clean(Work::Mark, "read snapshot", Operation::GetObject, SNAPSHOTS, "get"),
+    clean(Work::Mark, "put mark", Operation::PutObject, "mark.json", "put"),
+    clean(Work::Mark, "put writers", Operation::PutObject, "writers.json", "put"),
+    clean(Work::Sweep, "read mark", Operation::GetObject, "mark.json", "get"),
+    clean(Work::Sweep, "claim mark", Operation::PutObject, "sweep.json", "put"),
+    clean(Work::Sweep, "look for mark", Operation::HeadObject, "mark.json", "look up"),
+    clean(Work::Sweep, "remove node", Operation::DeleteObject, TREES, "delete"),
+    clean(Work::Sweep, "remove mark", Operation::DeleteObject, "mark.json", "delete"),
+    // VERIFY SNAPSHOT.
+    Site { work: Work::Verify, verb: "list", ..statement("VERIFY list label", Operation::ListObjectsV2, SNAPSHOTS) },
+    verify("read identity", INFO),
+    verify("read snapshot", SNAPSHOTS),
+    verify("read node", TREES),
+    verify("read object", OBJECTS),
 ];
 
 const fn statement(name: &'static str, operation: Operation, key: &'static str) -> Site {
@@ -162,6 +194,18 @@ const fn large(name: &'static str, operation: Operation, verb: &'static str) -> 
 
 const fn restore(state: &'static str, name: &'static str, key: &'static str) -> Site {
     Site { name, work: Work::Restore, state: Some(state), key, ..SITE }
+}
+
+const fn drop(name: &'static str, operation: Operation, key: &'static str, verb: &'static str) -> Site {
+    Site { name, work: Work::Drop, operation, key, verb, ..SITE }
+}
+
+const fn clean(work: Work, name: &'static str, operation: Operation, key: &'static str, verb: &'static str) -> Site {
+    Site { name, work, operation, key, verb, ..SITE }
+}
+
+const fn verify(name: &'static str, key: &'static str) -> Site {
+    Site { name, work: Work::Verify, state: Some("VERIFYING"), key, ..SITE }
 }
 
 impl Site {
@@ -200,12 +244,24 @@ impl Site {
 
     /// Whether the store is another after the request.
     pub fn changes(&self) -> bool {
-        self.sends() || matches!(self.operation, Operation::CreateMultipartUpload | Operation::AbortMultipartUpload)
+        use Operation::{AbortMultipartUpload, CreateMultipartUpload, DeleteObject};
+        self.sends() || matches!(self.operation, CreateMultipartUpload | AbortMultipartUpload | DeleteObject)
     }
 
     /// Whether it is the repository's own object.
     pub fn is_identity(&self) -> bool {
         self.key == INFO
+    }
+
+    /// Whether there is another object, or another listing, that may be taken for this one.
+    pub fn has_double(&self) -> bool {
+        let is_kept = [OBJECTS, TREES, SNAPSHOTS, INFO].contains(&self.key);
+        match self.operation {
+            Operation::ListObjectsV2 => true,
+            // What is not there yet has none: any other is taken for what is there, and proven wrong later.
+            Operation::GetObject => is_kept && self.work != Work::Create,
+            _ => false,
+        }
     }
 
     /// Whether what is read is an older snapshot, which only saves work.

@@ -36,6 +36,8 @@ pub enum Trouble {
     StallDown,
     FlippedUp,
     FlippedDown,
+    /// It is the answer to another request.
+    SwappedDown,
     /// 200 with an error in the body.
     ErrorInOk,
     /// The same, and the object is there.
@@ -79,7 +81,7 @@ pub enum Expect {
 }
 
 impl Trouble {
-    pub const ALL: [Trouble; 24] = [
+    pub const ALL: [Trouble; 25] = [
         Trouble::InternalError,
         Trouble::SlowDown,
         Trouble::Timeout,
@@ -92,6 +94,7 @@ impl Trouble {
         Trouble::StallDown,
         Trouble::FlippedUp,
         Trouble::FlippedDown,
+        Trouble::SwappedDown,
         Trouble::ErrorInOk,
         Trouble::ErrorInOkApplied,
         Trouble::EmptyListing,
@@ -124,6 +127,7 @@ impl Trouble {
             Trouble::StallDown => Fault::CutAnswer(Ending::Silence),
             Trouble::FlippedUp => Fault::FlipRequest,
             Trouble::FlippedDown => Fault::FlipAnswer,
+            Trouble::SwappedDown => Fault::AnswerOther,
             Trouble::ErrorInOk => Fault::Say(200, error.to_string(), Effect::None),
             Trouble::ErrorInOkApplied => Fault::Say(200, error.to_string(), Effect::Applied),
             Trouble::EmptyListing => Fault::Say(200, nothing.to_string(), Effect::None),
@@ -146,6 +150,7 @@ impl Trouble {
             Trouble::ResetDown | Trouble::CutDown | Trouble::HalvedDown | Trouble::StallDown | Trouble::FlippedDown => {
                 site.receives()
             }
+            Trouble::SwappedDown => site.has_double(),
             Trouble::ErrorInOk | Trouble::ErrorInOkApplied => site.operation == Operation::CompleteMultipartUpload,
             Trouble::EmptyListing => site.operation == Operation::ListObjectsV2,
             Trouble::AskedTwice
@@ -168,6 +173,9 @@ impl Trouble {
         let is_job = site.state.is_some();
         match self {
             _ if !self.is_possible(site) => &[],
+            // Nothing is cancelled while it is looked at.
+            Trouble::Timeout if site.work == Work::Verify && is_job => &[Once, Always],
+            Trouble::StallDown if site.work == Work::Verify && is_job => &[Once],
             Trouble::Latency | Trouble::Trickle if is_job => &[Always],
             Trouble::Latency => &[],
             Trouble::ExpiredToken => &[Always],
@@ -176,7 +184,11 @@ impl Trouble {
             Trouble::StallDown if site.key.contains("objects") => &[Once, Cancelled],
             Trouble::StallDown => &[Once],
             Trouble::InternalError | Trouble::Closed | Trouble::SlowDown => &[Once, Always],
-            Trouble::HalvedDown | Trouble::FlippedDown | Trouble::FlippedUp | Trouble::AnswerLost => &[Once, Always],
+            Trouble::HalvedDown
+            | Trouble::FlippedDown
+            | Trouble::SwappedDown
+            | Trouble::FlippedUp
+            | Trouble::AnswerLost => &[Once, Always],
             Trouble::AnswerSilent if !is_job => &[],
             _ => &[Once],
         }
@@ -189,12 +201,23 @@ impl Trouble {
         if site.way == Way::PartRefused {
             return Fails; // By the part that is refused; what befalls the abort changes nothing.
         }
+        match (site.name, span) {
+            // A snapshot is dropped once its commit object is gone.
+            ("put tombstone", _) => return Finishes,
+            // What cannot be removed is told in a note, and stays for the next turn.
+            ("remove node", Span::Always) => return Either,
+            _ => {}
+        }
         match (self, span) {
             (_, Span::Cancelled) => Either, // The cell knows better.
             // Listings are neither signed nor sealed: without TLS what they say is believed.
             (Trouble::FlippedDown, _) if listing => Either,
+            // All keys of another prefix may begin as these should, when there are none.
+            (Trouble::SwappedDown, Span::Always) if listing => Either,
             (Trouble::EmptyListing, _) => match site.work {
-                Work::Restore => Fails,
+                Work::Restore | Work::Drop | Work::Verify => Fails,
+                // The time of the store stands in it, and is missed.
+                Work::Mark if site.name == "list marks" => Fails,
                 Work::Show => Either,
                 _ => Finishes,
             },
@@ -212,9 +235,17 @@ impl Trouble {
             // Not every bit of a list of parts says something, and where the object exists nobody looks at the list.
             (Trouble::FlippedUp, Span::Always) if site.operation == Operation::CompleteMultipartUpload => Either,
             // A node that never comes right is put again, beside the one that is taken for damaged.
-            (Trouble::HalvedDown | Trouble::FlippedDown, Span::Always) if site.before == Before::Leftovers => Finishes,
+            (Trouble::HalvedDown | Trouble::FlippedDown | Trouble::SwappedDown, Span::Always)
+                if site.before == Before::Leftovers =>
+            {
+                Finishes
+            }
             // What an older snapshot says is not needed when it cannot be read right.
-            (Trouble::HalvedDown | Trouble::FlippedDown, Span::Always) if site.is_hint() => Finishes,
+            (Trouble::HalvedDown | Trouble::FlippedDown | Trouble::SwappedDown, Span::Always) if site.is_hint() => {
+                Finishes
+            }
+            // A mark that cannot be read is given up, and marked anew by the next turn.
+            (Trouble::HalvedDown | Trouble::FlippedDown, Span::Always) if site.name == "read mark" => Finishes,
             // The answer to a put that was applied is never heard, nor that to the fence of a job that gives up: it
             // finds its object, or says that it does not know.
             (Trouble::AnswerLost, Span::Always) if site.key.contains("snapshots") => Either,

@@ -1,0 +1,51 @@
+//! The answer to another request, for a fault that gives it to the wrong one: it is a real answer, whole in itself.
+
+use super::{Exchange, Operation, Shared};
+use crate::http::Response;
+use crate::http::message::Head;
+use crate::s3::{S3Client, S3Object};
+
+/// A prefix that is listed in place of another, and what is listed in place of that one.
+const PREFIXES: [&str; 2] = ["ebla/objects/", "ebla/snapshots/"];
+
+/// What another request of the same kind is answered; nothing when there is none that would do.
+pub(super) async fn answer(shared: &Shared, head: &Head, asked: &Exchange) -> Option<Response> {
+    let (_, target) = head.request()?;
+    let bucket = target.trim_start_matches('/').split(['/', '?']).next()?;
+    let client = shared.endpoint.client();
+    let answer = match asked.operation {
+        Operation::ListObjectsV2 => {
+            let (root, below) = asked.key.split_at(asked.key.find("ebla/")?);
+            let other = PREFIXES.into_iter().find(|prefix| !below.starts_with(prefix))?;
+            let prefix = format!("{root}{other}");
+            client.send("GET", &format!("/{bucket}"), &[("list-type", "2"), ("prefix", &prefix)], &[]).await.ok()?
+        }
+        Operation::GetObject => {
+            let other = other_object(&client, bucket, &asked.key).await?;
+            let range: Vec<(&str, &str)> = head.header("range").map(|range| ("range", range)).into_iter().collect();
+            client.send_with("GET", &format!("/{bucket}/{}", other.key), &[], &range, &[]).await.ok()?
+        }
+        _ => return None,
+    };
+    (200..300).contains(&answer.status).then_some(answer)
+}
+
+/// Another object of the same kind: of the same size, or as near as there is one.
+async fn other_object(client: &S3Client, bucket: &str, key: &str) -> Option<S3Object> {
+    let (root, below) = key.split_at(key.find("ebla/")?);
+    let kind: String = below.split_inclusive('/').take(2).collect();
+    // The same bytes lie under the same name in every repository.
+    let name = |key: &str| key.rsplit('/').next().map(str::to_owned);
+    for prefix in [root, ""] {
+        let all = client.list(bucket, prefix).await;
+        let bytes = all.iter().find(|object| object.key == key).map_or(0, |object| object.size_bytes);
+        let is_other = |object: &&S3Object| {
+            object.key != key && object.key.contains(&kind) && (kind == below || name(&object.key) != name(key))
+        };
+        let nearest = all.iter().filter(is_other).min_by_key(|object| object.size_bytes.abs_diff(bytes));
+        if let Some(nearest) = nearest {
+            return Some(nearest.clone());
+        }
+    }
+    None
+}
