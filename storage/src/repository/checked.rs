@@ -19,7 +19,17 @@ pub(super) async fn read<T>(
 ) -> RepositoryResult<T> {
     let mut reads = 1;
     loop {
-        match decode(&store.get(key, bytes_max).await?) {
+        let stored = match store.get(key, bytes_max).await {
+            Ok(stored) => stored,
+            // More bytes than it may have: another object's, perhaps.
+            Err(error) if reads < READS_MAX && error.kind() == StoreErrorKind::Corrupt => {
+                tracing::warn!(%key, %error, "object arrived with a wrong size, reading it again");
+                reads += 1;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match decode(&stored) {
             Ok(decoded) => return Ok(decoded),
             Err(error) if reads < READS_MAX && !matches!(error, FormatError::Newer { .. }) => {
                 tracing::warn!(%key, %error, "object arrived damaged, reading it again");

@@ -17,6 +17,7 @@ mod lock;
 mod multipart;
 mod passing;
 mod settings;
+mod whole;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -363,10 +364,11 @@ impl Inner {
         }
     }
 
-    /// One page. An answer that was cut short may still read as XML: it must say whether more follows, and hold as
-    /// many keys as it says.
+    /// One page. An answer that was cut short may still read as XML: it must be there to its end, say whether more
+    /// follows, and hold as many keys as it says.
     async fn list_once(&self, prefix: &str, page: Option<&PageToken>) -> Result<ListPage, Failed> {
         let damaged = |message: &str| Failed::worth_another_try(self.corrupt(Operation::List, prefix, message));
+        let end = whole::LookForEnd::default();
         let response = self
             .client
             .list_objects_v2()
@@ -374,9 +376,14 @@ impl Inner {
             .prefix(self.full_key(prefix))
             .set_continuation_token(page.map(|page| page.0.clone()))
             .max_keys(i32::try_from(LIST_PAGE_KEYS).unwrap_or(i32::MAX))
+            .customize()
+            .interceptor(end.clone())
             .send()
             .await
             .map_err(|error| failure::failed(self, Operation::List, prefix, &error))?;
+        if !end.found() {
+            return Err(damaged("the listing was cut short: its end is missing"));
+        }
         let wanted = self.full_key(prefix);
         let mut entries = Vec::with_capacity(response.contents().len());
         for object in response.contents() {
