@@ -330,12 +330,19 @@ impl BackupJob {
         }
     }
 
-    /// Stores the end together with the release of every pin.
+    /// Stores the end together with the release of every pin. A snapshot that exists is known from here on, whatever a
+    /// listing says.
     async fn end(self, context: &JobContext) -> Result<BackupJob> {
         let job = self.clone();
         context
             .write_unfinished(move |write, row| {
                 write.release_pins(row.id)?;
+                if job.state == BackupState::Finished
+                    && let Some(repository) = write.repository_by_id(job.repository_id)?
+                {
+                    let name = (job.label.clone(), job.timestamp.to_string());
+                    write.know_snapshots(&repository.identity, &[name])?;
+                }
                 job.store(write, row.id)
             })
             .await?;

@@ -45,7 +45,7 @@ pub use attachment::Attachment;
 pub use error::{RepositoryError, RepositoryResult};
 pub use held::HeldNode;
 pub use inspect::{Copy, Inspection};
-pub(crate) use lifecycle::{AnnouncementListing, CommitListing, CommitName, Entombed, MarkListing};
+pub(crate) use lifecycle::{AnnouncementListing, AnnouncementName, CommitListing, CommitName, Entombed, MarkListing};
 pub use location::{Location, LocationError};
 pub use policy::{LocationPattern, NoPattern, NotAllowed, RepositoryPolicy};
 pub use properties::{LockMode, ObjectLock, PropertiesError, RepositoryProperties, Secret};

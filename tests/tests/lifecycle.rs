@@ -223,6 +223,49 @@ async fn what_has_lived_its_time_goes_by_itself() {
 }
 
 #[tokio::test]
+async fn a_listing_that_leaves_out_snapshots_is_not_believed() {
+    let Some(weed) = Weed::shared().await else { return };
+    let bucket = weed.bucket("lifecycle-hidden").await;
+    let proxy = S3Proxy::start(&bucket.endpoint);
+    let (mut one, two) = (server("life-hidden-one").await, server("life-hidden-two").await);
+    let (mut here, mut there) = (one.client().await, two.client().await);
+    for client in [&mut here, &mut there] {
+        client.query(&proxy.bucket(&bucket).create_repository("r", "p")).await;
+    }
+    here.query("CREATE DATABASE d").await;
+    here.query(CREATE_TABLE).await;
+    insert(&mut here, 0..50).await;
+    backup(&mut here, "kept", "").await;
+    let (kept, sum) = (contents(&bucket).await, table_checksum(&mut here, "d.t").await);
+    insert(&mut here, 50..100).await;
+    backup(&mut here, "gone", "").await;
+    // The other one has seen them, once.
+    there.query("ADMIN CLEAN REPOSITORY r").await;
+    here.query("DROP SNAPSHOT gone ON r").await;
+    let hidden = proxy.rule(Rule::new(Fault::list_nothing()).on(Operation::ListObjectsV2).key("ebla/snapshots/"));
+    // What is known is known to the next process, too.
+    one.restart().await;
+    here = one.client().await;
+    // For so long that a mark could be made and swept.
+    let start = Instant::now();
+    while start.elapsed() < 5 * GRACE {
+        for client in [&mut here, &mut there] {
+            let refused = client.refused("ADMIN CLEAN REPOSITORY r").await.to_string();
+            assert!(refused.contains("a listing leaves out the snapshot 'kept'"), "{refused}");
+        }
+    }
+    assert!(contents(&bucket).await.len() > kept.len(), "nothing was removed");
+    hidden.lift();
+    wait_until(PATIENCE, async || {
+        here.query("ADMIN CLEAN REPOSITORY r").await;
+        let left = contents(&bucket).await;
+        if left == kept { Ok(()) } else { Err(format!("{} objects instead of {}", left.len(), kept.len())) }
+    })
+    .await;
+    assert_eq!(restored_checksum(&mut here, "kept").await, sum);
+}
+
+#[tokio::test]
 async fn a_person_sees_it() {
     let Some(weed) = Weed::shared().await else { return };
     let bucket = weed.bucket("lifecycle-seen").await;

@@ -14,13 +14,14 @@ use futures::{FutureExt, StreamExt, stream};
 use super::survey::{CONTENTS_MAX, Contents, Window, subtract_referenced};
 use super::{CLAIM_TIME, CLAIM_WAIT, Monotonic};
 use crate::clock::Random;
+use crate::error::{Error, Result};
 use crate::repository::format::{
     Announcement, Content, Decision, FORMAT_VERSION, MARK_CANDIDATES_MAX, Mark, MarkWriters, SweepDecision, Tombstone,
 };
 use crate::repository::layout::MarkPart;
 use crate::repository::{
-    AnnouncementListing, CommitListing, CommitName, Entombed, MarkListing, Put, Repository, RepositoryError,
-    RepositoryResult,
+    AnnouncementListing, AnnouncementName, CommitListing, CommitName, Entombed, MarkListing, Put, Repository,
+    RepositoryError, RepositoryResult,
 };
 
 /// Objects that are removed at the same time.
@@ -36,6 +37,14 @@ pub(crate) enum Rule {
     MarkThenWriters,
     /// Nothing is swept before every writer of the mark is over.
     WaitForWriters,
+    /// Of the writers of a mark are also those that a later listing shows to be older than it.
+    OlderWriters,
+    /// A writer whose announcement is not listed is looked for.
+    LookForWriter,
+    /// A tombstone ends a backup once it has stood for as long as a removal may be on its way.
+    LastingTombstone,
+    /// A listing that leaves out a snapshot which is known to be there is not believed.
+    KnownSnapshots,
     /// A writer whose time has passed is over when a tombstone says so, not before.
     Fence,
     /// What snapshots refer to by now is taken out.
@@ -64,11 +73,17 @@ pub(crate) enum Rule {
     SweepLater,
 }
 
-/// What this cluster knows of its own backups.
+/// What this cluster knows of the repository without asking it.
 #[async_trait]
-pub(crate) trait OwnBackups: fmt::Debug + Send + Sync {
+pub(crate) trait Knowledge: fmt::Debug + Send + Sync {
     /// Whether the backup that announced this has ended: it will not try to publish any more. False when that is not known.
     async fn has_ended(&self, announcement: &Announcement) -> bool;
+
+    /// The snapshots that were published or seen in the repository, and not yet seen to be gone.
+    async fn known_snapshots(&self) -> Result<HashSet<CommitName>>;
+
+    /// From now on these snapshots are known, and those are gone.
+    async fn learn(&self, new: Vec<CommitName>, gone: Vec<CommitName>) -> Result<()>;
 }
 
 /// A collector of one repository.
@@ -76,7 +91,7 @@ pub(crate) trait OwnBackups: fmt::Debug + Send + Sync {
 pub(crate) struct Collector {
     pub(crate) repository: Arc<Repository>,
     pub(crate) cluster_id: String,
-    pub(crate) own: Arc<dyn OwnBackups>,
+    pub(crate) own: Arc<dyn Knowledge>,
     pub(crate) grace: Duration,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) timer: Arc<dyn Monotonic>,
@@ -164,12 +179,59 @@ impl Collector {
     /// Announcements before snapshots: one that is gone had its commit object, so a later listing has it too.
     async fn look(&self, now_ms: i64) -> RepositoryResult<Look> {
         if !self.keeps(Rule::AnnouncementsFirst) {
-            let commits = self.repository.list_commits().await?;
+            let commits = self.commits().await?;
             return Ok(Look { now_ms, announcements: self.repository.list_announcements().await?, commits });
         }
         let announcements = self.repository.list_announcements().await?;
-        let commits = self.repository.list_commits().await?;
+        let commits = self.commits().await?;
         Ok(Look { now_ms, announcements, commits })
+    }
+
+    /// What stands at the keys of commit objects. What a snapshot needs is told from garbage by this listing alone, so one
+    /// that leaves out what is known to be there, twice, ends the turn.
+    async fn commits(&self) -> RepositoryResult<Vec<CommitListing>> {
+        if !self.keeps(Rule::KnownSnapshots) {
+            return self.repository.list_commits().await;
+        }
+        // Before the listing: what is published meanwhile need not be in it.
+        let known = self.own.known_snapshots().await.map_err(|error| self.unknown(&error))?;
+        let (mut commits, mut gone) = (self.repository.list_commits().await?, Vec::new());
+        for asked_again in [false, true] {
+            let listed: HashSet<&CommitName> = commits.iter().map(|commit| &commit.name).collect();
+            gone.clear();
+            let mut hidden = None;
+            let left_out: Vec<&CommitName> = known.iter().filter(|name| !listed.contains(*name)).collect();
+            for name in left_out {
+                if self.repository.has_commit(name).await? {
+                    hidden = Some(name);
+                    break;
+                }
+                gone.push(name.clone());
+            }
+            match hidden {
+                None => break,
+                Some((label, timestamp)) if asked_again => {
+                    return Err(self.repository.not_collectable(format!(
+                        "a listing leaves out the snapshot '{label}' of {timestamp}, which is there, so what snapshots \
+                         refer to cannot be told from garbage; see that the store, and whatever lies before it, lists \
+                         all that it holds"
+                    )));
+                }
+                Some(_) => commits = self.repository.list_commits().await?,
+            }
+        }
+        let (tombstones, snapshots): (Vec<_>, Vec<_>) = commits.iter().partition(|commit| commit.is_tombstone());
+        let new = snapshots.into_iter().map(|commit| &commit.name).filter(|name| !known.contains(*name));
+        let new: Vec<CommitName> = new.cloned().collect();
+        gone.extend(tombstones.into_iter().map(|commit| &commit.name).filter(|name| known.contains(*name)).cloned());
+        if !new.is_empty() || !gone.is_empty() {
+            self.own.learn(new, gone).await.map_err(|error| self.unknown(&error))?;
+        }
+        Ok(commits)
+    }
+
+    fn unknown(&self, error: &Error) -> RepositoryError {
+        self.repository.not_collectable(format!("what is known of its snapshots can be neither read nor kept: {error}"))
     }
 
     /// Puts a tombstone for every backup of this cluster that has ended and has nothing at its key: its snapshot was
@@ -223,12 +285,20 @@ impl Collector {
                 self.repository.remove_announcement(announcement).await?;
             }
         }
-        let announced: HashSet<&CommitName> = look.announcements.iter().map(|announced| &announced.name).collect();
-        for commit in look.commits.iter().filter(|commit| commit.is_tombstone()) {
-            let passed = commit.modified_at_ms.saturating_add(keep_ms) <= look.now_ms;
-            if (passed && !announced.contains(&commit.name)) || !self.keeps(Rule::KeepTombstone) {
-                self.repository.remove_tombstone(&commit.name).await?;
+        let mut announced: HashSet<CommitName> =
+            look.announcements.iter().map(|announced| announced.name.clone()).collect();
+        let mut tombstones: Vec<&CommitListing> = look.commits.iter().filter(|commit| commit.is_tombstone()).collect();
+        if self.keeps(Rule::KeepTombstone) {
+            let passed = |commit: &CommitListing| commit.modified_at_ms.saturating_add(keep_ms) <= look.now_ms;
+            tombstones.retain(|commit| passed(commit) && !announced.contains(&commit.name));
+            if !tombstones.is_empty() {
+                // Once more, because nothing else tells of an announcement that one listing leaves out.
+                announced.extend(self.repository.list_announcements().await?.into_iter().map(|listed| listed.name));
+                tombstones.retain(|commit| !announced.contains(&commit.name));
             }
+        }
+        for tombstone in tombstones {
+            self.repository.remove_tombstone(&tombstone.name).await?;
         }
         Ok(())
     }
@@ -255,7 +325,7 @@ impl Collector {
             let seconds = (due_ms - now_ms).div_euclid(1_000) + 1;
             return Ok(Swept::Stays(format!("mark {id} is swept in {seconds} s at the earliest")));
         }
-        self.sweep(id, now_ms, report).await
+        self.sweep(id, marked_at_ms, now_ms, report).await
     }
 
     /// A mark that was decided about: cancelled ones go, claimed ones when their time is over.
@@ -276,25 +346,48 @@ impl Collector {
     }
 
     /// Removes what was marked and is still garbage.
-    async fn sweep(&self, id: &str, now_ms: i64, report: &mut CollectionReport) -> RepositoryResult<Swept> {
+    async fn sweep(
+        &self,
+        id: &str,
+        marked_at_ms: i64,
+        now_ms: i64,
+        report: &mut CollectionReport,
+    ) -> RepositoryResult<Swept> {
         let mark: Mark = match self.repository.read_mark_part(id, MarkPart::Mark).await {
             Ok(Some(mark)) => mark,
             Ok(None) => return Ok(Swept::Over),
             Err(error @ RepositoryError::Format { .. }) => return self.give_up(id, &error).await,
             Err(error) => return Err(error),
         };
-        let Some(writers) = self.writers_of(id).await? else {
+        let Some(mut writers) = self.writers_of(id).await? else {
             return Ok(Swept::Over);
         };
         let look = self.look(now_ms).await?;
-        if let Some((label, timestamp)) = writers.iter().find(|writer| !self.is_over(writer, &look)) {
-            return Ok(Swept::Stays(format!(
-                "mark {id} waits for the backup '{label}' of {timestamp}: until it ends, or until its timeout has passed"
-            )));
+        if self.keeps(Rule::OlderWriters) {
+            // They are among the writers already, unless the listing from which these were written down left them out.
+            let older = look.announcements.iter().filter(|announced| announced.modified_at_ms <= marked_at_ms);
+            writers.extend(older.map(AnnouncementListing::full_name));
+        }
+        for writer in &writers {
+            if !self.is_over(writer, &look).await? {
+                let (label, timestamp, _) = writer;
+                return Ok(Swept::Stays(format!(
+                    "mark {id} waits for the backup '{label}' of {timestamp}: until it has ended for good, or until its \
+                     timeout has passed"
+                )));
+            }
         }
         let mut garbage: Contents = mark.candidates.iter().copied().collect();
         if self.keeps(Rule::LookAgain) {
-            subtract_referenced(&self.repository, &look.commits, &mut garbage).await?;
+            let dropped = subtract_referenced(&self.repository, &look.commits, &mut garbage).await?;
+            let is_writer = |name: &&CommitName| writers.iter().any(|(label, at, _)| (label, at) == (&name.0, &name.1));
+            if let Some((label, timestamp)) =
+                dropped.iter().find(is_writer).filter(|_| self.keeps(Rule::LastingTombstone))
+            {
+                return Ok(Swept::Stays(format!(
+                    "mark {id} waits: snapshot '{label}' of {timestamp} is being dropped"
+                )));
+            }
         }
         // The time runs from before the claim is put: nobody sees it earlier.
         let claimed_at = self.timer.elapsed();
@@ -318,7 +411,7 @@ impl Collector {
 
     /// Those who may not have seen the mark; written down now if the turn that marked could not. Nothing when the mark
     /// is over.
-    async fn writers_of(&self, id: &str) -> RepositoryResult<Option<Vec<CommitName>>> {
+    async fn writers_of(&self, id: &str) -> RepositoryResult<Option<Vec<AnnouncementName>>> {
         if let Some(written) = self.repository.read_mark_part::<MarkWriters>(id, MarkPart::Writers).await? {
             return Ok(Some(written.writers));
         }
@@ -334,22 +427,37 @@ impl Collector {
     }
 
     async fn announced_writers(&self) -> RepositoryResult<MarkWriters> {
-        let mut writers: Vec<CommitName> =
-            self.repository.list_announcements().await?.into_iter().map(|announced| announced.name).collect();
+        let mut writers: Vec<AnnouncementName> =
+            self.repository.list_announcements().await?.iter().map(AnnouncementListing::full_name).collect();
         writers.sort_unstable();
         writers.dedup();
         Ok(MarkWriters { format_version: FORMAT_VERSION, writers })
     }
 
-    /// Whether a backup can no longer publish, or has: its announcement is gone, or something stands at its key.
-    fn is_over(&self, writer: &CommitName, look: &Look) -> bool {
-        if !self.keeps(Rule::WaitForWriters) {
-            return true;
+    /// Whether a backup can no longer publish, or has: its announcement is gone, or something stands at its key and stays
+    /// there.
+    async fn is_over(&self, writer: &AnnouncementName, look: &Look) -> RepositoryResult<bool> {
+        let is_its = |name: &CommitName| (&name.0, &name.1) == (&writer.0, &writer.1);
+        let stands = |commit: &CommitListing| is_its(&commit.name) && self.lasts(commit, look.now_ms);
+        if !self.keeps(Rule::WaitForWriters) || look.commits.iter().any(stands) {
+            return Ok(true);
         }
-        let mut announced = look.announcements.iter().filter(|announced| announced.name == *writer);
         let fences = self.keeps(Rule::Fence);
-        let overdue = |announced: &AnnouncementListing| !fences && announced.deadline_ms() <= look.now_ms;
-        announced.all(overdue) || look.commits.iter().any(|commit| commit.name == *writer)
+        let announced: Vec<&AnnouncementListing> =
+            look.announcements.iter().filter(|announced| is_its(&announced.name)).collect();
+        if !announced.is_empty() {
+            return Ok(announced.iter().all(|announced| !fences && announced.deadline_ms() <= look.now_ms));
+        }
+        Ok(!self.keeps(Rule::LookForWriter) || !self.repository.has_announcement(writer).await?)
+    }
+
+    /// Whether what stands at the key of a commit object is there to stay. A removal of the commit object whose answer was
+    /// lost may still come, and take the tombstone away that has followed; so may a put of the commit object after it.
+    fn lasts(&self, commit: &CommitListing, now_ms: i64) -> bool {
+        let wait_ms = millis(CLAIM_WAIT).min(self.grace_ms());
+        !commit.is_tombstone()
+            || !self.keeps(Rule::LastingTombstone)
+            || commit.modified_at_ms.saturating_add(wait_ms) <= now_ms
     }
 
     /// Creates the decision. Returns whether it is ours.
@@ -460,7 +568,7 @@ impl Collector {
             report.notes.push(format!("{ageless} objects are left alone: the store does not say when they were put"));
         }
         let mut garbage = window.into_contents();
-        let commits = self.repository.list_commits().await?;
+        let commits = self.commits().await?;
         subtract_referenced(&self.repository, &commits, &mut garbage).await?;
         if garbage.is_empty() {
             return Ok(());

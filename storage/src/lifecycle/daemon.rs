@@ -2,7 +2,7 @@
 //!
 //! A failure is logged once for each repository, counted, and tried again at the next interval.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +10,13 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
-use super::collect::OwnBackups;
+use super::collect::Knowledge;
 use super::{CollectionReport, Collector, Lifecycle};
 use crate::background::Step;
-use crate::catalog::{JobKind, RepositoryRow};
+use crate::catalog::{JobKind, RepositoryRow, SnapshotName};
 use crate::error::{Error, Result};
 use crate::ids::{JobId, RepositoryId};
+use crate::repository::CommitName;
 use crate::repository::format::Announcement;
 use crate::storage::{Storage, blocking};
 
@@ -77,7 +78,7 @@ impl Lifecycle {
         let collector = Collector {
             repository: self.repositories.get(row.id).await?,
             cluster_id: self.storage.catalog().cluster_id().to_owned(),
-            own: Arc::new(RememberedJobs(Arc::clone(&self.storage))),
+            own: Arc::new(Remembered { storage: Arc::clone(&self.storage), identity: row.identity.clone() }),
             grace: self.config.collection_grace,
             random: Arc::clone(self.storage.catalog().random()),
             timer: Arc::clone(&self.timer),
@@ -151,14 +152,18 @@ impl Lifecycle {
     }
 }
 
-/// The backups that the catalog remembers.
+/// What the catalog remembers of a repository.
 #[derive(Debug)]
-struct RememberedJobs(Arc<Storage>);
+struct Remembered {
+    storage: Arc<Storage>,
+    /// The repository's own.
+    identity: String,
+}
 
 #[async_trait]
-impl OwnBackups for RememberedJobs {
+impl Knowledge for Remembered {
     async fn has_ended(&self, announcement: &Announcement) -> bool {
-        let (catalog, id) = (self.0.catalog().clone(), JobId(announcement.job_id));
+        let (catalog, id) = (self.storage.catalog().clone(), JobId(announcement.job_id));
         match blocking(move || catalog.read(|read| read.job(id))).await {
             // The label, because a copy of a data directory numbers its jobs on in the same way.
             Ok(Some(job)) => {
@@ -170,6 +175,32 @@ impl OwnBackups for RememberedJobs {
                 false
             }
         }
+    }
+
+    async fn known_snapshots(&self) -> Result<HashSet<CommitName>> {
+        let (catalog, identity) = (self.storage.catalog().clone(), self.identity.clone());
+        let known = blocking(move || catalog.read(|read| read.known_snapshots(&identity))).await?;
+        let parsed = known.into_iter().map(|(label, timestamp)| match timestamp.parse() {
+            Ok(timestamp) => Ok((label, timestamp)),
+            Err(error) => {
+                Err(Error::Internal(format!("a snapshot that is known, '{label}' of '{timestamp}': {error}")))
+            }
+        });
+        parsed.collect()
+    }
+
+    async fn learn(&self, new: Vec<CommitName>, gone: Vec<CommitName>) -> Result<()> {
+        let (catalog, identity) = (self.storage.catalog().clone(), self.identity.clone());
+        let [new, gone] = [new, gone].map(|names| -> Vec<SnapshotName> {
+            names.into_iter().map(|(label, timestamp)| (label, timestamp.to_string())).collect()
+        });
+        let learned = blocking(move || {
+            catalog.write(|write| {
+                write.know_snapshots(&identity, &new)?;
+                write.forget_snapshots(&identity, &gone)
+            })
+        });
+        learned.await
     }
 }
 

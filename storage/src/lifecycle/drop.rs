@@ -3,15 +3,20 @@
 //! The commit object is removed, which ends the snapshot; then a tombstone takes its place, so that nothing brings it
 //! back. Between the two the announcement of the backup, if it is still there, stands for it. What the snapshot alone
 //! referred to is garbage from then on.
+//!
+//! A removal that had no answer may be carried out later, and then takes the tombstone away. So none is sent unless the
+//! commit object was seen shortly before: a tombstone that has stood for half an hour is met by no removal any more, and
+//! before that no collection takes it for the end of its backup.
 
 use std::collections::BTreeSet;
 
-use super::Lifecycle;
+use super::{CLAIM_TIME, Lifecycle, Monotonic};
 use crate::catalog::{JobKind, JobRow, RepositoryRow};
 use crate::error::{Error, Result};
 use crate::repository::format::Tombstone;
 use crate::repository::{
-    CommitName, Entombed, InvalidTimestamp, Repository, RepositoryError, SnapshotListing, SnapshotTimestamp,
+    CommitName, Entombed, InvalidTimestamp, Repository, RepositoryError, RepositoryResult, SnapshotListing,
+    SnapshotTimestamp,
 };
 use crate::storage::blocking;
 
@@ -90,7 +95,7 @@ impl Lifecycle {
         }
         for snapshot in &chosen {
             let name = (snapshot.label.clone(), snapshot.timestamp.clone());
-            remove_snapshot(&repository, &name).await?;
+            remove_snapshot(&repository, &*self.timer, &name).await?;
             tracing::info!(
                 repository = row.name,
                 label = snapshot.label,
@@ -133,9 +138,9 @@ impl Lifecycle {
 }
 
 /// Removes a snapshot that may be removed. Safe to call again.
-pub(super) async fn remove_snapshot(repository: &Repository, name: &CommitName) -> Result<()> {
-    repository.remove_commit(name).await?; // Commit point.
-    match keep_away(repository, name).await {
+pub(super) async fn remove_snapshot(repository: &Repository, timer: &dyn Monotonic, name: &CommitName) -> Result<()> {
+    remove_seen(repository, timer, name).await?; // Commit point.
+    match keep_away(repository, timer, name).await {
         Ok(()) => {}
         // The snapshot is gone. As long as its announcement is there nothing is taken from it; without one, nobody is on
         // the way to put it again.
@@ -146,7 +151,7 @@ pub(super) async fn remove_snapshot(repository: &Repository, name: &CommitName) 
 }
 
 /// Puts the tombstone, also if the commit object comes back once more.
-async fn keep_away(repository: &Repository, name: &CommitName) -> Result<()> {
+async fn keep_away(repository: &Repository, timer: &dyn Monotonic, name: &CommitName) -> Result<()> {
     if !repository.creates_atomically() {
         return Ok(()); // Nothing is collected there, so nothing has to be decided.
     }
@@ -154,9 +159,23 @@ async fn keep_away(repository: &Repository, name: &CommitName) -> Result<()> {
         if repository.entomb(name, Tombstone::Dropped).await? == Entombed::Yes {
             return Ok(());
         }
-        repository.remove_commit(name).await?;
+        remove_seen(repository, timer, name).await?;
     }
     Err(Error::Conflict("its commit object comes back whenever it is removed".to_owned()))
+}
+
+/// Removes a commit object that is there: it was seen no longer ago than a claim is good for.
+async fn remove_seen(repository: &Repository, timer: &dyn Monotonic, name: &CommitName) -> RepositoryResult<()> {
+    loop {
+        let asked_at = timer.elapsed();
+        if !repository.has_commit(name).await? {
+            return Ok(());
+        }
+        // Who was suspended meanwhile looks again.
+        if timer.elapsed().saturating_sub(asked_at) < CLAIM_TIME {
+            return repository.remove_commit(name).await;
+        }
+    }
 }
 
 /// Errors while a job of this cluster reads or writes a snapshot of this label.

@@ -95,7 +95,7 @@ impl Lifecycle {
         if !own || !over {
             return Ok(false);
         }
-        remove_snapshot(repository, name).await?;
+        remove_snapshot(repository, &*self.timer, name).await?;
         metrics::counter!("ebla_snapshots_expired_total", "outcome" => "ok").increment(1);
         tracing::info!(repository = row.name, label = name.0, timestamp = %name.1, "snapshot expired");
         Ok(true)

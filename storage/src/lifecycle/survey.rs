@@ -12,7 +12,9 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use crate::catalog::FileKind;
 use crate::digest::Digest;
 use crate::repository::format::{Content, NodeRef, PartitionNode, SnapshotManifest, TableNode};
-use crate::repository::{CommitListing, HeldNode, Repository, RepositoryError, RepositoryResult, StoreErrorKind};
+use crate::repository::{
+    CommitListing, CommitName, HeldNode, Repository, RepositoryError, RepositoryResult, StoreErrorKind,
+};
 
 /// Contents that are held in memory at a time: some 100 MB.
 pub(super) const CONTENTS_MAX: usize = 1_000_000;
@@ -67,38 +69,55 @@ impl Window {
     }
 }
 
-/// Takes out of `contents` what the snapshots refer to.
+/// Takes out of `contents` what the snapshots refer to. Returns those that were dropped meanwhile.
 pub(super) async fn subtract_referenced(
     repository: &Repository,
     commits: &[CommitListing],
     contents: &mut Contents,
-) -> RepositoryResult<()> {
-    let mut seen = HashSet::new();
+) -> RepositoryResult<Vec<CommitName>> {
+    let (mut seen, mut dropped) = (HashSet::new(), Vec::new());
     for commit in commits.iter().filter(|commit| !commit.is_tombstone()) {
         if contents.is_empty() {
-            return Ok(());
+            return Ok(dropped);
         }
         let (label, timestamp) = &commit.name;
         let manifest = match repository.read_manifest(label, timestamp).await {
             Ok(manifest) => manifest,
-            Err(RepositoryError::SnapshotNotFound { .. }) => continue, // Dropped meanwhile.
+            Err(error @ RepositoryError::SnapshotNotFound { .. }) => {
+                refuse_present(repository, commit, error).await?;
+                dropped.push(commit.name.clone());
+                continue;
+            }
             Err(error) => return Err(unreadable(repository, commit, error)),
         };
         if let Err(error) = subtract_snapshot(repository, &manifest, &mut seen, contents).await {
             let lost = matches!(&error, RepositoryError::Store(error) if error.kind() == StoreErrorKind::NotFound);
             // Nodes go only after their snapshots.
             if lost
-                && matches!(
-                    repository.read_manifest(label, timestamp).await,
-                    Err(RepositoryError::SnapshotNotFound { .. })
-                )
+                && let Err(error @ RepositoryError::SnapshotNotFound { .. }) =
+                    repository.read_manifest(label, timestamp).await
             {
+                refuse_present(repository, commit, error).await?;
+                dropped.push(commit.name.clone());
                 continue;
             }
             return Err(unreadable(repository, commit, error));
         }
     }
-    Ok(())
+    Ok(dropped)
+}
+
+/// Errors when a snapshot is there all the same: the answer to another request, or none, came in the place of its commit
+/// object.
+async fn refuse_present(
+    repository: &Repository,
+    commit: &CommitListing,
+    error: RepositoryError,
+) -> RepositoryResult<()> {
+    match repository.has_commit(&commit.name).await? {
+        true => Err(unreadable(repository, commit, error)),
+        false => Ok(()),
+    }
 }
 
 /// Whatever passes by itself stays what it is.

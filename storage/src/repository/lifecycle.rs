@@ -22,6 +22,9 @@ const ENTOMB_ATTEMPTS_MAX: u32 = 5;
 /// The name of a commit object.
 pub(crate) type CommitName = (String, SnapshotTimestamp);
 
+/// The name of an announcement: that of the commit object, and the timeout in seconds.
+pub(crate) type AnnouncementName = (String, SnapshotTimestamp, u64);
+
 /// What stands at the key of a commit object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CommitListing {
@@ -74,6 +77,12 @@ impl CommitListing {
 }
 
 impl AnnouncementListing {
+    /// Its name, with the timeout.
+    pub(crate) fn full_name(&self) -> AnnouncementName {
+        let (label, timestamp) = self.name.clone();
+        (label, timestamp, self.timeout_s)
+    }
+
     /// When its time is over, by the store's clock.
     pub(crate) fn deadline_ms(&self) -> i64 {
         let timeout_ms = i64::try_from(self.timeout_s).unwrap_or(i64::MAX).saturating_mul(1_000);
@@ -92,8 +101,20 @@ impl Repository {
 
     /// Whether an announcement is there.
     pub(crate) async fn is_announced(&self, announcement: &Announcement) -> RepositoryResult<bool> {
-        let key = layout::announcement(&announcement.label, &announcement.timestamp, announcement.timeout_s)?;
-        Ok(self.store.head(&key).await?.is_some())
+        let Announcement { label, timestamp, timeout_s, .. } = announcement.clone();
+        self.has_announcement(&(label, timestamp, timeout_s)).await
+    }
+
+    /// Whether an announcement of this name is there. Asks for it alone, and no listing.
+    pub(crate) async fn has_announcement(&self, name: &AnnouncementName) -> RepositoryResult<bool> {
+        let (label, timestamp, timeout_s) = name;
+        Ok(self.store.head(&layout::announcement(label, timestamp, *timeout_s)?).await?.is_some())
+    }
+
+    /// Whether a commit object of this name is there, and no tombstone. Asks for it alone, and no listing.
+    pub(crate) async fn has_commit(&self, name: &CommitName) -> RepositoryResult<bool> {
+        let found = self.store.head(&layout::snapshot(&name.0, &name.1)?).await?;
+        Ok(found.is_some_and(|meta| meta.bytes != TOMBSTONE_BYTES))
     }
 
     /// Every announcement that is there.

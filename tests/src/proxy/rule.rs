@@ -85,6 +85,15 @@ pub enum Ending {
     Silence,
 }
 
+impl Fault {
+    /// A listing without a key, which is all there is.
+    pub fn list_nothing() -> Fault {
+        let nothing = "<?xml version=\"1.0\"?><ListBucketResult><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated>\
+                       </ListBucketResult>";
+        Fault::Say(200, nothing.to_string(), Effect::None)
+    }
+}
+
 impl Rule {
     /// Lets the fault befall every request.
     pub fn new(fault: Fault) -> Rule {

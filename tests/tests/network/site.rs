@@ -81,6 +81,7 @@ const OBJECTS: &str = "ebla/objects/";
 const TREES: &str = "ebla/trees/";
 const SNAPSHOTS: &str = "ebla/snapshots/";
 const GARBAGE: &str = "ebla/garbage/";
+const WRITERS: &str = "ebla/writers/";
 const INFO: &str = "ebla/repository.json";
 
 /// Every place.
@@ -157,6 +158,8 @@ pub const SITES: &[Site] = &[
     clean(Work::Mark, "read snapshot", Operation::GetObject, SNAPSHOTS, "get"),
     clean(Work::Mark, "put mark", Operation::PutObject, "mark.json", "put"),
     clean(Work::Mark, "put writers", Operation::PutObject, "writers.json", "put"),
+    clean(Work::Sweep, "list writers", Operation::ListObjectsV2, WRITERS, "list"),
+    clean(Work::Sweep, "list snapshots", Operation::ListObjectsV2, SNAPSHOTS, "list"),
     clean(Work::Sweep, "read mark", Operation::GetObject, "mark.json", "get"),
     clean(Work::Sweep, "claim mark", Operation::PutObject, "sweep.json", "put"),
     clean(Work::Sweep, "look for mark", Operation::HeadObject, "mark.json", "look up"),

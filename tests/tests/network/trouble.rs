@@ -112,8 +112,6 @@ impl Trouble {
     pub fn fault(self) -> Fault {
         let error = "<?xml version=\"1.0\"?><Error><Code>InternalError</Code><Message>We encountered an internal error\
                      </Message></Error>";
-        let nothing = "<?xml version=\"1.0\"?><ListBucketResult><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated>\
-                       </ListBucketResult>";
         match self {
             Trouble::InternalError => Fault::Refuse(500, "InternalError"),
             Trouble::SlowDown => Fault::Refuse(503, "SlowDown"),
@@ -130,7 +128,7 @@ impl Trouble {
             Trouble::SwappedDown => Fault::AnswerOther,
             Trouble::ErrorInOk => Fault::Say(200, error.to_string(), Effect::None),
             Trouble::ErrorInOkApplied => Fault::Say(200, error.to_string(), Effect::Applied),
-            Trouble::EmptyListing => Fault::Say(200, nothing.to_string(), Effect::None),
+            Trouble::EmptyListing => Fault::list_nothing(),
             Trouble::AnsweredTwice => Fault::AnswerTwice,
             Trouble::AskedTwice => Fault::AskTwice,
             Trouble::AnswerLost => Fault::LoseAnswer(Ending::Reset),
@@ -179,6 +177,8 @@ impl Trouble {
             Trouble::Latency | Trouble::Trickle if is_job => &[Always],
             Trouble::Latency => &[],
             Trouble::ExpiredToken => &[Always],
+            // By these a collection tells what is needed, and who needs it.
+            Trouble::EmptyListing if matches!(site.work, Work::Mark | Work::Sweep) => &[Once, Always],
             Trouble::Timeout if is_job => &[Once, Always, Cancelled],
             Trouble::Timeout | Trouble::StallDown if !is_job => &[Always],
             Trouble::StallDown if site.key.contains("objects") => &[Once, Cancelled],
@@ -218,6 +218,8 @@ impl Trouble {
                 Work::Restore | Work::Drop | Work::Verify => Fails,
                 // The time of the store stands in it, and is missed.
                 Work::Mark if site.name == "list marks" => Fails,
+                // What is known to be there is missed twice.
+                Work::Mark | Work::Sweep if site.name == "list snapshots" && span == Span::Always => Fails,
                 Work::Show => Either,
                 _ => Finishes,
             },

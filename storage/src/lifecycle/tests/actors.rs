@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::world::{Dice, World};
 use crate::catalog::FileKind;
 use crate::digest::Digest;
-use crate::lifecycle::collect::{Collector, OwnBackups, Rule};
+use crate::lifecycle::collect::{Collector, Knowledge, Rule};
 use crate::lifecycle::marks::MarkWatch;
 use crate::lifecycle::{Monotonic, drop};
 use crate::repository::format::{
@@ -211,7 +211,10 @@ impl Writer {
         let ended = self.steps(&world, &repository, &mut dice, began_ms, resumed).await;
         world.note(|| format!("backup {} ends: {ended:?}", self.name.0));
         match ended {
-            Ok(()) => *self.stage.lock() = Stage::Over,
+            Ok(()) => {
+                *self.stage.lock() = Stage::Over;
+                world.0.lock().known.insert(self.name.clone());
+            }
             // It stays as it is, and is taken up again, or never.
             Err(error) if error.is_retryable() => {}
             Err(_) => self.give_up(&repository).await,
@@ -365,7 +368,7 @@ impl Writer {
         }
     }
 
-    fn manifest(&self) -> SnapshotManifest {
+    pub(super) fn manifest(&self) -> SnapshotManifest {
         let tables = vec![UNIVERSE.parts[set_of(&self.name.0)].entry.clone()];
         SnapshotManifest {
             format_version: FORMAT_VERSION,
@@ -401,7 +404,7 @@ pub(super) async fn drop_snapshots(world: World, mut dice: Dice, times: usize, b
         let mut dropped = Err(crate::Error::Cancelled);
         for _ in 0..3 {
             dropped = if buries {
-                drop::remove_snapshot(&repository, &name).await
+                drop::remove_snapshot(&repository, &world, &name).await
             } else {
                 repository.remove_commit(&name).await.map_err(Into::into)
             };
@@ -415,28 +418,39 @@ pub(super) async fn drop_snapshots(world: World, mut dice: Dice, times: usize, b
 
 /// Drops the snapshots of one label.
 pub(super) async fn drop_label(world: World, label: &'static str) {
-    let repository = Repository::over(world);
+    let repository = Repository::over(world.clone());
     for snapshot in repository.list_snapshots_of(label).await.unwrap().snapshots {
-        drop::remove_snapshot(&repository, &(snapshot.label, snapshot.timestamp)).await.unwrap();
+        drop::remove_snapshot(&repository, &world, &(snapshot.label, snapshot.timestamp)).await.unwrap();
     }
 }
 
-/// The backups that a collector knows to be of its own cluster.
+/// What a collector knows: the backups of its own cluster, and the catalog of it.
 #[derive(Debug)]
-struct Known(Vec<Arc<Writer>>);
+struct Known(Vec<Arc<Writer>>, World);
 
 #[async_trait]
-impl OwnBackups for Known {
+impl Knowledge for Known {
     async fn has_ended(&self, announcement: &Announcement) -> bool {
         let name = (announcement.label.clone(), announcement.timestamp.clone());
         self.0.iter().any(|writer| writer.name == name && writer.is_over())
+    }
+
+    async fn known_snapshots(&self) -> crate::Result<HashSet<CommitName>> {
+        Ok(self.1.0.lock().known.clone())
+    }
+
+    async fn learn(&self, new: Vec<CommitName>, gone: Vec<CommitName>) -> crate::Result<()> {
+        let known = &mut self.1.0.lock().known;
+        known.extend(new);
+        known.retain(|name| !gone.contains(name));
+        Ok(())
     }
 }
 
 /// A collector of this world.
 pub(super) fn collector(world: &World, writers: &[Arc<Writer>], without: Option<Rule>) -> Collector {
     Collector {
-        own: Arc::new(Known(writers.to_vec())),
+        own: Arc::new(Known(writers.to_vec(), world.clone())),
         repository: Arc::new(Repository::over(world.clone())),
         cluster_id: "c".into(),
         grace: std::time::Duration::from_millis(GRACE_MS as u64),

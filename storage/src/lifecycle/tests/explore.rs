@@ -9,10 +9,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::actors::{
     GRACE_MS, TIMEOUTS_S, UNIVERSE, Writer, WriterRule, collect, collector, drop_label, drop_snapshots,
 };
-use super::world::{Dice, Fate, Start, World};
+use super::world::{Dice, Fate, Lies, Start, World};
 use crate::lifecycle::collect::Rule;
-use crate::repository::Put;
 use crate::repository::store::ObjectStore;
+use crate::repository::{Put, Repository, layout};
 
 /// Schedules of one run in CI: a minute and a half of one core in a debug build.
 const SCHEDULES_CI: u64 = 100_000;
@@ -36,31 +36,39 @@ struct Broken {
     writer: Option<WriterRule>,
     /// Drops leave no tombstone.
     drops: bool,
+    /// What the store does not list; no mistake of the protocol's.
+    lies: Lies,
 }
 
 impl Broken {
     const fn collector(rule: Rule) -> Broken {
-        Broken { collector: Some(rule), writer: None, drops: false }
+        Broken { collector: Some(rule), writer: None, drops: false, lies: Lies::None }
+    }
+
+    const fn before_a_liar(rule: Rule, lies: Lies) -> Broken {
+        Broken { collector: Some(rule), writer: None, drops: false, lies }
     }
 
     const fn writer(rule: WriterRule) -> Broken {
-        Broken { collector: None, writer: Some(rule), drops: false }
+        Broken { collector: None, writer: Some(rule), drops: false, lies: Lies::None }
     }
 }
 
 /// Rules without which something is lost, with the first seed at which to look for it: one that has found it.
 const NEEDED: &[(Broken, u64)] = &[
-    (Broken::collector(Rule::WaitForWriters), 1_000_083),
-    (Broken::collector(Rule::Fence), 1_001_529),
-    (Broken::collector(Rule::LookAgain), 1_000_027),
+    (Broken::collector(Rule::WaitForWriters), 1_000_093),
+    (Broken::collector(Rule::Fence), 1_001_868),
+    (Broken::collector(Rule::LookAgain), 1_000_033),
     (Broken::collector(Rule::Claim), 1_000_720),
-    (Broken::collector(Rule::LookAfterClaim), 1_002_729),
-    (Broken::collector(Rule::KeepTombstone), 1_000_055),
-    (Broken::writer(WriterRule::Announce), 1_001_332),
-    (Broken::writer(WriterRule::Look), 1_000_216),
-    (Broken::writer(WriterRule::LookThenPresence), 1_000_002),
+    (Broken::collector(Rule::LookAfterClaim), 1_004_946),
+    (Broken::collector(Rule::KeepTombstone), 1_000_086),
+    (Broken::writer(WriterRule::Announce), 1_009_101),
+    (Broken::writer(WriterRule::Look), 1_000_389),
+    (Broken::writer(WriterRule::LookThenPresence), 1_000_412),
     (Broken::writer(WriterRule::WaitForClaim), 1_008_082),
-    (Broken::writer(WriterRule::InTime), 1_000_095),
+    (Broken::writer(WriterRule::InTime), 1_000_204),
+    (Broken::before_a_liar(Rule::KnownSnapshots, Lies::Snapshots), 1_000_150),
+    (Broken::before_a_liar(Rule::LookForWriter, Lies::Announcements), 1_000_517),
 ];
 
 /// Rules that are argued, and whose loss no seed is known to show. `EBLA_LIFECYCLE_RULE` looks for one.
@@ -74,7 +82,7 @@ const SOUGHT: &[(Broken, u64)] = &[
     (Broken::collector(Rule::KeepAnnouncement), 1_000_000),
     (Broken::writer(WriterRule::AnnounceFirst), 1_000_000),
     (Broken::writer(WriterRule::StillAnnounced), 1_000_000),
-    (Broken { collector: None, writer: None, drops: true }, 1_000_000),
+    (Broken { collector: None, writer: None, drops: true, lies: Lies::None }, 1_000_000),
 ];
 
 /// Rules that keep nothing from being lost: without them work would be done that is undone at once.
@@ -194,7 +202,11 @@ impl Schedule {
             schedule.add_writer(&writer);
             writers.push(writer);
         }
-        schedule.world.0.lock().pauses = pauses;
+        {
+            let mut state = schedule.world.0.lock();
+            state.pauses = pauses;
+            state.lie(broken.lies);
+        }
         for number in 0..1 + schedule.dice.below(2) {
             let set = 1 + schedule.dice.below(7);
             let timeout_s = TIMEOUTS_S[schedule.dice.below(TIMEOUTS_S.len())];
@@ -233,6 +245,16 @@ impl Schedule {
         self.actors.push(Actor::new(future, 0));
         let last = self.actors.len() - 1;
         self.poll(last);
+        self.run_dry();
+    }
+
+    /// The same, and its first request has this fate.
+    fn run_alone_to(&mut self, fate: Fate, future: impl Future<Output = ()> + 'static) {
+        self.actors.push(Actor::new(future, 0));
+        let last = self.actors.len() - 1;
+        self.poll(last);
+        let request = self.world.0.lock().waiting.iter().find(|(_, waiting)| waiting.actor == last).map(|(id, _)| *id);
+        self.grant(request.expect("it asks for something"), last, fate);
         self.run_dry();
     }
 
@@ -381,7 +403,10 @@ impl Schedule {
     /// Lets everybody come to an end without faults, and collects until nothing is left to collect.
     fn wind_up(&mut self) {
         self.faults = 0;
-        self.world.0.lock().pauses = 0;
+        {
+            let mut state = self.world.0.lock();
+            (state.pauses, state.lies) = (0, Lies::None);
+        }
         for actor in &mut self.actors {
             actor.sloth = 0;
         }
@@ -480,6 +505,82 @@ fn no_schedule_takes_anything_from_a_snapshot() {
         panic!("schedule {seed}: {violation}; EBLA_LIFECYCLE_SEED={seed} plays it again\n{}", trace.join("\n"));
     }
     assert!(removed > count / 8, "collections collect: {removed} contents in {count} schedules");
+}
+
+/// Goal: a removal that comes after the tombstone, and takes it away, costs no snapshot anything. Method: the commit object of
+/// a backup that a mark waits for is put twice and removed twice; the first of each had no answer and comes in the end, after a
+/// turn of collection that finds the tombstone there.
+#[test]
+fn a_removal_that_comes_after_the_tombstone_costs_nothing() {
+    let play = |without: Option<Rule>| {
+        let mut schedule = Schedule::bare(0, Broken::default(), true);
+        let (timeout_s, began_ms, start) = &WITH_BACKUP[1];
+        schedule.world.load(start);
+        let writer = Writer::before_its_end(7, *timeout_s, *began_ms, None);
+        let (name, key) = (writer.name.clone(), layout::snapshot(&writer.name.0, &writer.name.1).unwrap());
+        for fate in [Fate::Late, Fate::Answered] {
+            let (world, writer) = (schedule.world.clone(), Arc::clone(&writer));
+            schedule.run_alone_to(fate, async move {
+                let put = Repository::over(world).put_manifest(&writer.manifest()).await;
+                assert_eq!(put.is_ok(), fate == Fate::Answered);
+            });
+        }
+        let world = schedule.world.clone();
+        schedule.run_alone_to(Fate::Late, async move {
+            Repository::over(world).remove_commit(&name).await.unwrap_err();
+        });
+        schedule.run_alone(drop_label(schedule.world.clone(), "7-200"));
+        let (world, dice) = (schedule.world.clone(), schedule.fork());
+        schedule.run_alone(collect(world, dice, 1, Vec::new(), without));
+        let removed = schedule.world.0.lock().removed_contents;
+        for position in [1, 0] {
+            schedule.world.deliver_nth(position);
+        }
+        let state = schedule.world.0.lock();
+        assert!(state.objects.contains_key(key.as_str()), "it is back: {:?}", state.trace);
+        (removed, state.violation.clone())
+    };
+    let (removed, violation) = play(Some(Rule::LastingTombstone));
+    assert!(removed > 0 && violation.is_some(), "the mark is due, and needed");
+    assert_eq!(play(None), (0, None));
+}
+
+/// Goal: a backup that the mark's list of writers lacks is waited for all the same. Method: it is announced when a turn marks
+/// what it needs, and no listing of that turn shows it.
+#[test]
+fn a_backup_that_was_not_listed_is_waited_for() {
+    let play = |without: Option<Rule>| {
+        let mut schedule = Schedule::bare(0, Broken::default(), true);
+        schedule.world.load(&STARTS[2]);
+        let writer = Writer::before_its_end(7, TIMEOUTS_S[2], schedule.world.now_ms(), None);
+        schedule.run_alone(Arc::clone(&writer).announce(schedule.world.clone()));
+        schedule.world.0.lock().lie(Lies::AllAnnouncements);
+        schedule.mark();
+        schedule.world.0.lock().lie(Lies::None);
+        schedule.advance(GRACE_MS + 60_000);
+        let (world, dice) = (schedule.world.clone(), schedule.fork());
+        schedule.run_alone(collect(world, dice, 1, Vec::new(), without));
+        let removed = schedule.world.0.lock().removed_contents;
+        let (world, dice) = (schedule.world.clone(), schedule.fork());
+        schedule.run_alone(writer.run(world, dice));
+        let state = schedule.world.0.lock();
+        (removed, state.violation.clone())
+    };
+    let (removed, violation) = play(Some(Rule::OlderWriters));
+    assert!(removed > 0 && violation.is_some(), "the mark is due, and needed");
+    assert_eq!(play(None), (0, None));
+}
+
+/// Goal: what a listing leaves out is not lost. Method: a store that leaves out all snapshots, most times; one that leaves
+/// out all announcements, once.
+#[test]
+fn listings_that_lie_take_nothing_from_a_snapshot() {
+    for lies in [Lies::Snapshots, Lies::Announcements] {
+        let count = number("EBLA_LIFECYCLE_SCHEDULES").unwrap_or(SCHEDULES);
+        let (found, removed) = explore(3_000_000, count, Broken { lies, ..Broken::default() });
+        assert!(found.is_none(), "{lies:?}: {found:?}");
+        assert!(removed > 0, "{lies:?}: collections collect");
+    }
 }
 
 /// Goal: a mended copy lives as long as its content, and no longer. Method: copies of one segment that a snapshot needs and

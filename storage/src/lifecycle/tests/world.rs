@@ -21,7 +21,7 @@ use crate::repository::store::{
     ListEntry, ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectMeta, ObjectStore, Operation, PageToken,
     Place, Put, StoreError, StoreErrorKind, StoreResult,
 };
-use crate::repository::{ObjectLock, layout};
+use crate::repository::{CommitName, ObjectLock, layout};
 
 /// How late a request may be carried out: what the protocol assumes, and S3's signatures bear out.
 pub(super) const DELIVERY_MAX_MS: i64 = 20 * 60_000;
@@ -71,6 +71,20 @@ pub(super) enum Fate {
     Late,
 }
 
+/// What listings leave out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Lies {
+    /// Nothing.
+    #[default]
+    None,
+    /// Every snapshot, most times.
+    Snapshots,
+    /// Every announcement, once.
+    Announcements,
+    /// Every announcement, each time.
+    AllAnnouncements,
+}
+
 /// A change that somebody has asked for, believes to have failed, and that is still on its way.
 #[derive(Debug)]
 struct OnItsWay {
@@ -112,6 +126,11 @@ pub(super) struct State {
     pub(super) pauses: usize,
     /// What snapshots of each label need.
     needs: fn(&str) -> u64,
+    /// What the catalog of the collectors' cluster says of snapshots.
+    pub(super) known: HashSet<CommitName>,
+    pub(super) lies: Lies,
+    /// Listings of announcements so far, and which of them lies.
+    announcement_listings: (usize, usize),
     pub(super) violation: Option<String>,
     pub(super) removed_contents: u64,
     dice: Dice,
@@ -146,6 +165,9 @@ impl World {
             on_their_way: Vec::new(),
             pauses: 0,
             needs,
+            known: HashSet::new(),
+            lies: Lies::None,
+            announcement_listings: (0, 0),
             violation: None,
             removed_contents: 0,
             dice: Dice::new(seed ^ 0xabcd),
@@ -169,6 +191,7 @@ impl World {
         let Start { now_ms, objects, present, committed } = start.clone();
         let mut state = self.0.lock();
         (state.now_ms, state.objects, state.present, state.committed) = (now_ms, objects, present, committed);
+        state.known = state.committed.keys().filter_map(|key| layout::parse_snapshot(key)).collect();
     }
 
     pub(super) fn now_ms(&self) -> i64 {
@@ -298,13 +321,17 @@ impl World {
 
     /// Carries out one of the changes that are on their way, or forgets it when it comes too late.
     pub(super) fn deliver(&self, dice: &mut Dice) {
+        let count = self.0.lock().on_their_way.len();
+        if count > 0 {
+            self.deliver_nth(dice.below(count));
+        }
+    }
+
+    /// The same with this one of them.
+    pub(super) fn deliver_nth(&self, position: usize) {
         let arrived = {
             let mut state = self.0.lock();
-            let count = state.on_their_way.len();
-            if count == 0 {
-                return;
-            }
-            let change = state.on_their_way.swap_remove(dice.below(count));
+            let change = state.on_their_way.swap_remove(position);
             if state.now_ms - change.since_ms > DELIVERY_MAX_MS {
                 return;
             }
@@ -312,7 +339,12 @@ impl World {
                 Some(body) => {
                     state.put(&change.key, body.clone());
                 }
-                None => state.delete(&change.key),
+                None => {
+                    // Whoever has lost the answer to a removal may have put the tombstone that this one meets, and the
+                    // snapshot be back: whole, and to be dropped once more.
+                    state.buried.remove(&change.key);
+                    state.delete(&change.key);
+                }
             }
             change
         };
@@ -389,6 +421,26 @@ impl State {
         self.check();
     }
 
+    /// Whether a listing lies.
+    fn hides(&mut self, prefix: &str) -> bool {
+        match self.lies {
+            Lies::Snapshots if prefix.starts_with(layout::SNAPSHOTS) => self.dice.chance(80),
+            Lies::Announcements if prefix == layout::WRITERS => {
+                let (count, lying) = self.announcement_listings;
+                self.announcement_listings.0 += 1;
+                count == lying
+            }
+            Lies::AllAnnouncements => prefix == layout::WRITERS,
+            _ => false,
+        }
+    }
+
+    /// From here on listings lie.
+    pub(super) fn lie(&mut self, lies: Lies) {
+        self.lies = lies;
+        self.announcement_listings = (0, self.dice.below(8));
+    }
+
     /// Every snapshot has all it needs.
     fn check(&mut self) {
         let present = self.present;
@@ -447,8 +499,10 @@ impl ObjectStore for World {
 
     async fn list(&self, prefix: &str, _page: Option<&PageToken>) -> StoreResult<ListPage> {
         self.request(Operation::List, prefix, None, |state| {
+            let hides = state.hides(prefix);
             let below = state.objects.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
             let entries = below
+                .filter(|(_, (body, _))| !hides || body.len() as u64 == TOMBSTONE_BYTES)
                 .map(|(key, (body, at_ms))| ListEntry {
                     key: key.clone(),
                     bytes: body.len() as u64,

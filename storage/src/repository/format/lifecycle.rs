@@ -72,8 +72,8 @@ pub struct Mark {
 pub struct MarkWriters {
     /// Version of the format.
     pub format_version: u32,
-    /// The commit objects they are going to put: label and timestamp.
-    pub writers: Vec<(String, SnapshotTimestamp)>,
+    /// Their announcements: label, timestamp and timeout in seconds.
+    pub writers: Vec<(String, SnapshotTimestamp, u64)>,
 }
 
 /// Whether a mark is carried out. Created once: whoever is first decides.
