@@ -50,7 +50,7 @@ impl Ground {
             RequestLimits { statement_timeout: STATEMENT, connect_timeout: STATEMENT, ..RequestLimits::default() };
         let policy = RepositoryPolicy { requests, ..RepositoryPolicy::default() };
         let repositories = RepositoriesConfig { policy: Arc::new(policy), ..RepositoriesConfig::default() };
-        let config = StorageConfig::new(&dir.path().join("data"));
+        let config = StorageConfig::new(dir.path().join("data"));
         let bed = Bed::open_with_repositories(config, Arc::new(SystemClock), JobConfig::default(), repositories);
         bed.add_repository(&format!("file://{}", dir.path().join("repository").display()), Access::ReadWrite).await;
         bed.create_table("t", &[], 1);
