@@ -160,35 +160,3 @@ fn the_log_is_looked_at() {
     }
     assert!(unseen > 0);
 }
-
-/// What it costs to read every row, at a start and before a backup. Prints figures; judge those of a release build:
-/// `cargo test -p ebla-storage --release --lib -- --ignored --nocapture a_million_segments`.
-#[test]
-#[ignore = "measures, and decides nothing"]
-fn a_million_segments() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = catalog_path(&dir);
-    drop(open(&path).unwrap());
-    // Zone maps of eight columns.
-    let zone_maps =
-        format!("[{}]", [r#"{"column":1,"min":{"int":123456789},"max":{"int":987654321},"nulls":0}"#; 8].join(","));
-    by_hand(
-        &path,
-        &format!(
-            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
-             INSERT INTO segments (rowset_id, ordinal, digest, rows, bytes, zone_maps)
-             SELECT i, 0, randomblob(32), 100000, 16777216, '{zone_maps}' FROM n"
-        ),
-    );
-    Catalog::accept_damage(&path).unwrap();
-    let bytes = fs::metadata(&path).unwrap().len();
-    let timed = |what: &str, work: &mut dyn FnMut()| {
-        let began = std::time::Instant::now();
-        work();
-        println!("{what}: {:.2} s", began.elapsed().as_secs_f64());
-    };
-    println!("a catalog of {:.0} MB", bytes as f64 / 1e6);
-    let mut catalog = None;
-    timed("start", &mut || catalog = Some(open(&path).unwrap()));
-    timed("every row, as before a backup", &mut || catalog.as_ref().unwrap().verify().unwrap());
-}
