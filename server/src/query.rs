@@ -22,6 +22,7 @@ mod functions;
 mod groups;
 mod interrupt;
 mod joins;
+mod lists;
 mod operators;
 mod orders;
 mod recursion;

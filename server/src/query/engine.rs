@@ -43,6 +43,7 @@ use super::functions;
 use super::groups;
 use super::interrupt::{self, Interrupt};
 use super::joins::{self, KeepMarks};
+use super::lists;
 use super::operators::MySqlOperators;
 use super::orders::KeepOrders;
 use super::recursion;
@@ -334,7 +335,8 @@ impl Drop for QueryEngine {
 
 /// The engine's rules by which plans are made better, kept from changing an answer.
 fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    Optimizer::new().rules.into_iter().map(groups::keep_last).collect()
+    let rules = Optimizer::new().rules.into_iter();
+    rules.map(groups::keep_last).map(joins::keep_not_in).map(lists::keep_apart).collect()
 }
 
 /// The engine's rules that plans go through before they run, with those among them that mend what it does. They stand

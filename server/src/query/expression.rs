@@ -19,6 +19,7 @@ use super::convert;
 use super::engine::QueryEngine;
 use super::error::QueryError;
 use super::functions;
+use super::lists;
 use super::rewrite;
 use super::scan::{Reports, lower_case_schema};
 use super::stream::output_type;
@@ -80,7 +81,9 @@ impl QueryEngine {
                 .build(),
         );
         let expr = simplifier.coerce(expr, &df_schema)?;
+        let expr = lists::apart(expr)?.data;
         let expr = functions::text::plan_at_once_with_budget(|| simplifier.simplify(expr))?;
+        let expr = lists::together(expr)?.data;
         let expr = self.state().create_physical_expr(expr, &df_schema)?;
         let data_type = output_type(&expr.data_type(&input)?);
         Ok(CompiledExpr { expr, input, data_type })

@@ -4,7 +4,8 @@
 //! column up by its name in every operator on the way. Where two columns of an operator have one name, as behind a join
 //! of tables with columns alike, it may find the wrong one, and rows are lost or kept that should not be. A semi join sends
 //! a filter on its key to the other side by the name, too, whatever that is the name of there; and the parts of a union
-//! may call their columns otherwise than the union.
+//! may call their columns otherwise than the union. The join of NOT IN must not send one there at all: it would lose the
+//! NULLs which NOT IN is to find.
 //!
 //! [`NamedFilters`] is that rule, kept to those parts of a plan in which a name tells a column. Above them filters stay
 //! where they are.
@@ -75,9 +76,10 @@ fn sends_by_name(plan: &dyn ExecutionPlan) -> bool {
         )
     {
         let (left, right) = (join.left().schema(), join.right().schema());
-        return join.on().iter().all(|(left_key, right_key)| {
-            means_the_same(left_key, right_key, &right) && means_the_same(right_key, left_key, &left)
-        });
+        return !join.null_aware
+            && join.on().iter().all(|(left_key, right_key)| {
+                means_the_same(left_key, right_key, &right) && means_the_same(right_key, left_key, &left)
+            });
     }
     if plan.is::<UnionExec>() {
         let names = |schema: &Schema| schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();

@@ -5,6 +5,10 @@
 //! it counts: in `NOT IN`, which a single NULL empties, and in EXCEPT, INTERSECT and `<=>`, where NULL equals NULL.
 //! [`keep_nulls`] takes what these joins would tell from them; the scan then reads all rows.
 //!
+//! A condition on the key of one side of a join holds for the rows of the other side, too, where keys are equal, and the
+//! engine filters both sides. In `x.b <> 1 AND x.b NOT IN (SELECT t.b …)` that would take the NULLs from t which make it
+//! NULL for every row. [`keep_not_in`] moves conditions to the left side of such joins and nowhere else.
+//!
 //! A join that marks rows (EXISTS and IN within OR, NOT or CASE) answers the columns of one of its sides and the mark. The
 //! engine, when it moves a projection below a join, takes the first columns for those of the left side whatever the
 //! join is, and projects the wrong ones. [`KeepMarks`] gives these joins a projection of their own, of all their columns;
@@ -16,9 +20,62 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
 use datafusion::common::{JoinType, NullEquality};
 use datafusion::error::Result;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Filter, LogicalPlan};
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, HashJoinExecBuilder, NestedLoopJoinExec};
+
+/// The engine's name of its rule that moves filters.
+const FILTER_RULE: &str = "push_down_filter";
+
+/// The rule, if it is the one that moves filters, kept from the right side of NOT IN; else as it is.
+pub(super) fn keep_not_in(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
+    if rule.name() == FILTER_RULE { Arc::new(WholeNotIn(rule)) } else { rule }
+}
+
+#[derive(Debug)]
+struct WholeNotIn(Arc<dyn OptimizerRule + Send + Sync>);
+
+impl OptimizerRule for WholeNotIn {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        if !is_over_not_in(&plan) {
+            return self.0.rewrite(plan, config);
+        }
+        // The join answers columns of its left side alone, so all conditions are on these.
+        let (mut plan, mut conditions) = (plan, Vec::new());
+        while let LogicalPlan::Filter(filter) = plan {
+            conditions.push(filter.predicate);
+            plan = Arc::unwrap_or_clone(filter.input);
+        }
+        conditions.reverse();
+        match (plan, conjunction(conditions)) {
+            (LogicalPlan::Join(mut join), Some(condition)) => {
+                join.left = Arc::new(LogicalPlan::Filter(Filter::try_new(condition, join.left)?));
+                Ok(Transformed::yes(LogicalPlan::Join(join)))
+            }
+            (plan, _) => Ok(Transformed::no(plan)),
+        }
+    }
+}
+
+/// Whether a plan is a join for NOT IN, perhaps below filters.
+fn is_over_not_in(mut plan: &LogicalPlan) -> bool {
+    while let LogicalPlan::Filter(filter) = plan {
+        plan = &filter.input;
+    }
+    matches!(plan, LogicalPlan::Join(join) if join.null_aware)
+}
 
 /// The plan in which every join that counts NULLs gets to see them.
 pub(super) fn keep_nulls(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {

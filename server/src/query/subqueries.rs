@@ -75,7 +75,7 @@ fn condition(expr: Expr, schema: &DFSchema, place: Place) -> Result<Expr> {
 fn in_subquery(test: InSubquery, schema: &DFSchema, place: Place) -> Result<Expr> {
     let correlated = !test.subquery.outer_ref_columns.is_empty();
     let left_to_the_engine = match place {
-        Place::Conjunct if test.negated => !correlated && has_column(&test.expr),
+        Place::Conjunct if test.negated => !correlated && is_column(&test.expr),
         Place::Conjunct | Place::Alternative => !test.negated,
         Place::Exact => false,
     };
@@ -145,6 +145,17 @@ fn seen_from_inside(expr: Expr, schema: &DFSchema) -> Result<(Expr, Vec<Expr>)> 
         })
         .data()?;
     Ok((expr, columns))
+}
+
+/// A column, whatever becomes of the expression. What is computed may turn out to be a constant, and the join that counts
+/// NULLs takes none for a key.
+fn is_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) => true,
+        Expr::Cast(cast) => is_column(&cast.expr),
+        Expr::TryCast(cast) => is_column(&cast.expr),
+        _ => false,
+    }
 }
 
 fn has_column(expr: &Expr) -> bool {

@@ -9,6 +9,7 @@ mod bounded;
 mod engine;
 mod filters;
 mod functions;
+mod lists;
 mod metadata;
 mod mixed;
 mod nulls;

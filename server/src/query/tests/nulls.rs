@@ -33,6 +33,53 @@ fn a_null_in_the_list_empties_not_in() {
 }
 
 #[test]
+fn conditions_on_the_key_leave_not_in_its_nulls() {
+    let f = nulls();
+    f.table("ones", &[batch(&[("a", DataType::Int32)], &[&["1"]])]);
+    let derived = "(SELECT a FROM t WHERE a NOT IN (SELECT a FROM u))";
+    check_rows(
+        &f,
+        &[
+            ("SELECT a FROM t WHERE a <> 2 AND a NOT IN (SELECT a FROM u)", &[]),
+            ("SELECT a FROM t WHERE a = 1 AND a NOT IN (SELECT a FROM u)", &[]),
+            ("SELECT a FROM t WHERE a < 2 AND a NOT IN (SELECT a FROM u) AND s <> 'q'", &[]),
+            (&format!("SELECT a FROM {derived} y WHERE a < 2"), &[]),
+            (&format!("SELECT a FROM {derived} y WHERE a IN (1, 3, 4, 5) ORDER BY a LIMIT 1"), &[]),
+            // What a join above learns while it runs is a condition as well.
+            (&format!("SELECT o.a FROM ones o JOIN {derived} y ON o.a = y.a"), &[]),
+            (&format!("SELECT o.a FROM ones o WHERE o.a IN (SELECT y.a FROM {derived} y)"), &[]),
+            (&format!("SELECT o.a, y.a FROM ones o LEFT JOIN {derived} y ON o.a = y.a AND y.a < 3"), &["1|NULL"]),
+            ("SELECT a FROM t WHERE a <> 2 AND a NOT IN (SELECT a FROM plain)", &["1"]),
+            ("SELECT a FROM t WHERE a <> 1 AND a NOT IN (SELECT a FROM none)", &["2"]),
+            ("SELECT a FROM t WHERE a <> 2 AND NOT EXISTS (SELECT 1 FROM u WHERE u.a = t.a)", &["1"]),
+            ("SELECT a FROM t WHERE a IS NOT NULL EXCEPT SELECT a FROM u", &["1"]),
+            ("SELECT a FROM (SELECT a FROM t EXCEPT SELECT a FROM u) e WHERE a <> 2", &["1"]),
+            (
+                "SELECT a FROM (SELECT a FROM t INTERSECT SELECT a FROM u) e WHERE a <> 1 OR a IS NULL ORDER BY a",
+                &["NULL", "2"],
+            ),
+            ("SELECT t.a FROM t LEFT JOIN u ON t.a <=> u.a WHERE t.a IS NULL AND u.a IS NULL", &["NULL"]),
+        ],
+    );
+}
+
+#[test]
+fn not_in_of_what_turns_out_to_be_a_constant() {
+    check_rows(
+        &nulls(),
+        &[
+            ("SELECT a FROM t WHERE coalesce(1, a) NOT IN (SELECT a FROM u)", &[]),
+            ("SELECT a FROM t WHERE coalesce(1, a) NOT IN (SELECT a FROM plain) ORDER BY a", &["NULL", "1", "2"]),
+            ("SELECT a FROM t WHERE coalesce(2, a) NOT IN (SELECT a FROM plain)", &[]),
+            ("SELECT a FROM t WHERE a + 1 NOT IN (SELECT a FROM plain)", &["2"]),
+            ("SELECT a FROM t WHERE a + 1 NOT IN (SELECT a FROM u)", &[]),
+            ("SELECT a FROM t WHERE a + 1 NOT IN (SELECT a FROM none) ORDER BY a", &["NULL", "1", "2"]),
+            ("SELECT a FROM t WHERE coalesce(a, 1) NOT IN (SELECT a FROM plain) ORDER BY a", &["NULL", "1"]),
+        ],
+    );
+}
+
+#[test]
 fn null_equals_null_in_set_operations_and_null_safe_joins() {
     check_rows(
         &nulls(),
