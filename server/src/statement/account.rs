@@ -1,6 +1,10 @@
 //! Accounts: users, passwords, roles, privileges.
 //!
 //! Everything but one's own password and SET ROLE needs GRANT on SYSTEM. A password is hashed before it goes anywhere.
+//!
+//! Who holds GRANT and not the role root can neither get that role nor take it from anybody: not by the role, not by one
+//! that brings it, and not by an account of the same name whose host pattern is nearer to where its holder comes from.
+//! And `'root'@'%'` is never without it, so that there is always somebody who may do everything.
 
 use ebla_protocol::sql::ast::account::{
     AlterUser, AlterUserAction, Authentication, ContainedKind, CreateRole, CreateUser, Credential, DropRole, DropUser,
@@ -26,6 +30,7 @@ pub fn create_user(session: &Session, statement: CreateUser) -> Result<Outcome> 
     protect_role_root(session, &statement.default_roles)?;
     let user = identity(&statement.user);
     check_account_name(&user.user)?;
+    protect_root(session, &user)?;
     let hash = match &statement.authentication {
         Some(authentication) => hash_of(authentication)?,
         None => None,
@@ -71,7 +76,7 @@ pub fn alter_user(session: &Session, statement: AlterUser) -> Result<Outcome> {
 pub fn drop_user(session: &Session, statement: DropUser) -> Result<Outcome> {
     require_grant(session)?;
     let user = identity(&statement.user);
-    if user.user == ROOT {
+    if is_builtin(&user.grantee()) {
         return Err(Error::refused("Operation DROP USER failed: root cannot be dropped"));
     }
     protect_root(session, &user)?;
@@ -124,6 +129,7 @@ pub fn create_role(session: &Session, statement: CreateRole) -> Result<Outcome> 
 /// DROP ROLE.
 pub fn drop_role(session: &Session, statement: DropRole) -> Result<Outcome> {
     require_grant(session)?;
+    protect_role_root(session, &statement.roles)?;
     session.server.storage.catalog().write(|write| {
         for role in &statement.roles {
             if statement.if_exists && write.find_role(role)?.is_none() {
@@ -199,7 +205,15 @@ pub fn grant_roles(session: &Session, statement: RoleGrant) -> Result<Outcome> {
 
 /// REVOKE of roles.
 pub fn revoke_roles(session: &Session, statement: RoleGrant) -> Result<Outcome> {
-    change_roles(session, &statement, |write, grantee, role| write.revoke_role(grantee, role))
+    change_roles(session, &statement, |write, grantee, role| {
+        if role == privilege::ROLE_ROOT && is_builtin(grantee) {
+            return Err(ebla_storage::Error::invalid(
+                "Operation REVOKE failed: the built-in account 'root'@'%' keeps the role root, so that somebody may \
+                 always do everything; give it a password that nobody knows when nobody shall use it",
+            ));
+        }
+        write.revoke_role(grantee, role)
+    })
 }
 
 fn change_roles(
@@ -514,25 +528,35 @@ fn require_grantable(session: &Session, rows: &[PrivilegeRow]) -> Result<()> {
 /// Errors when somebody else than root is about to hand on, or take away, the role that may do everything.
 fn protect_role_root(session: &Session, roles: &[String]) -> Result<()> {
     if !session.access()?.is_root && session.server.accounts.brings_root(roles.to_vec())? {
-        return Err(Error::AccessDenied("Access denied; only root may grant or revoke the role root".to_owned()));
+        return Err(Error::AccessDenied(
+            "Access denied; only who holds the role root may give or take it, or a role that brings it".to_owned(),
+        ));
     }
     Ok(())
 }
 
-/// Errors when somebody who may not do everything is about to take over, or take away, an account that may.
+/// Errors when somebody who may not do everything is about to take over, to take away, or to put another account before
+/// one that may: of accounts of one name a connection gets the one with the most exact host.
 fn protect_root(session: &Session, user: &Identity) -> Result<()> {
     if session.access()?.is_root {
         return Ok(());
     }
-    if user.user == ROOT {
-        return Err(Error::AccessDenied("Access denied; only root may change the account root".to_owned()));
-    }
-    if session.server.accounts.holds_root(user)? {
-        return Err(Error::AccessDenied(format!(
-            "Access denied; {user} holds the role root, and only who holds it may change that account"
-        )));
+    let users = session.server.storage.catalog().read(|read| read.users())?;
+    for row in users.into_iter().filter(|row| row.name == user.user) {
+        let holder = Identity { user: row.name, host: row.host };
+        if session.server.accounts.holds_root(&holder)? {
+            return Err(Error::AccessDenied(format!(
+                "Access denied; {holder} holds the role root, and only who holds it may make, change or drop an \
+                 account of that name"
+            )));
+        }
     }
     Ok(())
+}
+
+/// Whether this is `'root'@'%'`, which is there from the first start on and stays what it is.
+fn is_builtin(grantee: &catalog::Grantee) -> bool {
+    matches!(grantee, catalog::Grantee::User { name, host } if name == ROOT && host == ANY_HOST)
 }
 
 fn identity(user: &UserIdentity) -> Identity {

@@ -140,6 +140,11 @@ async fn who_holds_nothing_sees_nothing() {
     assert!(refusal.message.contains("EXPORT privilege(s) on TABLE * for"), "{refusal}");
 }
 
+/// The connection of the one account with these privileges.
+async fn client_of<'walk>(walk: &'walk mut Walk, holder: &Holder) -> &'walk mut Client {
+    &mut walk.accounts.get(&walk.server, &mut walk.root, holder).await.client
+}
+
 #[tokio::test]
 async fn nobody_rises_above_what_they_hold() {
     let mut walk = Walk::begin().await;
@@ -170,6 +175,16 @@ async fn nobody_rises_above_what_they_hold() {
         "SET PASSWORD FOR root = PASSWORD('x')".to_owned(),
         "ALTER USER root IDENTIFIED BY 'x'".to_owned(),
         "SET DEFAULT ROLE NONE TO root".to_owned(),
+        // An account that those who may do everything would get instead of their own.
+        "CREATE USER 'root'@'127.0.0.1' IDENTIFIED BY 'x'".to_owned(),
+        "CREATE USER IF NOT EXISTS 'root'@'localhost'".to_owned(),
+        "CREATE USER 'zruler'@'127.0.0.1'".to_owned(),
+        "CREATE USER 'zregent'@'10.%'".to_owned(),
+        // The role that brings theirs.
+        "REVOKE zchief FROM zregent".to_owned(),
+        "REVOKE root FROM ROLE zchief".to_owned(),
+        "DROP ROLE zchief".to_owned(),
+        "DROP ROLE IF EXISTS znothing, zchief".to_owned(),
     ] {
         let refusal = grantor.client.refused(&statement).await;
         assert_eq!(refusal.code, FORBIDDEN, "{statement}: {refusal}");
@@ -178,11 +193,43 @@ async fn nobody_rises_above_what_they_hold() {
     // Nobody else is protected from who may manage accounts, and nobody is from root.
     grantor.client.query("SET PASSWORD FOR zbob = PASSWORD('b')").await;
     let mut ruler = Client::connect(walk.server.mysql_addr(), "zruler", "r").await;
-    for statement in
-        ["SET PASSWORD FOR zregent = PASSWORD('x')", "DROP USER zregent", "SET PASSWORD FOR zruler = PASSWORD('x')"]
-    {
+    for statement in [
+        "SET PASSWORD FOR zregent = PASSWORD('x')",
+        "CREATE USER 'zregent'@'10.%'",
+        "DROP USER zregent",
+        "DROP ROLE zchief",
+        "SET PASSWORD FOR zruler = PASSWORD('x')",
+    ] {
         ruler.query(statement).await;
     }
+    // The name is free again.
+    client_of(&mut walk, &holder).await.query("SET PASSWORD FOR 'zregent'@'10.%' = PASSWORD('y')").await;
+
+    // Root may stand before root, and no other may then touch it; that account can go again, and the first one never.
+    walk.root.query("CREATE USER 'root'@'127.0.0.1' IDENTIFIED BY 'near'").await;
+    for statement in ["SET PASSWORD FOR 'root'@'127.0.0.1' = PASSWORD('x')", "DROP USER 'root'@'127.0.0.1'"] {
+        let refusal = client_of(&mut walk, &holder).await.refused(statement).await;
+        assert_eq!(refusal.code, FORBIDDEN, "{statement}: {refusal}");
+    }
+    let mut near = Client::connect(walk.server.mysql_addr(), "root", "near").await;
+    assert_eq!(near.value("SELECT CURRENT_USER()").await, "'root'@'127.0.0.1'");
+    walk.root.query("DROP USER 'root'@'127.0.0.1'").await;
+    assert_eq!(walk.server.client().await.value("SELECT CURRENT_USER()").await, "'root'@'%'");
+    for statement in ["DROP USER root", "REVOKE root FROM root", "REVOKE root FROM USER 'root'@'%'"] {
+        let mut ruler = Client::connect(walk.server.mysql_addr(), "zruler", "x").await;
+        for client in [&mut walk.root, &mut ruler] {
+            let refusal = client.refused(statement).await;
+            assert!(refusal.code == 5064 && refusal.message.contains("root"), "{statement}: {refusal}");
+        }
+    }
+    // Roles that are not active are not lost.
+    walk.root.query("SET DEFAULT ROLE NONE TO root").await;
+    let mut again = walk.server.client().await;
+    assert_eq!(again.refused("SHOW USERS").await.code, FORBIDDEN);
+    for statement in ["SET ROLE ALL", "SHOW USERS", "SET DEFAULT ROLE ALL TO root"] {
+        again.query(statement).await;
+    }
+    walk.server.client().await.query("SHOW USERS").await;
 
     // A privilege that is held with the grant option may be handed on, and no other, and on nothing else.
     let nobody = walk.accounts.get(&walk.server, &mut walk.root, &Holder::of([])).await.name.clone();
