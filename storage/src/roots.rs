@@ -63,6 +63,17 @@ pub struct StagedFile {
     pub kind: FileKind,
 }
 
+/// Errors unless a tablet may have this many replicas on so many roots.
+pub(crate) fn check_replication_num(replication_num: u32, roots: usize) -> Result<()> {
+    if (1..=roots).contains(&(replication_num as usize)) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "replication_num is {replication_num}, but there {}: ask for at most that, or add storage roots to the configuration",
+        if roots == 1 { "is 1 storage root".to_owned() } else { format!("are {roots} storage roots") },
+    )))
+}
+
 impl StorageRoots {
     /// Makes the configured directories, registers those the catalog does not know, and takes along those it knows
     /// from before: they are read, but nothing new is put there. A root inside the data directory is registered by
@@ -112,6 +123,11 @@ impl StorageRoots {
     /// Replicas of a table that does not say how many it wants.
     pub fn default_replication_num(&self) -> u32 {
         self.configured.len().min(DEFAULT_REPLICATION_NUM_MAX) as u32
+    }
+
+    /// Errors unless a tablet may have this many replicas, each on a root of its own.
+    pub fn check_replication_num(&self, replication_num: u32) -> Result<()> {
+        check_replication_num(replication_num, self.configured.len())
     }
 
     /// The directory of a root.

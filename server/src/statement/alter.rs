@@ -5,7 +5,7 @@ use ebla_protocol::sql::ast::name::Properties;
 use ebla_protocol::wire::Outcome;
 use ebla_storage::catalog::{Removal, TableRow, WriteTransaction};
 
-use super::definition::{check_compression, check_other_name, check_table_name, parse_replication_num};
+use super::definition::{check_compression, check_kept, check_other_name, check_table_name, parse_replication_num};
 use super::{done, partitions, resolve_own_table};
 use crate::auth::privilege::Object;
 use crate::error::{Error, Result};
@@ -86,7 +86,7 @@ async fn apply(session: &Session, database: &str, name: &str, action: &AlterActi
         }
         AlterAction::Set(properties) => {
             for (key, value) in properties.iter() {
-                check_changeable(key, value)?;
+                check_changeable(session, key, value)?;
             }
             in_table(session, database, name, |write, table| {
                 let mut definition = (*table.definition).clone();
@@ -99,7 +99,7 @@ async fn apply(session: &Session, database: &str, name: &str, action: &AlterActi
         }
         AlterAction::ModifyPartition { target, properties } => {
             for (key, value) in properties.iter() {
-                check_changeable(key, value)?;
+                check_changeable(session, key, value)?;
             }
             in_table(session, database, name, |write, table| {
                 let chosen = match target {
@@ -178,12 +178,12 @@ fn replication_of(table: &TableRow, properties: &Properties) -> Result<u32> {
 }
 
 /// Errors unless a table's or a partition's property may be changed after its creation.
-fn check_changeable(key: &str, value: &str) -> Result<()> {
+fn check_changeable(session: &Session, key: &str, value: &str) -> Result<()> {
     let key = key.strip_prefix("default.").unwrap_or(key).to_ascii_lowercase();
     match key.as_str() {
         "compression" => check_compression(value),
         // It holds for partitions made from now on.
-        "replication_num" => parse_replication_num(value).map(|_| ()),
+        "replication_num" => Ok(session.server.storage.roots().check_replication_num(parse_replication_num(value)?)?),
         "in_memory"
         | "enable_persistent_index"
         | "replicated_storage"
@@ -192,7 +192,7 @@ fn check_changeable(key: &str, value: &str) -> Result<()> {
         | "storage_cooldown_time"
         | "storage_cooldown_ttl"
         | "bucket_size"
-        | "compaction_policy" => Ok(()),
+        | "compaction_policy" => check_kept(&key, value),
         _ => Err(Error::analysis(format!("Unknown table property or one that cannot be changed: [{key}]"))),
     }
 }

@@ -36,7 +36,7 @@ const IMPLIED_KEY_COLUMNS_MAX: usize = 3;
 
 /// Properties that are checked here; the others below are kept and shown back.
 const COMPRESSIONS: [&str; 6] = ["LZ4", "LZ4_FRAME", "ZSTD", "ZLIB", "SNAPPY", "NO_COMPRESSION"];
-/// Properties that are accepted, kept and shown back without effect.
+/// Properties that are accepted, kept and shown back without effect; see [`check_kept`] for their values.
 const KEPT_PROPERTIES: [&str; 22] = [
     "in_memory",
     "enable_persistent_index",
@@ -508,7 +508,7 @@ fn resolve_properties(properties: &Properties, columns: &[Column]) -> Result<BTr
             _ if NOT_YET_PROPERTIES.contains(&key.as_str()) => {
                 return Err(Error::not_yet(format!("Property '{key}'")));
             }
-            _ if KEPT_PROPERTIES.contains(&key.as_str()) => {}
+            _ if KEPT_PROPERTIES.contains(&key.as_str()) => check_kept(&key, value)?,
             _ => {
                 let shown = if is_secret_key(&key) { MASK } else { value };
                 return Err(Error::analysis(format!("Unknown properties: {{{key}={shown}}}")));
@@ -517,6 +517,24 @@ fn resolve_properties(properties: &Properties, columns: &[Column]) -> Result<BTr
         resolved.insert(key, value.to_owned());
     }
     Ok(resolved)
+}
+
+/// Errors unless a property that is kept and shown back may have this value: what is shown is taken for true.
+pub fn check_kept(key: &str, value: &str) -> Result<()> {
+    let (fits, wanted) = match key {
+        "storage_medium" => (["HDD", "SSD"].iter().any(|medium| value.eq_ignore_ascii_case(medium)), "HDD or SSD"),
+        "in_memory"
+        | "enable_persistent_index"
+        | "replicated_storage"
+        | "fast_schema_evolution"
+        | "light_schema_change"
+        | "datacache.enable" => {
+            (["true", "false"].iter().any(|flag| value.eq_ignore_ascii_case(flag)), "true or false")
+        }
+        "bucket_size" => (value.parse::<u64>().is_ok(), "a number of bytes, or 0"),
+        _ => return Ok(()),
+    };
+    if fits { Ok(()) } else { Err(Error::analysis(format!("{key} is '{value}': it must be {wanted}"))) }
 }
 
 /// Errors unless `value` names a compression, with a level for ZSTD if wanted.

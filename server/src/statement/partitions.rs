@@ -9,7 +9,7 @@ use ebla_protocol::sql::ast::partition::{
 use ebla_storage::catalog::{NewPartition, PartitionRow};
 use ebla_storage::schema::{Bound, Column, DataType, PartitionBounds, PartitionKey, TableDefinition, Value};
 
-use super::definition::{check_other_name, parse_replication_num};
+use super::definition::{check_kept, check_other_name, parse_replication_num};
 use crate::error::{Error, Result};
 
 /// Most partitions that one batch may make.
@@ -33,6 +33,7 @@ pub fn resolve_all(
                 if *if_not_exists && existing.iter().any(|row| row.name.eq_ignore_ascii_case(name)) {
                     continue;
                 }
+                properties.iter().try_for_each(|(key, value)| check_kept(&key.to_ascii_lowercase(), value))?;
                 let replication_num = match properties.get("replication_num") {
                     Some(text) => parse_replication_num(text)?,
                     None => replication_num,

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, Row};
 use super::{ReadTransaction, WriteTransaction};
 use crate::error::{Error, Noun, Result};
 use crate::ids::{IndexId, JobId, PartitionId, ReplicaId, StorageRootId, TableId, TabletId};
+use crate::roots::check_replication_num;
 use crate::schema::PartitionBounds;
 
 /// One partition.
@@ -243,13 +244,7 @@ impl WriteTransaction<'_> {
         hidden_by: Option<JobId>,
     ) -> Result<PartitionId> {
         let replicas = new.replication_num as usize;
-        if replicas == 0 || replicas > roots.len() {
-            return Err(Error::invalid(format!(
-                "replication_num is {replicas}, but there {} {}: ask for at most that, or add storage roots to the configuration",
-                if roots.len() == 1 { "is" } else { "are" },
-                if roots.len() == 1 { "1 storage root".to_owned() } else { format!("{} storage roots", roots.len()) },
-            )));
-        }
+        check_replication_num(new.replication_num, roots.len())?;
         let id = PartitionId(self.next_id()?);
         self.prepare_cached(
             "INSERT INTO partitions (id, table_id, name, bounds, buckets, replication_num, properties,
