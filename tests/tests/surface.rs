@@ -12,7 +12,7 @@ use ebla_tests::client::Client;
 use ebla_tests::http::Body;
 use ebla_tests::script;
 use ebla_tests::server::{ROOT_PASSWORD, Server};
-use ebla_tests::wait::wait_until;
+use ebla_tests::wait::{assert_finished, wait_backup, wait_restore, wait_until};
 
 /// How long a machine under load may take for what is done in a moment.
 const SOON: Duration = Duration::from_secs(60);
@@ -90,6 +90,63 @@ async fn a_printed_definition_makes_the_same_table() {
             }
             assert_eq!(one, two, "{look} of {printed}");
         }
+    }
+}
+
+#[tokio::test]
+async fn jobs_and_snapshots_are_found_by_their_labels() {
+    let server = Server::start("labels").await;
+    let mut client = server.client().await;
+    let folder = server.folder().display().to_string();
+    client.query(&format!("CREATE REPOSITORY r WITH BROKER ON LOCATION \"file://{folder}/labels\"")).await;
+    for (database, label) in [("a", "sr_members"), ("b", "2_others")] {
+        client.query(&format!("CREATE DATABASE {database}")).await;
+        client.query(&format!("CREATE TABLE {database}.t (id INT)")).await;
+        client.query(&format!("BACKUP SNAPSHOT {database}.{label} TO r")).await;
+        assert_finished(&wait_backup(&mut client, database).await);
+    }
+    for (what, label) in [("BACKUP", "SnapshotName"), ("RESTORE", "Label"), ("VERIFY", "Snapshot")] {
+        if what == "RESTORE" {
+            for (database, label) in [("a", "sr_members"), ("b", "2_others")] {
+                let timestamp = format!("SHOW SNAPSHOT ON r WHERE SNAPSHOT = '{label}'");
+                let timestamp = client.query(&timestamp).await.column("Timestamp")[0].to_owned();
+                let properties = format!("PROPERTIES (\"backup_timestamp\" = \"{timestamp}\")");
+                client.query(&format!("RESTORE SNAPSHOT {database}.{label} FROM r {properties}")).await;
+                assert_finished(&wait_restore(&mut client, database).await);
+            }
+        }
+        if what == "VERIFY" {
+            for what in ["SNAPSHOT sr_members ON r", "REPOSITORY r"] {
+                client.query(&format!("VERIFY {what} PROPERTIES (\"depth\" = \"exists\")")).await;
+                wait_until(SOON, async || {
+                    let rows = client.query("SHOW VERIFY ORDER BY JobId DESC LIMIT 1").await;
+                    let state = rows.record(0).map(|row| row.field("State").to_owned());
+                    if state.as_deref() == Some("FINISHED") { Ok(()) } else { Err(rows.to_string()) }
+                })
+                .await;
+            }
+        }
+        for pattern in ["sr%", "SR\\_members", "%m_m%"] {
+            let found = client.query(&format!("SHOW {what} LIKE '{pattern}'")).await;
+            assert_eq!(found.column(label), ["sr_members"], "SHOW {what} LIKE '{pattern}'");
+        }
+        let all = client.query(&format!("SHOW {what} ORDER BY JobId DESC")).await;
+        assert_eq!(all.rows.len(), 2, "{all}");
+        let id = all.column("JobId")[1].to_owned();
+        let none = client.query(&format!("SHOW {what} LIKE '{id}'")).await;
+        assert!(none.rows.is_empty(), "{none}");
+        // As a number, whatever stands before it.
+        let found = client.query(&format!("SHOW {what} WHERE JobId = '0{id}'")).await;
+        assert_eq!(found.rows, all.rows[1..], "SHOW {what} WHERE JobId = '0{id}'");
+    }
+    for (tail, labels) in [
+        ("ORDER BY Snapshot", &["2_others", "sr_members"][..]),
+        ("ORDER BY Snapshot DESC", &["sr_members", "2_others"]),
+        ("ORDER BY Timestamp DESC LIMIT 1", &["2_others"]),
+        ("WHERE SNAPSHOT IN ('2_others', 'sr_members') ORDER BY 2 LIMIT 1", &["sr_members"]),
+    ] {
+        let shown = client.query(&format!("SHOW SNAPSHOT ON r {tail}")).await;
+        assert_eq!(shown.column("Snapshot"), labels, "{tail}");
     }
 }
 

@@ -157,6 +157,7 @@ macro_rules! walks {
                     | Show::Restore { tail: found, .. }
                     | Show::Verify { tail: found, .. }
                     | Show::Load { tail: found, .. } => tail(found, visitor),
+                    Show::Snapshot(found) => tail(& $($mutability)? found.tail, visitor),
                     _ => {}
                 }
             }

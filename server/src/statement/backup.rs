@@ -22,6 +22,9 @@ use crate::error::{Error, Result};
 use crate::query::source::INFORMATION_SCHEMA;
 use crate::session::Session;
 
+/// Where in the columns of SHOW BACKUP the label stands, which LIKE compares.
+const SNAPSHOT_NAME: usize = 1;
+
 /// BACKUP.
 pub async fn submit(session: &Session, statement: Backup) -> Result<Outcome> {
     if statement.catalogs.is_some() {
@@ -162,7 +165,8 @@ pub async fn show(session: &Session, database: Option<&str>, like: Option<&str>,
         "TaskErrMsg",
         "Status",
         "Timeout",
-    ]);
+    ])
+    .numbers(&["JobId", "Timeout"]);
     for row in session.server.jobs.backup_rows(database)? {
         if !sees(&access, &row) {
             continue;
@@ -185,7 +189,7 @@ pub async fn show(session: &Session, database: Option<&str>, like: Option<&str>,
             text(row.timeout_s),
         ]);
     }
-    rows.like(like).tailed(session, tail).await
+    rows.like(SNAPSHOT_NAME, like).tailed(session, tail).await
 }
 
 /// Errors when a database is named that is not there and has no jobs either.

@@ -340,7 +340,8 @@ pub async fn show_load(session: &Session, database: Option<&str>, tail: &ShowTai
         "ErrorMsg",
         "CreateTime",
         "LoadFinishTime",
-    ]);
+    ])
+    .numbers(&["JobId", "ScanRows", "FilteredRows", "SinkRows"]);
     for load in loads {
         if !access.sees_table(&database, &load.table_name) {
             continue;

@@ -17,6 +17,9 @@ use crate::auth::privilege::Object;
 use crate::error::{Error, Result};
 use crate::session::Session;
 
+/// Where in the columns of SHOW RESTORE the label stands, which LIKE compares.
+const LABEL: usize = 1;
+
 /// RESTORE.
 pub async fn submit(session: &Session, statement: Restore) -> Result<Outcome> {
     if statement.catalogs.is_some() {
@@ -144,7 +147,8 @@ pub async fn show(session: &Session, database: Option<&str>, like: Option<&str>,
         "TaskErrMsg",
         "Status",
         "Timeout",
-    ]);
+    ])
+    .numbers(&["JobId", "ReplicationNum", "Timeout"]);
     for row in session.server.jobs.restore_rows(database)? {
         let time = |at_ms: Option<i64>| at_ms.map(|at_ms| session.format_time(at_ms));
         rows.push(vec![
@@ -168,7 +172,7 @@ pub async fn show(session: &Session, database: Option<&str>, like: Option<&str>,
             text(row.timeout_s),
         ]);
     }
-    rows.like(like).tailed(session, tail).await
+    rows.like(LABEL, like).tailed(session, tail).await
 }
 
 /// Rows of `information_schema.restore_jobs`.

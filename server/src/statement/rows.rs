@@ -1,10 +1,13 @@
 //! Rows that a statement makes itself: what SHOW answers. Columns are texts, as clients of this family expect.
+//!
+//! WHERE and ORDER BY compare the columns that a statement has declared to be numbers as such, so that 9 comes before 10,
+//! and all others as texts, whatever stands in them. They choose rows; what is answered are the texts, unchanged.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, StringBuilder};
-use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, StringBuilder};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use ebla_protocol::sql::ast::show::{ShowFilter, ShowLimit, ShowTail};
 use ebla_protocol::wire::{Outcome, Rows};
 
@@ -13,10 +16,15 @@ use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::statement::query;
 
+/// Name of the column that numbers the rows while they are chosen from. No column of a statement has a blank in front.
+const POSITION: &str = " position";
+
 /// Rows of texts under construction.
 #[derive(Debug, Clone)]
 pub struct TextRows {
     columns: Vec<String>,
+    /// Those of the columns that WHERE and ORDER BY take as numbers.
+    numbers: &'static [&'static str],
     rows: Vec<Vec<Option<String>>>,
 }
 
@@ -28,7 +36,15 @@ pub fn text(value: impl ToString) -> Option<String> {
 impl TextRows {
     /// No rows yet, under these columns.
     pub fn new<C: Into<String>>(columns: impl IntoIterator<Item = C>) -> TextRows {
-        TextRows { columns: columns.into_iter().map(Into::into).collect(), rows: Vec::new() }
+        TextRows { columns: columns.into_iter().map(Into::into).collect(), numbers: &[], rows: Vec::new() }
+    }
+
+    /// Declares that these columns hold whole numbers.
+    #[must_use]
+    pub fn numbers(mut self, numbers: &'static [&'static str]) -> TextRows {
+        debug_assert!(numbers.iter().all(|name| self.columns.iter().any(|column| column == name)), "{numbers:?}");
+        self.numbers = numbers;
+        self
     }
 
     /// Adds a row: one cell a column.
@@ -71,7 +87,7 @@ impl TextRows {
     pub async fn filtered(self, session: &Session, filter: Option<&ShowFilter>) -> Result<Outcome> {
         match filter {
             None => self.into_outcome(),
-            Some(ShowFilter::Like(pattern)) => self.like(Some(pattern)).into_outcome(),
+            Some(ShowFilter::Like(pattern)) => self.like(0, Some(pattern)).into_outcome(),
             Some(ShowFilter::Where(condition)) => {
                 let tail = ShowTail { selection: Some(condition.clone()), ..ShowTail::default() };
                 self.tailed(session, &tail).await
@@ -79,54 +95,62 @@ impl TextRows {
         }
     }
 
-    /// The rows whose first column is like a pattern, when there is one.
+    /// The rows whose column at this place is like a pattern, when there is one.
     #[must_use]
-    pub fn like(mut self, pattern: Option<&str>) -> TextRows {
+    pub fn like(mut self, column: usize, pattern: Option<&str>) -> TextRows {
         if let Some(pattern) = pattern {
             // MySQL compares names without regard to case here.
             let pattern = pattern.to_lowercase();
             self.rows.retain(|row| {
-                row.first().and_then(Option::as_deref).is_some_and(|name| like(&pattern, &name.to_lowercase()))
+                row.get(column).and_then(Option::as_deref).is_some_and(|name| like(&pattern, &name.to_lowercase()))
             });
         }
         self
     }
 
-    /// The rows after `LIMIT`, as an outcome.
-    pub fn limited(self, limit: Option<ShowLimit>) -> Result<Outcome> {
-        Ok(Outcome::Rows(Rows::from_batch(limited(self.into_batch()?, limit))))
-    }
-
     /// The rows after `WHERE`, `ORDER BY` and `LIMIT`, as an outcome.
     pub async fn tailed(self, session: &Session, tail: &ShowTail) -> Result<Outcome> {
+        let numbers = self.numbers;
         let mut batch = self.into_batch()?;
         if tail.selection.is_some() || !tail.order_by.is_empty() {
-            batch = with_numbers(&batch)?;
-            let batches =
-                query::over_batch(session, batch.clone(), tail.selection.clone(), tail.order_by.clone()).await?;
-            batch = concat_batches(&batch.schema(), &batches).map_err(|error| Error::Internal(error.to_string()))?;
+            let asked = comparable(&batch, numbers)?;
+            let chosen = query::over_batch(session, asked, tail.selection.clone(), tail.order_by.clone()).await?;
+            batch = take_chosen(&batch, &chosen)?;
         }
         Ok(Outcome::Rows(Rows::from_batch(limited(batch, tail.limit))))
     }
 }
 
-/// The same rows with columns of whole numbers as numbers, so that 9 sorts before 10.
-fn with_numbers(batch: &RecordBatch) -> Result<RecordBatch> {
-    let mut fields = Vec::with_capacity(batch.num_columns());
-    let mut columns = Vec::with_capacity(batch.num_columns());
+/// The rows as WHERE and ORDER BY are to see them: these columns as numbers, and at the end where each row stands.
+fn comparable(batch: &RecordBatch, numbers: &[&str]) -> Result<RecordBatch> {
+    let mut fields = Vec::with_capacity(batch.num_columns() + 1);
+    let mut columns = Vec::with_capacity(batch.num_columns() + 1);
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        let texts = column.as_string::<i32>();
-        let is_number = |text: Option<&str>| text.is_none_or(|text| text.parse::<i64>().is_ok());
-        if texts.null_count() < texts.len() && texts.iter().all(is_number) {
-            let numbers: Int64Array = texts.iter().map(|text| text.and_then(|text| text.parse().ok())).collect();
+        if numbers.contains(&field.name().as_str()) {
+            let texts = column.as_string::<i32>();
+            let values: Int64Array = texts.iter().map(|text| text.and_then(|text| text.parse().ok())).collect();
             fields.push(Field::new(field.name(), DataType::Int64, true));
-            columns.push(Arc::new(numbers) as ArrayRef);
+            columns.push(Arc::new(values) as ArrayRef);
         } else {
             fields.push(field.as_ref().clone());
             columns.push(Arc::clone(column));
         }
     }
+    let positions: Int64Array = (0_i64..).take(batch.num_rows()).map(Some).collect();
+    fields.push(Field::new(POSITION, DataType::Int64, true));
+    columns.push(Arc::new(positions));
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// The rows of `batch` that the query over [`comparable`] has left, in its order.
+fn take_chosen(batch: &RecordBatch, chosen: &[RecordBatch]) -> Result<RecordBatch> {
+    let mut positions = Vec::new();
+    for part in chosen {
+        let last = part.columns().last().and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let last = last.ok_or_else(|| Error::Internal("a query over rows has lost where they stand".to_owned()))?;
+        positions.extend_from_slice(last.values());
+    }
+    take_record_batch(batch, &Int64Array::from(positions)).map_err(|error| Error::Internal(error.to_string()))
 }
 
 fn limited(batch: RecordBatch, limit: Option<ShowLimit>) -> RecordBatch {

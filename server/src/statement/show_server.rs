@@ -143,6 +143,7 @@ pub fn engines() -> Result<Outcome> {
 /// SHOW CHARACTER SET.
 pub async fn charset(session: &Session, filter: Option<&ShowFilter>) -> Result<Outcome> {
     TextRows::new(["Charset", "Description", "Default collation", "Maxlen"])
+        .numbers(&["Maxlen"])
         .with(vec![text("utf8mb4"), text("UTF-8 Unicode"), text(COLLATION), text(4)])
         .filtered(session, filter)
         .await
@@ -150,7 +151,8 @@ pub async fn charset(session: &Session, filter: Option<&ShowFilter>) -> Result<O
 
 /// SHOW COLLATION.
 pub async fn collation(session: &Session, filter: Option<&ShowFilter>) -> Result<Outcome> {
-    let mut rows = TextRows::new(["Collation", "Charset", "Id", "Default", "Compiled", "Sortlen"]);
+    let mut rows =
+        TextRows::new(["Collation", "Charset", "Id", "Default", "Compiled", "Sortlen"]).numbers(&["Id", "Sortlen"]);
     for (name, id, default) in [(COLLATION, 309, "Yes"), ("utf8mb4_bin", 46, ""), ("utf8mb4_general_ci", 45, "")] {
         rows.push(vec![text(name), text("utf8mb4"), text(id), text(default), text("Yes"), text(1)]);
     }

@@ -97,7 +97,8 @@ pub async fn table_status(session: &Session, database: Option<&str>, filter: Opt
         "Checksum",
         "Create_options",
         "Comment",
-    ]);
+    ])
+    .numbers(&["Rows", "Avg_row_length", "Data_length"]);
     for table in visible_tables(session, &database)? {
         let state = session.server.storage.catalog().read(|read| read.table_state(table.id))?;
         let (count, bytes) = (state.live_rows(), state.bytes());
@@ -211,7 +212,8 @@ pub async fn index(session: &Session, table: &TableName, filter: Option<&ShowFil
         "Index_comment",
         "Visible",
         "Expression",
-    ]);
+    ])
+    .numbers(&["Non_unique", "Seq_in_index"]);
     if !database.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
         let table = visible_table(session, &database, &name)?;
         for index in &table.definition.indexes {
@@ -280,7 +282,8 @@ pub async fn show_partitions(
         "DataSize",
         "IsInMemory",
         "RowCount",
-    ]);
+    ])
+    .numbers(&["PartitionId", "VisibleVersion", "VisibleVersionHash", "Buckets", "ReplicationNum", "RowCount"]);
     let (database, name) = resolve_table_name(session, table)?;
     let table = table_state(session, &database, &name)?;
     let definition = &table.table.definition;
@@ -369,6 +372,23 @@ pub async fn tablets(session: &Session, table: &TableName, partitions: &[String]
         "PathHash",
         "MetaUrl",
         "CompactionStatus",
+    ])
+    .numbers(&[
+        "TabletId",
+        "ReplicaId",
+        "BackendId",
+        "SchemaHash",
+        "Version",
+        "VersionHash",
+        "LstSuccessVersion",
+        "LstSuccessVersionHash",
+        "LstFailedVersion",
+        "LstFailedVersionHash",
+        "RowCount",
+        "CheckVersion",
+        "CheckVersionHash",
+        "VersionCount",
+        "PathHash",
     ]);
     let (database, name) = resolve_table_name(session, table)?;
     let table = table_state(session, &database, &name)?;

@@ -42,7 +42,7 @@ pub async fn show(session: &Session, statement: ShowSnapshot) -> Result<Outcome>
             _ => show_many(session, name, &statement.labels).await,
         }
     };
-    session.server.repositories.promptly(rows).await?.limited(statement.limit)
+    session.server.repositories.promptly(rows).await?.tailed(session, &statement.tail).await
 }
 
 /// Errors when no repository has this name.

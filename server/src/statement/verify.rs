@@ -18,6 +18,9 @@ use crate::auth::privilege::Object;
 use crate::error::Result;
 use crate::session::Session;
 
+/// Where in the columns of SHOW VERIFY the label stands, which LIKE compares; a VERIFY REPOSITORY has none.
+const SNAPSHOT: usize = 2;
+
 /// VERIFY REPOSITORY.
 pub async fn repository(session: &Session, statement: VerifyRepository) -> Result<Outcome> {
     submit(session, statement.name, None, &statement.properties).await
@@ -75,6 +78,18 @@ pub async fn show(session: &Session, repository: Option<&str>, like: Option<&str
         "TaskErrMsg",
         "Status",
         "Timeout",
+    ])
+    .numbers(&[
+        "JobId",
+        "Snapshots",
+        "ObjectsChecked",
+        "BytesChecked",
+        "Errors",
+        "Mended",
+        "Unreferenced",
+        "UnreferencedBytes",
+        "Foreign",
+        "Timeout",
     ]);
     for row in session.server.jobs.verify_rows(repository)? {
         let counts = row.counts;
@@ -102,7 +117,7 @@ pub async fn show(session: &Session, repository: Option<&str>, like: Option<&str
             text(row.timeout_s),
         ]);
     }
-    rows.like(like).tailed(session, tail).await
+    rows.like(SNAPSHOT, like).tailed(session, tail).await
 }
 
 /// Rows of `information_schema.verify_jobs`.

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use super::name::Properties;
-use super::show::ShowLimit;
+use super::show::ShowTail;
 
 /// `BACKUP [catalogs] [DATABASE d] SNAPSHOT [d.]label TO r [ON | EXCLUDE (…)] [PROPERTIES (…)]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,8 +222,8 @@ pub enum CancelTarget {
     ExternalCatalog,
 }
 
-/// `SHOW SNAPSHOT ON r [WHERE …] [LIMIT …]`, with `WHERE` in one of the three forms there are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `SHOW SNAPSHOT ON r [WHERE …] [ORDER BY …] [LIMIT …]`, with `WHERE` in one of the three forms there are.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ShowSnapshot {
     /// The repository.
     pub repository: String,
@@ -231,8 +231,8 @@ pub struct ShowSnapshot {
     pub labels: Vec<String>,
     /// `AND TIMESTAMP = 't'`: shows Database and Details too. Only together with exactly one label.
     pub timestamp: Option<String>,
-    /// `LIMIT`
-    pub limit: Option<ShowLimit>,
+    /// `ORDER BY` and `LIMIT`; what is after WHERE stands above.
+    pub tail: ShowTail,
 }
 
 /// `DROP SNAPSHOT label ON r [FORCE]` or `DROP SNAPSHOT ON r WHERE … [FORCE]`

@@ -242,7 +242,7 @@ pub enum Show {
         /// `WHERE`, `ORDER BY`, `LIMIT`
         tail: ShowTail,
     },
-    /// `SHOW SNAPSHOT ON r [WHERE …] [LIMIT …]`
+    /// `SHOW SNAPSHOT ON r [WHERE …] [ORDER BY …] [LIMIT …]`
     Snapshot(ShowSnapshot),
     /// `SHOW REPOSITORIES`
     Repositories,

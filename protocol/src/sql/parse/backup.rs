@@ -223,19 +223,29 @@ pub(super) fn cancel(c: &mut Cursor) -> Result<Statement> {
     Ok(if of_backup { Statement::CancelBackup(target) } else { Statement::CancelRestore(target) })
 }
 
-/// What comes after `SHOW SNAPSHOT`: `ON r [WHERE …] [LIMIT …]`
+/// What comes after `SHOW SNAPSHOT`: `ON r [WHERE …] [ORDER BY …] [LIMIT …]`
 pub(super) fn show_snapshot(c: &mut Cursor) -> Result<ShowSnapshot> {
     c.need("ON")?;
     let repository = c.name_or_string("a repository")?;
     if !c.accept("WHERE") {
-        return Ok(ShowSnapshot { repository, labels: Vec::new(), timestamp: None, limit: show::limit(c)? });
+        return Ok(ShowSnapshot {
+            repository,
+            labels: Vec::new(),
+            timestamp: None,
+            tail: show::order_and_limit(c, None)?,
+        });
     }
     let filter = snapshot_filter(c)?.filter(|filter| {
         let only_equal = filter.not_before.is_none() && filter.not_after.is_none();
         only_equal && !filter.labels.is_empty() && (filter.timestamp.is_none() || filter.labels.len() == 1)
     });
     let Some(filter) = filter else { return Err(c.analysis(SNAPSHOT_WHERE)) };
-    Ok(ShowSnapshot { repository, labels: filter.labels, timestamp: filter.timestamp, limit: show::limit(c)? })
+    Ok(ShowSnapshot {
+        repository,
+        labels: filter.labels,
+        timestamp: filter.timestamp,
+        tail: show::order_and_limit(c, None)?,
+    })
 }
 
 /// `DROP SNAPSHOT label ON r [FORCE]`, `DROP SNAPSHOT ON r WHERE … [FORCE]`

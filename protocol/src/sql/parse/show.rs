@@ -1,5 +1,6 @@
 //! SHOW in all its forms.
 
+use sqlparser::ast::Expr;
 use sqlparser::tokenizer::Token;
 
 use super::cursor::{Cursor, Result};
@@ -201,12 +202,17 @@ fn like(c: &mut Cursor) -> Result<Option<String>> {
 
 fn tail(c: &mut Cursor) -> Result<ShowTail> {
     let selection = if c.accept("WHERE") { Some(c.expr()?) } else { None };
+    order_and_limit(c, selection)
+}
+
+/// `[ORDER BY …] [LIMIT …]`, after a `WHERE` that has been read.
+pub(super) fn order_and_limit(c: &mut Cursor, selection: Option<Expr>) -> Result<ShowTail> {
     let order_by = if c.accept("ORDER BY") { c.list(Cursor::order_by_expr)? } else { Vec::new() };
     Ok(ShowTail { selection, order_by, limit: limit(c)? })
 }
 
 /// `LIMIT count [OFFSET offset]`, `LIMIT offset, count`
-pub(super) fn limit(c: &mut Cursor) -> Result<Option<ShowLimit>> {
+fn limit(c: &mut Cursor) -> Result<Option<ShowLimit>> {
     if !c.accept("LIMIT") {
         return Ok(None);
     }

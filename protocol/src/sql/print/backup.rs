@@ -175,10 +175,7 @@ impl Display for ShowSnapshot {
             };
             write!(f, " WHERE {filter}")?;
         }
-        match self.limit {
-            Some(limit) => write!(f, " {limit}"),
-            None => Ok(()),
-        }
+        self.tail.fmt(f)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::sql::ast::backup::{
 };
 use crate::sql::ast::name::Properties;
 use crate::sql::ast::repository::{CreateRepository, RepositoryStorage};
-use crate::sql::ast::show::Show;
+use crate::sql::ast::show::{Show, ShowTail};
 
 /// The statements of the page that the product implements, with its line breaks.
 const PAGE: &str = r#"
@@ -69,7 +69,12 @@ fn the_page_parses_to_what_it_says() {
         scope: ObjectScope::On(vec![table("sr_member")]),
         properties: Properties::default(),
     };
-    let show = ShowSnapshot { repository: "test_repo".to_owned(), labels: Vec::new(), timestamp: None, limit: None };
+    let show = ShowSnapshot {
+        repository: "test_repo".to_owned(),
+        labels: Vec::new(),
+        timestamp: None,
+        tail: ShowTail::default(),
+    };
     let restore = Restore {
         target_database: Some("sr_hub".to_owned()),
         source_database: None,
@@ -231,6 +236,11 @@ fn what_is_shown_of_jobs_can_be_ordered_and_limited() {
         ("SHOW BRIEF RESTORE ORDER BY 1", "SHOW BRIEF RESTORE ORDER BY 1"),
         ("SHOW VERIFY ON r LIMIT 3", "SHOW VERIFY ON r LIMIT 3"),
         ("SHOW SNAPSHOT ON r LIMIT 1", "SHOW SNAPSHOT ON r LIMIT 1"),
+        ("SHOW SNAPSHOT ON r ORDER BY Timestamp DESC, 1", "SHOW SNAPSHOT ON r ORDER BY Timestamp DESC, 1"),
+        (
+            "SHOW SNAPSHOT ON r WHERE SNAPSHOT IN ('a', 'b') ORDER BY Snapshot LIMIT 1",
+            "SHOW SNAPSHOT ON r WHERE SNAPSHOT IN ('a', 'b') ORDER BY Snapshot LIMIT 1",
+        ),
         (
             "SHOW SNAPSHOT ON r WHERE SNAPSHOT = 'a' AND TIMESTAMP = 't' LIMIT 1",
             "SHOW SNAPSHOT ON r WHERE SNAPSHOT = 'a' AND TIMESTAMP = 't' LIMIT 1",
