@@ -294,13 +294,14 @@ fn backtick_alias(alias: &mut Option<TableAlias>) -> ControlFlow<&'static str> {
     ControlFlow::Continue(())
 }
 
-/// `AS 'name'` is `` AS `name` ``.
+/// `AS 'name'` is `` AS `name` ``. It stays in quotes where backticks would print another name.
 fn backtick(name: &mut Ident) -> ControlFlow<&'static str> {
     if matches!(name.quote_style, Some('\'' | '"')) {
-        if is_misprinted(&name.value) {
+        let stays = is_misprinted(&name.value);
+        if stays && name.value.contains(['\'', '\\']) {
             return ControlFlow::Break(MISPRINTED);
         }
-        name.quote_style = Some('`');
+        name.quote_style = Some(if stays { '\'' } else { '`' });
     }
     ControlFlow::Continue(())
 }
