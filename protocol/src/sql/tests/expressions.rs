@@ -179,3 +179,18 @@ fn what_is_too_deep_is_refused_and_what_is_not_is_safe() {
         }
     });
 }
+
+#[test]
+fn an_alias_in_quotes_reads_back_whatever_backticks_it_has() {
+    for (text, printed) in [
+        ("SELECT 1 AS 'a`b'", "SELECT 1 AS `a``b`"),
+        ("SELECT 1 AS 'a``b'", "SELECT 1 AS 'a``b'"),
+        ("SELECT 1 AS \"``\"", "SELECT 1 AS '``'"),
+        ("SELECT x.* FROM (SELECT 1) AS '```' (c)", "SELECT x.* FROM (SELECT 1) AS '```' (c)"),
+    ] {
+        let statement = one(text);
+        assert_eq!(statement.to_string(), printed);
+        round_trip(&statement);
+    }
+    assert!(error("SELECT 1 AS 'it''s a``b'").contains("two backticks side by side"));
+}
