@@ -60,7 +60,7 @@ impl Default for RequestLimits {
     fn default() -> Self {
         RequestLimits {
             connect_timeout: Duration::from_secs(3),
-            statement_timeout: Duration::from_secs(9),
+            statement_timeout: Duration::from_secs(8),
             attempt_timeout: Duration::from_secs(30),
             attempts_max: 5,
             stall_timeout: Duration::from_secs(20),
