@@ -119,7 +119,7 @@ impl Repositories {
         let (catalog, vault) = (Arc::clone(self.storage.catalog()), Arc::clone(&self.vault));
         // Before anything is written elsewhere: without a key nothing could be kept.
         blocking(move || ready_to_seal(&catalog, &vault)).await?;
-        let attachment = Repository::prove(&location, &spec.properties, spec.access, &self.context).await?;
+        let attachment = Repository::prove(&location, &spec.properties, spec.access, None, &self.context).await?;
         let identity = attachment.info.repository_id.clone();
         let new = NewRepository {
             name: spec.name,
@@ -156,15 +156,8 @@ impl Repositories {
         let old = self.attachment(&row)?;
         let properties = old.properties.with_changes(changes).map_err(RepositoryError::from)?;
         let location: Location = row.location.parse().map_err(RepositoryError::from)?;
-        let proven = Repository::prove(&location, &properties, access(&row), &self.context).await?;
-        if proven.info.repository_id != old.info.repository_id {
-            return Err(RepositoryError::Replaced {
-                location: location.to_string(),
-                expected: old.info.repository_id,
-                found: proven.info.repository_id,
-            }
-            .into());
-        }
+        let expected = Some(old.info.repository_id.as_str());
+        let proven = Repository::prove(&location, &properties, access(&row), expected, &self.context).await?;
         let sealed = self.vault.seal(&row.identity, &proven.to_catalog_json()).map_err(RepositoryError::from)?;
         let (catalog, id) = (Arc::clone(self.storage.catalog()), row.id);
         let row = blocking(move || {

@@ -153,11 +153,13 @@ impl RepositoryContext {
 
 impl Repository {
     /// Proves that a location can be listed and read and, unless it is only to be read, written; makes the repository
-    /// there or attaches to the one that exists. An error says what is missing, within the time a statement has.
+    /// there or attaches to the one that exists, which must be the one of the `expected` id if there is such a one: nothing
+    /// is written elsewhere. An error says what is missing, within the time a statement has.
     pub async fn prove(
         location: &Location,
         properties: &RepositoryProperties,
         access: Access,
+        expected: Option<&str>,
         context: &RepositoryContext,
     ) -> RepositoryResult<Attachment> {
         properties.check(location)?;
@@ -170,10 +172,10 @@ impl Repository {
         let candidate = probe::Candidate { store, s3: backend.s3 };
         let (info, capabilities) = match access {
             Access::ReadOnly => {
-                let info = probe::attach(&*candidate.store, location).await?;
+                let info = probe::attach(&*candidate.store, location, expected).await?;
                 (info, Capabilities { conditional_put: false, ..Capabilities::ALL })
             }
-            Access::ReadWrite => probe::create(&candidate, location, context).await?,
+            Access::ReadWrite => probe::create(&candidate, location, expected, context).await?,
         };
         Ok(Attachment { info, capabilities, properties: properties.clone() })
     }
@@ -185,7 +187,7 @@ impl Repository {
         access: Access,
         context: &RepositoryContext,
     ) -> RepositoryResult<Self> {
-        let attachment = Self::prove(location, properties, access, context).await?;
+        let attachment = Self::prove(location, properties, access, None, context).await?;
         Self::open(location, &attachment, access, Patience::Job, context).await
     }
 

@@ -141,10 +141,20 @@ async fn altering_proves_before_it_replaces_and_reaches_handles_in_use() {
 async fn altering_does_not_lead_to_another_repository() {
     let (address, _server) = servers::in_process_s3().await;
     let (elsewhere, _other_server) = servers::in_process_s3().await;
-    let dir = tempfile::tempdir().unwrap();
-    let repositories = open(dir.path());
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let repositories = open(dirs[0].path());
     repositories.create(spec(s3_properties(&format!("http://{address}"), ACCESS_KEY, SECRET_KEY))).await.unwrap();
     let endpoint = format!("http://{elsewhere}");
+    let error = repositories.alter("r", set(&[("aws.s3.endpoint", &endpoint)])).await.unwrap_err().to_string();
+    assert!(error.contains("there is no repository where the new properties"), "{error}");
+
+    // Nothing was made there: somebody who only reads finds none.
+    let others = open(dirs[1].path());
+    let properties = || s3_properties(&endpoint, ACCESS_KEY, SECRET_KEY);
+    let reader = RepositorySpec { access: Access::ReadOnly, ..spec(properties()) };
+    let none = others.create(reader).await.unwrap_err().to_string();
+    assert!(none.contains("there is no repository at"), "{none}");
+    others.create(spec(properties())).await.unwrap();
     let error = repositories.alter("r", set(&[("aws.s3.endpoint", &endpoint)])).await.unwrap_err().to_string();
     assert!(error.contains("is not the one it was"), "{error}");
 }

@@ -91,6 +91,17 @@ pub enum RepositoryError {
         /// The object that was looked for.
         key: String,
     },
+    /// What should lead to a repository leads to none.
+    #[error(
+        "there is no repository where the new properties of {location} lead: '{key}' is missing; give the endpoint and \
+         credentials with which it was made, or those of a place that it was copied to"
+    )]
+    LedAstray {
+        /// Where it should be.
+        location: String,
+        /// The object that was looked for.
+        key: String,
+    },
     /// Another repository is where one was.
     #[error(
         "the repository at {location} is not the one it was: its id is {found} instead of {expected}; drop it and \

@@ -48,27 +48,53 @@ pub(super) struct Candidate {
     pub(super) s3: Option<S3Store>,
 }
 
-/// Reads the identity of a repository that must exist.
-pub(super) async fn attach(store: &dyn ObjectStore, location: &Location) -> RepositoryResult<RepositoryInfo> {
+/// Reads the identity of a repository that must exist, and be the one of the `expected` id.
+pub(super) async fn attach(
+    store: &dyn ObjectStore,
+    location: &Location,
+    expected: Option<&str>,
+) -> RepositoryResult<RepositoryInfo> {
     match store.list(layout::SNAPSHOTS, None).await {
         Ok(_) => {}
         // A directory that is not there.
         Err(error) if error.kind() == StoreErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
-    read_info(store).await?.ok_or_else(|| RepositoryError::NotARepository {
+    let found = read_info(store).await?;
+    if let Some(expected) = expected {
+        check_identity(found.as_ref(), expected, location)?;
+    }
+    found.ok_or_else(|| RepositoryError::NotARepository {
         location: location.to_string(),
         key: layout::repository_info().to_string(),
     })
 }
 
-/// Makes a repository, or attaches to the one that is there, and proves that it can be written.
+/// Errors unless what was found is the repository of this id.
+fn check_identity(found: Option<&RepositoryInfo>, expected: &str, location: &Location) -> RepositoryResult<()> {
+    match found {
+        Some(found) if found.repository_id == expected => Ok(()),
+        Some(found) => Err(RepositoryError::Replaced {
+            location: location.to_string(),
+            expected: expected.to_owned(),
+            found: found.repository_id.clone(),
+        }),
+        None => Err(RepositoryError::LedAstray {
+            location: location.to_string(),
+            key: layout::repository_info().to_string(),
+        }),
+    }
+}
+
+/// Makes a repository, or attaches to the one that is there, and proves that it can be written. Where one of this id is
+/// `expected`, nothing is written when it is not there.
 pub(super) async fn create(
     candidate: &Candidate,
     location: &Location,
+    expected: Option<&str>,
     context: &RepositoryContext,
 ) -> RepositoryResult<(RepositoryInfo, Capabilities)> {
-    prove(candidate, location, context).await.map_err(|error| match (error, &candidate.s3) {
+    prove(candidate, location, expected, context).await.map_err(|error| match (error, &candidate.s3) {
         (RepositoryError::Store(error), Some(s3)) => s3.blame_settings(error).into(),
         (error, _) => error,
     })
@@ -77,6 +103,7 @@ pub(super) async fn create(
 async fn prove(
     candidate: &Candidate,
     location: &Location,
+    expected: Option<&str>,
     context: &RepositoryContext,
 ) -> RepositoryResult<(RepositoryInfo, Capabilities)> {
     let store = &*candidate.store;
@@ -88,6 +115,9 @@ async fn prove(
         Err(error) => return Err(error.into()),
     }
     let found = read_info(store).await?;
+    if let Some(expected) = expected {
+        check_identity(found.as_ref(), expected, location)?;
+    }
 
     // The probe comes before the repository's own object, so that a failed proof leaves no repository behind.
     let probe = layout::probe();
@@ -113,11 +143,11 @@ async fn prove(
         prove_kept(store, location, &layout::probe_parts()).await?;
     }
     let upload_checksums = match &candidate.s3 {
-        Some(s3) => s3.refuses_checksum(&layout::probe_checksum(), PROBE_CONTENT, WRONG_CRC32).await?,
+        Some(s3) => Box::pin(s3.refuses_checksum(&layout::probe_checksum(), PROBE_CONTENT, WRONG_CRC32)).await?,
         None => true,
     };
-    prove_settings(candidate, location, &unfit).await?;
-    prove_lock(candidate, &unfit).await?;
+    Box::pin(prove_settings(candidate, location, &unfit)).await?;
+    Box::pin(prove_lock(candidate, &unfit)).await?;
     let conditional_put = whole == Put::Exists && parts.is_none_or(|put| put == Put::Exists);
     let capabilities = Capabilities { conditional_put, upload_checksums, multipart: parts.is_some() };
 
@@ -131,9 +161,9 @@ async fn prove(
 /// Where an encryption or a storage class is asked for: the store takes it, keeps to it, and gives back what it keeps so.
 ///
 /// The object is named by its settings, because the ones before it were put when the repository was made, perhaps with
-/// others. Where it is there too, somebody has proven the same settings before: it still can be read and says how it is
-/// kept, and the upload in parts that was begun just now, with the same settings, has told whether these credentials may
-/// still put with them.
+/// others. Where it is there too, it is only read: what became of it since (a rule of the bucket moves it to another class,
+/// say) tells nothing of a put, and the upload in parts that was begun just now, with the same settings, has told whether
+/// these credentials may still put with them.
 async fn prove_settings(
     candidate: &Candidate,
     location: &Location,

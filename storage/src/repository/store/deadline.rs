@@ -67,7 +67,7 @@ impl Deadline {
 }
 
 /// Moves the deadline on when a call has got an answer, be it a refusal.
-pub(super) fn note<T>(result: &StoreResult<T>) {
+pub(super) fn note<T>(result: &Result<T, &StoreError>) {
     let answered = match result {
         Ok(_) => true,
         Err(error) => error.http_status().is_some(),

@@ -188,7 +188,7 @@ async fn measure<T>(
 ) -> StoreResult<T> {
     let start = Instant::now();
     let result = call.await;
-    deadline::note(&result);
+    deadline::note(&result.as_ref());
     let outcome = result.as_ref().map(bytes).map_err(|_| ());
     stats.record(operation, outcome, start.elapsed());
     result

@@ -38,6 +38,7 @@ pub(in crate::repository) use http::read_bundle;
 use super::{
     Capabilities, LIST_PAGE_KEYS, ListEntry, ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectMeta,
     ObjectStore, Operation, PageToken, Passage, Place, Put, StoreError, StoreErrorKind, StoreResult, StoreStats,
+    deadline,
 };
 use crate::clock::Clock;
 use crate::clock::Random;
@@ -182,20 +183,24 @@ impl S3Store {
 
     /// Offers a body with this checksum, which it does not have; says whether the store looks at it.
     pub async fn refuses_checksum(&self, key: &ObjectKey, body: &'static [u8], crc32: &str) -> StoreResult<bool> {
-        let inner = self.inner();
         // Where it was taken before, it is there: that is an answer too, and nothing is written twice.
-        let request = inner.creating_put(key.as_str()).checksum_crc32(crc32).body(ByteStream::from_static(body));
-        match request.send().await {
-            Ok(_) => Ok(false),
-            Err(error) => {
-                let failed = failure::failed(&inner, Operation::Put, key.as_str(), &error).error;
-                match (failed.kind(), failed.http_status()) {
-                    (StoreErrorKind::AlreadyExists, _) => Ok(false),
-                    (StoreErrorKind::PermissionDenied, _) => Err(failed),
-                    (_, Some(400..=499)) => Ok(true),
-                    _ => Err(failed),
+        let put = self.persist(async |inner| {
+            let request = inner.creating_put(key.as_str()).checksum_crc32(crc32).body(ByteStream::from_static(body));
+            match request.send().await {
+                Ok(_) => Ok(()),
+                Err(error) => {
+                    Err(Failed::for_good(failure::failed(&inner, Operation::Put, key.as_str(), &error).error))
                 }
             }
+        });
+        let Err(failed) = put.await else {
+            return Ok(false);
+        };
+        match (failed.kind(), failed.http_status()) {
+            (StoreErrorKind::AlreadyExists, _) => Ok(false),
+            (StoreErrorKind::PermissionDenied, _) => Err(failed),
+            (_, Some(400..=499)) => Ok(true),
+            _ => Err(failed),
         }
     }
 
@@ -212,7 +217,9 @@ impl S3Store {
             let has_time = || {
                 inner.patience == Patience::Job || start.elapsed() < inner.limits.statement_timeout.mul_f64(AGAIN_SHARE)
             };
-            match call(Arc::clone(&inner)).await {
+            let result = call(Arc::clone(&inner)).await;
+            note(&result);
+            match result {
                 Err(failed) if failed.again && has_time() => {
                     tracing::debug!(error = %failed.error, "request failed, trying again");
                     let half_ms = u64::try_from(pause.as_millis() / 2).unwrap_or(u64::MAX).max(1);
@@ -222,8 +229,15 @@ impl S3Store {
                 result => return result.map_err(|failed| failed.error),
             }
         }
-        call(self.inner()).await.map_err(|failed| failed.error)
+        let result = call(self.inner()).await;
+        note(&result);
+        result.map_err(|failed| failed.error)
     }
+}
+
+/// An answer is an answer, also to a request of the proof that no layer sees: the statement's deadline moves on.
+fn note<T>(result: &Result<T, Failed>) {
+    deadline::note(&result.as_ref().map_err(|failed| &failed.error));
 }
 
 impl Inner {

@@ -154,7 +154,7 @@ async fn a_store_that_does_not_keep_what_it_is_given() {
         };
         let inner = FileStore::new(file, Arc::clone(&ground.context.random));
         let candidate = Candidate { store: Arc::new(Unfit { inner, wrong }), s3: None };
-        let error = probe::create(&candidate, &ground.location, &ground.context).await.unwrap_err();
+        let error = probe::create(&candidate, &ground.location, None, &ground.context).await.unwrap_err();
         assert!(matches!(error, RepositoryError::UnfitStore { .. }), "{wrong:?}: {error}");
         assert!(error.to_string().contains(said), "{wrong:?}: {error}");
         // It left no repository behind.

@@ -134,10 +134,11 @@ impl S3Store {
     pub async fn fails_to_lock(&self, mode: LockMode, content: &'static [u8]) -> StoreResult<Option<&'static str>> {
         let inner = self.inner();
         let key = layout::probe_lock(mode);
-        let put = inner.put_once(key.as_str(), Bytes::from_static(content)).await;
-        let put = put.map_err(|failed| lockless(&inner, failed.error))?;
+        let put = self.persist(async |inner| inner.put_once(key.as_str(), Bytes::from_static(content)).await).await;
+        let put = put.map_err(|error| lockless(&inner, error))?;
         // Looked at before it is extended: a store that knows no locks may take the request for one as a new body.
-        let standing = inner.standing(key.as_str()).await.map_err(|failed| failed.error)?;
+        let look = || self.persist(async |inner| inner.standing(key.as_str()).await);
+        let standing = look().await?;
         let now_ms = inner.clock.now_ms();
         let before_ms = match (standing, put) {
             (Some(standing), _) => standing.until_ms,
@@ -148,9 +149,10 @@ impl S3Store {
             }
         };
         let until_ms = before_ms.saturating_add(PROOF_STEP_MS).max(now_ms.saturating_add(PROOF_MS));
-        let extended = inner.retain(key.as_str(), &Standing { mode, until_ms }, Bypass::No).await;
-        extended.map_err(|failed| lockless(&inner, failed.error))?;
-        match inner.standing(key.as_str()).await.map_err(|failed| failed.error)? {
+        let wanted = Standing { mode, until_ms };
+        let extended = self.persist(async |inner| inner.retain(key.as_str(), &wanted, Bypass::No).await).await;
+        extended.map_err(|error| lockless(&inner, error))?;
+        match look().await? {
             Some(standing) if standing.mode == mode && standing.until_ms > before_ms => Ok(None),
             Some(_) => Ok(Some("it takes a longer lock and keeps the shorter one")),
             None => Ok(Some("it takes a lock and then does not show it")),

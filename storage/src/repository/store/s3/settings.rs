@@ -35,7 +35,9 @@ impl S3Store {
     /// anything.
     pub async fn fails_to_keep_settings(&self, probe: &ObjectKey, body: &'static [u8]) -> StoreResult<Option<String>> {
         let key = probe.as_str();
-        let created = self.persist(async |inner| inner.put_telling(key, body).await).await?;
+        let Some(told) = self.persist(async |inner| inner.put_telling(key, body).await).await? else {
+            return Ok(None);
+        };
         let found = self.persist(async |inner| inner.head_once(key).await).await?;
         let listed = self.persist(async |inner| inner.listed_class(key).await).await?;
         let kept = Told {
@@ -45,7 +47,7 @@ impl S3Store {
         let class = listed.as_deref().or(found.storage_class().map(|class| class.as_str())).unwrap_or(STANDARD);
         let inner = self.inner();
         let asked = &inner.writes;
-        let wrong = created.and_then(|told| wrong_encryption(asked, &told)).or_else(|| wrong_encryption(asked, &kept));
+        let wrong = wrong_encryption(asked, &told).or_else(|| wrong_encryption(asked, &kept));
         Ok(wrong.or_else(|| wrong_class(asked, class)))
     }
 
