@@ -403,7 +403,7 @@ async fn settings_that_are_asked_for_later() {
     let head = bucket.head(&proofs[0].key).await;
     assert_eq!(head.header("x-amz-server-side-encryption-aws-kms-key-id"), Some(KMS_KEY));
 
-    // Another cluster finds the proof of these settings. That it still can be read counts as one, and that it says them.
+    // Another cluster proves them again. That its object can be read counts, too.
     let other = Server::start("settings-other").await;
     let mut client = other.client().await;
     let unreadable = Rule::new(Fault::Refuse(403, "AccessDenied")).on(Operation::GetObject).key("probe-settings-");
@@ -422,8 +422,9 @@ async fn settings_that_are_asked_for_later() {
     let once = proxy.rule(on(Operation::HeadObject, 403, "RequestTimeTooSkewed").times(1));
     client.query(&elsewhere).await;
     assert_eq!(once.hits(), 1, "another try was good");
-    assert_eq!(bucket.list("x/ebla/probe-settings-").await, proofs);
-    bucket.put(&proofs[0].key, &bucket.get(&proofs[0].key).await).await; // Without any encryption.
-    let error = client.refused(&elsewhere.replacen("other", "another", 1)).await.message;
-    assert!(error.contains("does not say that it encrypts, where aws.s3.sse asks for 'aws:kms'"), "{error}");
+    // What becomes of objects of earlier proofs, by a rule of the bucket for example, is no matter.
+    for proof in bucket.list("x/ebla/probe-settings-").await {
+        bucket.put(&proof.key, &bucket.get(&proof.key).await).await; // Without any encryption.
+    }
+    client.query(&elsewhere.replacen("other", "another", 1)).await;
 }

@@ -6,7 +6,7 @@
 //! ebla/probe-parts                            the same, put in parts, where there are uploads in parts
 //! ebla/probe-checksum                         there only where a store takes a body with a wrong checksum
 //! ebla/probe-lock-<mode>                      written once, to prove that locks are kept; locked for an hour
-//! ebla/probe-settings-<digest>                written once, to prove an encryption and a storage class; <digest> is theirs
+//! ebla/probe-settings-<random>                written to prove an encryption and a storage class, another each time
 //! ebla/objects/<dd>/<digest>.parquet          segments; <dd> are the first two hex digits of the digest
 //! ebla/objects/<dd>/<digest>.dv               delete vectors
 //! ebla/trees/<dd>/<digest>.json.zst           table and partition nodes
@@ -56,6 +56,9 @@ pub const GARBAGE: &str = "ebla/garbage/";
 pub const ENCODED_LABEL_BYTES_MAX: usize = 255;
 
 const PROBE_SETTINGS: &str = "ebla/probe-settings-";
+
+/// Hex digits of an identifier.
+const IDENTIFIER_LEN: usize = 32;
 
 const SNAPSHOT_SUFFIX: &str = ".json";
 const TREE_SUFFIX: &str = ".json.zst";
@@ -125,7 +128,8 @@ pub fn probes() -> [ObjectKey; 5] {
 
 /// Whether an object of this key proves something, and nothing else.
 pub fn is_probe(key: &str) -> bool {
-    let is_of_settings = || key.strip_prefix(PROBE_SETTINGS).is_some_and(|digest| digest.parse::<Digest>().is_ok());
+    let is_identifier = |text: &str| text.len() == IDENTIFIER_LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_of_settings = || key.strip_prefix(PROBE_SETTINGS).is_some_and(is_identifier);
     probes().iter().any(|probe| probe.as_str() == key) || is_of_settings()
 }
 
@@ -147,9 +151,10 @@ pub fn probe_lock(mode: LockMode) -> ObjectKey {
     }))
 }
 
-/// The object that proves that the store keeps to these settings, of which this is the digest.
-pub fn probe_settings(settings: &Digest) -> ObjectKey {
-    built(ObjectKey::new(format!("{PROBE_SETTINGS}{settings}")))
+/// An object that proves that the store keeps to its settings. What was put before proves nothing of the next put, so each
+/// proof has one of its own, named by this [identifier](crate::clock::Random::identifier).
+pub fn probe_settings(identifier: &str) -> ObjectKey {
+    built(ObjectKey::new(format!("{PROBE_SETTINGS}{identifier}")))
 }
 
 /// Whether an object of this key is part of snapshots, and is locked with them: segments, delete vectors, nodes, their
@@ -335,7 +340,7 @@ mod tests {
             assert!(is_of_snapshots(key.as_str()), "{key}");
         }
         // Proofs, and whatever else is not for ever.
-        for key in probes().into_iter().chain([probe_settings(&digest)]) {
+        for key in probes().into_iter().chain([probe_settings(&"0a".repeat(16))]) {
             assert!(is_probe(key.as_str()) && !is_of_snapshots(key.as_str()), "{key}");
         }
         for key in ["ebla/probe-settings-", "ebla/probe-settings-x", "ebla/probes", "ebla/repository.json"] {

@@ -7,7 +7,7 @@
 //! where locks are asked for, lock an object for an hour and extend that lock. Last, create `repository.json`
 //! if it was not there. A store that loses or changes bytes is refused; what it merely lacks is noted, and made up for
 //! from then on ([`Capabilities`]). Nothing is deleted, so the proof works with the credentials a write-once repository
-//! needs and leaves some small objects, which the next proof finds and uses again.
+//! needs and leaves some small objects, which the next proof finds and uses again, but for those of settings.
 //!
 //! Each request has the time a statement's request has, and nothing limits them together: a store that is slow and
 //! answers is no worse than a fast one.
@@ -160,21 +160,19 @@ async fn prove(
 
 /// Where an encryption or a storage class is asked for: the store takes it, keeps to it, and gives back what it keeps so.
 ///
-/// The object is named by its settings, because the ones before it were put when the repository was made, perhaps with
-/// others. Where it is there too, it is only read: what became of it since (a rule of the bucket moves it to another class,
-/// say) tells nothing of a put, and the upload in parts that was begun just now, with the same settings, has told whether
-/// these credentials may still put with them.
+/// Each proof puts an object of its own. One that was there already, be it of the same settings, proves nothing: its proof
+/// may have failed, and what became of it since (a rule of the bucket moves it to another class) is not what a put gets.
 async fn prove_settings(
     candidate: &Candidate,
     location: &Location,
     unfit: &(dyn Fn(String) -> RepositoryError + Sync),
 ) -> RepositoryResult<()> {
-    let Some((s3, probe)) = candidate.s3.as_ref().and_then(|s3| Some((s3, s3.settings_probe()?))) else {
+    let Some(s3) = candidate.s3.as_ref().filter(|s3| s3.asks_for_settings()) else {
         return Ok(());
     };
-    match s3.fails_to_keep_settings(&probe, PROBE_CONTENT).await? {
-        None => prove_kept(&*candidate.store, location, &probe).await,
-        Some(wrong) => Err(unfit(wrong)),
+    match s3.prove_settings(PROBE_CONTENT).await? {
+        (probe, None) => prove_kept(&*candidate.store, location, &probe).await,
+        (_, Some(wrong)) => Err(unfit(wrong)),
     }
 }
 

@@ -17,7 +17,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::location::Location;
-use crate::digest::Digest;
 
 pub use secret::{MASK, Secret};
 
@@ -118,17 +117,10 @@ impl Encryption {
 }
 
 impl WriteOptions {
-    /// What tells these settings from others, locks apart, which have a proof of their own; `None` where nothing is asked
-    /// for. docs/repository-format.md says what it is made of.
+    /// Whether anything is asked for that an answer can tell, locks apart, which have a proof of their own.
     #[must_use]
-    pub fn digest(&self) -> Option<Digest> {
-        let (encryption, class) = (self.encryption.as_ref(), self.storage_class.as_deref());
-        if encryption.is_none() && class.is_none() {
-            return None;
-        }
-        let settings =
-            serde_json::json!([encryption.map(Encryption::name), encryption.and_then(Encryption::key_id), class]);
-        Some(Digest::of(settings.to_string().as_bytes()))
+    pub fn are_asked_for(&self) -> bool {
+        self.encryption.is_some() || self.storage_class.is_some()
     }
 }
 

@@ -9,7 +9,7 @@
 use aws_sdk_s3::primitives::ByteStream;
 
 use super::super::error::one_line;
-use super::super::{ObjectKey, Operation, StoreError, StoreErrorKind, StoreResult};
+use super::super::{ObjectKey, Operation, StoreError, StoreResult};
 use super::failure::{self, Failed};
 use super::{Inner, S3Store};
 use crate::repository::layout;
@@ -26,18 +26,15 @@ struct Told {
 }
 
 impl S3Store {
-    /// The object that proves what is asked for; `None` where nothing is.
-    pub fn settings_probe(&self) -> Option<ObjectKey> {
-        self.inner().writes.digest().map(|digest| layout::probe_settings(&digest))
+    /// Whether there is anything to prove.
+    pub fn asks_for_settings(&self) -> bool {
+        self.inner().writes.are_asked_for()
     }
 
-    /// Puts that object, unless it is there, and looks at it. Gives what of its settings the store does not keep to, if
-    /// anything.
-    pub async fn fails_to_keep_settings(&self, probe: &ObjectKey, body: &'static [u8]) -> StoreResult<Option<String>> {
+    /// Puts an object and looks at it. Gives its key, and what of its settings the store does not keep to, if anything.
+    pub async fn prove_settings(&self, body: &'static [u8]) -> StoreResult<(ObjectKey, Option<String>)> {
+        let (probe, told) = self.persist(async |inner| inner.put_telling(body).await).await?;
         let key = probe.as_str();
-        let Some(told) = self.persist(async |inner| inner.put_telling(key, body).await).await? else {
-            return Ok(None);
-        };
         let found = self.persist(async |inner| inner.head_once(key).await).await?;
         let listed = self.persist(async |inner| inner.listed_class(key).await).await?;
         let kept = Told {
@@ -48,7 +45,7 @@ impl S3Store {
         let inner = self.inner();
         let asked = &inner.writes;
         let wrong = wrong_encryption(asked, &told).or_else(|| wrong_encryption(asked, &kept));
-        Ok(wrong.or_else(|| wrong_class(asked, class)))
+        Ok((probe, wrong.or_else(|| wrong_class(asked, class))))
     }
 
     /// A proof that failed, with the settings that may be why: a store that does not know one of them seldom names it.
@@ -71,18 +68,17 @@ impl S3Store {
 }
 
 impl Inner {
-    /// Puts an object; gives what the store says of it then, and `None` when it was there.
-    async fn put_telling(&self, key: &str, body: &'static [u8]) -> Result<Option<Told>, Failed> {
-        match self.creating_put(key).body(ByteStream::from_static(body)).send().await {
-            Ok(answer) => Ok(Some(Told {
-                encryption: answer.server_side_encryption().map(|name| name.as_str().to_owned()),
-                key_id: answer.ssekms_key_id().map(str::to_owned),
-            })),
-            Err(error) => match failure::failed(self, Operation::Put, key, &error) {
-                failed if failed.error.kind() == StoreErrorKind::AlreadyExists => Ok(None),
-                failed => Err(failed),
-            },
-        }
+    /// Puts an object of a new name, also when it is tried again: where the answer to a put is lost, nothing tells what it
+    /// said. Gives what the store says of it.
+    async fn put_telling(&self, body: &'static [u8]) -> Result<(ObjectKey, Told), Failed> {
+        let probe = layout::probe_settings(&self.random.identifier());
+        let put = self.creating_put(probe.as_str()).body(ByteStream::from_static(body)).send().await;
+        let answer = put.map_err(|error| failure::failed(self, Operation::Put, probe.as_str(), &error))?;
+        let told = Told {
+            encryption: answer.server_side_encryption().map(|name| name.as_str().to_owned()),
+            key_id: answer.ssekms_key_id().map(str::to_owned),
+        };
+        Ok((probe, told))
     }
 
     /// The storage class that a listing gives of an object.
@@ -140,7 +136,7 @@ fn wrong_class(asked: &WriteOptions, told: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repository::properties::{Encryption, LockMode, ObjectLock};
+    use crate::repository::properties::Encryption;
 
     fn kms(key_id: &str) -> Option<Encryption> {
         Some(Encryption::Kms { key_id: Some(key_id.to_owned()) })
@@ -185,30 +181,5 @@ mod tests {
         }
         let said = wrong_class(&asked(Some("STANDARD_IA")), STANDARD).unwrap();
         assert!(said.contains("in the class 'STANDARD', where aws.s3.storage_class asks for 'STANDARD_IA'"), "{said}");
-    }
-
-    /// Goal: every change of the settings has a proof of its own, and a change of a lock has not.
-    #[test]
-    fn settings_have_digests() {
-        let settings = [
-            (Some(Encryption::Aes256), None),
-            (Some(Encryption::Kms { key_id: None }), None),
-            (kms("one"), None),
-            (kms("two"), None),
-            (Some(Encryption::KmsDsse { key_id: Some("one".to_owned()) }), None),
-            (kms("one"), Some("STANDARD_IA".to_owned())),
-            (None, Some("STANDARD_IA".to_owned())),
-            (None, Some("one".to_owned())),
-        ];
-        let digests = settings.map(|(encryption, storage_class)| {
-            let asked = WriteOptions { encryption, storage_class, lock: None };
-            let digest = asked.digest().unwrap();
-            let lock = Some(ObjectLock { mode: LockMode::Governance, days: 1 });
-            assert_eq!(WriteOptions { lock, ..asked }.digest(), Some(digest));
-            digest
-        });
-        let distinct: std::collections::BTreeSet<String> = digests.iter().map(|digest| digest.to_hex()).collect();
-        assert_eq!(distinct.len(), digests.len());
-        assert_eq!(WriteOptions::default().digest(), None);
     }
 }
