@@ -13,9 +13,8 @@ pub mod deny;
 pub mod fuzz;
 pub mod golden;
 pub mod house;
-pub mod soak;
 pub mod test;
-pub mod torture;
+pub mod trial;
 
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use xtask::{audit, bench, counterparts, coverage, deny, fuzz, golden, soak, test, torture};
+use xtask::{audit, bench, counterparts, coverage, deny, fuzz, golden, test, trial};
 
 const USAGE: &str = "\
 usage: cargo xtask <command>
@@ -35,8 +35,8 @@ fn main() -> ExitCode {
         "coverage" => coverage::run(rest),
         "golden" => golden::run(rest),
         "bench" => bench::run(rest),
-        "torture" => torture::run(rest),
-        "soak" => soak::run(rest),
+        "torture" => trial::TORTURE.run(rest),
+        "soak" => trial::SOAK.run(rest),
         "fuzz" => fuzz::run(rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -26,47 +26,33 @@ pub async fn variables(session: &Session, scope: VariableScope, filter: Option<&
     rows.filtered(session, filter).await
 }
 
-/// Switches read ON and OFF in SHOW, 1 and 0 in SELECT, as MySQL has it.
+/// Variables that are switches: they read ON and OFF in SHOW, 1 and 0 in SELECT, as MySQL has it.
+const SWITCHES: [&str; 15] = [
+    "autocommit",
+    "foreign_key_checks",
+    "unique_checks",
+    "sql_notes",
+    "sql_warnings",
+    "sql_auto_is_null",
+    "tx_read_only",
+    "transaction_read_only",
+    "read_only",
+    "big_tables",
+    "sql_safe_updates",
+    "performance_schema",
+    "local_infile",
+    "log_bin",
+    "profiling",
+];
+
+/// The value of a variable as SHOW has it.
 fn shown(name: &str, value: &str) -> String {
-    match (name, value) {
-        (
-            "autocommit"
-            | "foreign_key_checks"
-            | "unique_checks"
-            | "sql_notes"
-            | "sql_warnings"
-            | "sql_auto_is_null"
-            | "tx_read_only"
-            | "transaction_read_only"
-            | "read_only"
-            | "big_tables"
-            | "sql_safe_updates"
-            | "performance_schema"
-            | "local_infile"
-            | "log_bin"
-            | "profiling",
-            "1",
-        ) => "ON".to_owned(),
-        (
-            "autocommit"
-            | "foreign_key_checks"
-            | "unique_checks"
-            | "sql_notes"
-            | "sql_warnings"
-            | "sql_auto_is_null"
-            | "tx_read_only"
-            | "transaction_read_only"
-            | "read_only"
-            | "big_tables"
-            | "sql_safe_updates"
-            | "performance_schema"
-            | "local_infile"
-            | "log_bin"
-            | "profiling",
-            "0",
-        ) => "OFF".to_owned(),
-        _ => value.to_owned(),
-    }
+    let value = match value {
+        "1" if SWITCHES.contains(&name) => "ON",
+        "0" if SWITCHES.contains(&name) => "OFF",
+        _ => value,
+    };
+    value.to_owned()
 }
 
 /// SHOW STATUS.
