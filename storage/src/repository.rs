@@ -17,6 +17,7 @@
 
 mod attachment;
 mod checked;
+mod commit;
 mod error;
 pub mod format;
 mod held;
@@ -58,8 +59,7 @@ use crate::catalog::FileKind;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::digest::Digest;
 use format::{
-    EncodedNode, MANIFEST_BYTES_MAX, NODE_STORED_BYTES_MAX, Node, NodeRef, PartitionNode, RepositoryInfo,
-    SnapshotManifest, TOMBSTONE_BYTES, TableNode, Tombstone,
+    EncodedNode, NODE_STORED_BYTES_MAX, Node, NodeRef, PartitionNode, RepositoryInfo, TOMBSTONE_BYTES, TableNode,
 };
 use recent::RecentNodes;
 use store::{FileStore, KnownCapabilities, ObjectDelete, ObjectKey, ObjectStore, S3Store, StoreStats};
@@ -314,35 +314,6 @@ impl Repository {
         Ok(objects)
     }
 
-    /// Reads a snapshot's commit object.
-    pub async fn read_manifest(
-        &self,
-        label: &str,
-        timestamp: &SnapshotTimestamp,
-    ) -> RepositoryResult<SnapshotManifest> {
-        let key = layout::snapshot(label, timestamp)?;
-        let not_found =
-            || RepositoryError::SnapshotNotFound { label: label.to_owned(), timestamp: timestamp.to_string() };
-        // Another snapshot's commit object is whole and still the wrong answer, so it too is asked for again.
-        let is_own = |manifest: SnapshotManifest| match manifest.label == label && manifest.timestamp == *timestamp {
-            true => Ok(Some(manifest)),
-            false => Err(format::FormatError::Inconsistent(format!(
-                "it says that it is '{}' of {}",
-                manifest.label, manifest.timestamp
-            ))),
-        };
-        let read =
-            checked::read(&*self.store, &key, MANIFEST_BYTES_MAX, |stored| match Tombstone::from_stored(stored) {
-                Some(_) => Ok(None),
-                None => SnapshotManifest::from_stored(stored).and_then(is_own),
-            });
-        let manifest = read.await.map_err(|error| match error.store_kind() {
-            Some(StoreErrorKind::NotFound) => not_found(),
-            _ => error,
-        })?;
-        manifest.ok_or_else(not_found)
-    }
-
     /// Reads a table's node.
     pub async fn read_table_node(&self, node: &NodeRef) -> RepositoryResult<HeldNode<TableNode>> {
         self.read_node(node).await
@@ -511,25 +482,6 @@ impl Repository {
         }
         self.recent.keep(encoded.node.digest, &encoded.stored);
         Ok(put)
-    }
-
-    /// Puts a snapshot's commit object: the commit point of a backup. A replay with the same manifest succeeds and
-    /// says [`Put::Exists`]; a different snapshot of that name is an error.
-    pub async fn put_manifest(&self, manifest: &SnapshotManifest) -> RepositoryResult<Put> {
-        self.check_writable()?;
-        let key = layout::snapshot(&manifest.label, &manifest.timestamp)?;
-        let stored = manifest.to_stored().map_err(RepositoryError::Encode)?;
-        match self.store.put_create(&key, stored.clone()).await? {
-            Put::Created => Ok(Put::Created),
-            Put::Exists if checked::holds(&*self.store, &key, &stored).await? => Ok(Put::Exists),
-            Put::Exists => {
-                let (label, timestamp) = (manifest.label.clone(), manifest.timestamp.to_string());
-                Err(match self.tombstone(&key).await? {
-                    Some(tombstone) => RepositoryError::SnapshotFenced { label, timestamp, tombstone },
-                    None => RepositoryError::SnapshotExists { label, timestamp },
-                })
-            }
-        }
     }
 
     fn check_writable(&self) -> RepositoryResult<()> {

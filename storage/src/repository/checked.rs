@@ -8,7 +8,7 @@ use super::format::FormatError;
 use super::store::{ObjectKey, ObjectStore, StoreErrorKind};
 
 /// How often an object is read before its bytes, and not the way they took, are called damaged.
-const READS_MAX: u32 = 2;
+pub(super) const READS_MAX: u32 = 2;
 
 /// Reads an object of at most `bytes_max` bytes and what it means.
 pub(super) async fn read<T>(
@@ -23,7 +23,7 @@ pub(super) async fn read<T>(
             Ok(stored) => stored,
             // More bytes than it may have: another object's, perhaps.
             Err(error) if reads < READS_MAX && error.kind() == StoreErrorKind::Corrupt => {
-                tracing::warn!(%key, %error, "object arrived with a wrong size, reading it again");
+                note_wrong(key, &error.to_string());
                 reads += 1;
                 continue;
             }
@@ -32,7 +32,7 @@ pub(super) async fn read<T>(
         match decode(&stored) {
             Ok(decoded) => return Ok(decoded),
             Err(error) if reads < READS_MAX && !matches!(error, FormatError::Newer { .. }) => {
-                tracing::warn!(%key, %error, "object arrived damaged, reading it again");
+                note_wrong(key, &error.to_string());
                 reads += 1;
             }
             Err(source) => return Err(RepositoryError::Format { key: key.to_string(), source }),
@@ -40,14 +40,20 @@ pub(super) async fn read<T>(
     }
 }
 
+/// Tells of an answer that was not what the object's name says.
+pub(super) fn note_wrong(key: &ObjectKey, why: &str) {
+    metrics::counter!("ebla_repository_wrong_answers_total").increment(1);
+    tracing::warn!(%key, why, "object arrived damaged");
+}
+
 /// Whether an object holds exactly these bytes.
 pub(super) async fn holds(store: &dyn ObjectStore, key: &ObjectKey, bytes: &[u8]) -> RepositoryResult<bool> {
     for _ in 0..READS_MAX {
         match store.get(key, bytes.len() as u64).await {
             Ok(stored) if stored == bytes => return Ok(true),
-            Ok(_) => {}
+            Ok(_) => note_wrong(key, "other bytes came than were put"),
             // Larger than these bytes.
-            Err(error) if error.kind() == StoreErrorKind::Corrupt => {}
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => note_wrong(key, &error.to_string()),
             Err(error) => return Err(error.into()),
         }
     }

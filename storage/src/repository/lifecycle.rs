@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::checked;
+use super::commit::Commit;
 use super::error::{RepositoryError, RepositoryResult};
 use super::format::{Announcement, Content, Record, TOMBSTONE_BYTES, Tombstone};
 use super::layout::{self, MarkPart};
@@ -166,16 +167,6 @@ impl Repository {
         Ok(commits)
     }
 
-    /// The tombstone at the key of a commit object; `None` when something else, or nothing, is there.
-    pub(super) async fn tombstone(&self, key: &ObjectKey) -> RepositoryResult<Option<Tombstone>> {
-        match self.store.get(key, TOMBSTONE_BYTES).await {
-            Ok(stored) => Ok(Tombstone::from_stored(&stored)),
-            // Larger than a tombstone.
-            Err(error) if matches!(error.kind(), StoreErrorKind::Corrupt | StoreErrorKind::NotFound) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Puts a tombstone where a commit object would come, unless one is there.
     pub(crate) async fn entomb(&self, name: &CommitName, tombstone: Tombstone) -> RepositoryResult<Entombed> {
         self.check_writable()?;
@@ -184,13 +175,12 @@ impl Repository {
             if self.store.put_create(&key, tombstone.to_stored()).await? == Put::Created {
                 return Ok(Entombed::Yes);
             }
-            match self.store.get(&key, TOMBSTONE_BYTES).await {
-                Ok(stored) if Tombstone::from_stored(&stored).is_some() => return Ok(Entombed::Yes),
-                Ok(_) => return Ok(Entombed::Committed),
-                Err(error) if error.kind() == StoreErrorKind::Corrupt => return Ok(Entombed::Committed),
+            // The size tells them apart, and unlike bytes it cannot be those of another snapshot's tombstone.
+            match self.store.head(&key).await? {
+                Some(meta) if meta.bytes == TOMBSTONE_BYTES => return Ok(Entombed::Yes),
+                Some(_) => return Ok(Entombed::Committed),
                 // It was there and is not: somebody is dropping it.
-                Err(error) if error.kind() == StoreErrorKind::NotFound => {}
-                Err(error) => return Err(error.into()),
+                None => {}
             }
         }
         let message = "the store says again and again that the object exists, and then that it does not";
@@ -204,10 +194,11 @@ impl Repository {
 
     /// Removes a tombstone. Whatever else is there stays.
     pub(crate) async fn remove_tombstone(&self, name: &CommitName) -> RepositoryResult<()> {
-        let key = layout::snapshot(&name.0, &name.1)?;
-        match self.tombstone(&key).await? {
-            Some(_) => self.remove(&key).await,
-            None => Ok(()),
+        match self.read_commit(&name.0, &name.1).await {
+            Ok(Commit::Tombstone(_)) => self.remove(&layout::snapshot(&name.0, &name.1)?).await,
+            Ok(Commit::Snapshot(_)) | Err(RepositoryError::Format { .. }) => Ok(()),
+            Err(error) if error.store_kind() == Some(StoreErrorKind::NotFound) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

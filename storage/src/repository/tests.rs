@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
 
-use super::format::{IndexEntry, PartitionEntry, RowsetEntry, SegmentEntry, SnapshotTable, TabletEntry, encode_node};
+use super::format::{
+    IndexEntry, PartitionEntry, RowsetEntry, SegmentEntry, SnapshotManifest, SnapshotTable, TabletEntry, encode_node,
+};
 use super::store::tests::servers;
 use super::*;
 use crate::schema::{

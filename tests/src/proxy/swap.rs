@@ -21,30 +21,34 @@ pub(super) async fn answer(shared: &Shared, head: &Head, asked: &Exchange) -> Op
             client.send("GET", &format!("/{bucket}"), &[("list-type", "2"), ("prefix", &prefix)], &[]).await.ok()?
         }
         Operation::GetObject => {
-            let other = other_object(&client, bucket, &asked.key).await?;
             let range: Vec<(&str, &str)> = head.header("range").map(|range| ("range", range)).into_iter().collect();
-            client.send_with("GET", &format!("/{bucket}/{}", other.key), &[], &range, &[]).await.ok()?
+            other_object(&client, bucket, &asked.key, &range).await?
         }
         _ => return None,
     };
     (200..300).contains(&answer.status).then_some(answer)
 }
 
-/// Another object of the same kind: of the same size, or as near as there is one.
-async fn other_object(client: &S3Client, bucket: &str, key: &str) -> Option<S3Object> {
+/// Another object of the same kind, of the same repository if there is one there: of the same size, or as near as there is
+/// one. One that is removed meanwhile, or is too short for the range, will not do.
+async fn other_object(client: &S3Client, bucket: &str, key: &str, range: &[(&str, &str)]) -> Option<Response> {
     let (root, below) = key.split_at(key.find("ebla/")?);
     let kind: String = below.split_inclusive('/').take(2).collect();
     // The same bytes lie under the same name in every repository.
     let name = |key: &str| key.rsplit('/').next().map(str::to_owned);
+    let is_other = |object: &S3Object| {
+        object.key != key && object.key.contains(&kind) && (kind == below || name(&object.key) != name(key))
+    };
     for prefix in [root, ""] {
-        let all = client.list(bucket, prefix).await;
+        let mut all = client.list(bucket, prefix).await;
         let bytes = all.iter().find(|object| object.key == key).map_or(0, |object| object.size_bytes);
-        let is_other = |object: &&S3Object| {
-            object.key != key && object.key.contains(&kind) && (kind == below || name(&object.key) != name(key))
-        };
-        let nearest = all.iter().filter(is_other).min_by_key(|object| object.size_bytes.abs_diff(bytes));
-        if let Some(nearest) = nearest {
-            return Some(nearest.clone());
+        all.retain(is_other);
+        all.sort_by_key(|object| object.size_bytes.abs_diff(bytes));
+        for other in all {
+            let answer = client.send_with("GET", &format!("/{bucket}/{}", other.key), &[], range, &[]).await.ok()?;
+            if (200..300).contains(&answer.status) {
+                return Some(answer);
+            }
         }
     }
     None

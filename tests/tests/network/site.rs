@@ -258,12 +258,7 @@ impl Site {
 
     /// Whether there is another object, or another listing, that may be taken for this one.
     pub fn has_double(&self) -> bool {
-        // Commit objects are left out, and what VERIFY reads: one swapped answer is believed there, see docs/reliability.md.
-        let is_kept = match self.key {
-            TREES | INFO => true,
-            OBJECTS => self.work != Work::Verify,
-            _ => false,
-        };
+        let is_kept = [OBJECTS, TREES, SNAPSHOTS, INFO].contains(&self.key);
         match self.operation {
             Operation::ListObjectsV2 => true,
             // What is not there yet has none: any other is taken for what is there, and proven wrong later.

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::super::store::{MultipartUpload, StoreLayer, StoreResult};
+use super::super::format::Tombstone;
+use super::super::store::{MultipartUpload, Operation, StoreError, StoreLayer, StoreResult};
 use super::*;
 
 /// How long a machine under load may take for what is done in a moment.
@@ -219,6 +220,123 @@ async fn small_objects_that_arrive_damaged_are_read_again() {
         assert_eq!(repository.put_node(&encoded).await.unwrap(), Put::Exists);
         spoil(&mut repository, &healthy, 1, halve);
         assert_eq!(repository.put_manifest(&manifest).await.unwrap(), Put::Exists);
+    }
+}
+
+/// A store that gives, so many times, another object's bytes.
+#[derive(Debug)]
+struct Swapping {
+    inner: Arc<dyn ObjectStore>,
+    other: Bytes,
+    left: Mutex<usize>,
+}
+
+impl Swapping {
+    fn swap(&self) -> Option<&Bytes> {
+        let mut left = self.left.lock();
+        *left = left.checked_sub(1)?;
+        Some(&self.other)
+    }
+
+    fn wrong_size(&self, key: &ObjectKey) -> StoreError {
+        StoreError::new(StoreErrorKind::Corrupt, Operation::Get, &self.place(), key.as_str(), "another size")
+    }
+}
+
+#[async_trait]
+impl StoreLayer for Swapping {
+    fn inner(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner
+    }
+
+    async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
+        match self.swap() {
+            None => self.inner.get(key, bytes_max).await,
+            Some(other) if other.len() as u64 > bytes_max => Err(self.wrong_size(key)),
+            Some(other) => Ok(other.clone()),
+        }
+    }
+
+    async fn get_range(&self, key: &ObjectKey, offset: u64, bytes: u64) -> StoreResult<Bytes> {
+        match self.swap() {
+            None => self.inner.get_range(key, offset, bytes).await,
+            Some(other) if other.len() as u64 != bytes => Err(self.wrong_size(key)),
+            Some(other) => Ok(other.clone()),
+        }
+    }
+}
+
+/// Goal: the answer to another request is taken for nothing it is not, neither once nor always. Method: bytes of other
+/// objects, whole in themselves, in the place of those of commit objects and segments.
+#[tokio::test]
+async fn answers_to_other_requests_are_not_believed() {
+    let ground = Ground::file();
+    let never = CancellationToken::new();
+    let mut repository = ground.create().await;
+    let healthy = Arc::clone(&repository.store);
+    let (object, path) = ground.file_of(1000, 1);
+    repository.put_object(&object, &path, &(), &never).await.unwrap();
+    let manifest = put_snapshot(&repository, "s", &object, 1).await;
+    let name = ("s".to_owned(), manifest.timestamp.clone());
+    let mut foreign = manifest.clone();
+    foreign.label = "other".into();
+    let tombstone = Tombstone::Dropped.to_stored();
+    let swapped = |other: &Bytes, left: usize| -> Arc<dyn ObjectStore> {
+        Arc::new(Swapping { inner: Arc::clone(&healthy), other: other.clone(), left: Mutex::new(left) })
+    };
+    for other in [&foreign.to_stored().unwrap(), &tombstone] {
+        repository.store = swapped(other, 1);
+        assert_eq!(repository.read_manifest("s", &manifest.timestamp).await.unwrap(), manifest);
+        repository.store = swapped(other, 1);
+        assert_eq!(repository.put_manifest(&manifest).await.unwrap(), Put::Exists);
+        repository.store = swapped(other, usize::MAX);
+        for error in [
+            repository.read_manifest("s", &manifest.timestamp).await.unwrap_err(),
+            repository.put_manifest(&manifest).await.unwrap_err(),
+        ] {
+            assert!(matches!(error, RepositoryError::Format { .. }), "{error}");
+        }
+        for left in [1, usize::MAX] {
+            repository.store = swapped(other, left);
+            repository.remove_tombstone(&name).await.unwrap();
+            assert_eq!(repository.entomb(&name, Tombstone::Withdrawn).await.unwrap(), Entombed::Committed);
+        }
+    }
+    // A tombstone that is there is one.
+    let gone = ("gone".to_owned(), manifest.timestamp.clone());
+    repository.store = Arc::clone(&healthy);
+    assert_eq!(repository.entomb(&gone, Tombstone::Withdrawn).await.unwrap(), Entombed::Yes);
+    assert_eq!(repository.entomb(&gone, Tombstone::Dropped).await.unwrap(), Entombed::Yes);
+    let mut late = manifest.clone();
+    late.label = "gone".into();
+    let error = repository.put_manifest(&late).await.unwrap_err();
+    assert!(matches!(error, RepositoryError::SnapshotFenced { tombstone: Tombstone::Withdrawn, .. }), "{error}");
+    let error = repository.read_manifest("gone", &manifest.timestamp).await.unwrap_err();
+    assert!(matches!(error, RepositoryError::SnapshotNotFound { .. }), "{error}");
+    repository.remove_tombstone(&gone).await.unwrap();
+    assert!(repository.store.head(&layout::snapshot(&gone.0, &gone.1).unwrap()).await.unwrap().is_none());
+
+    // Segments: longer, shorter and of the same length; whole, and in parts.
+    let back = ground.local.path().join("back");
+    for bytes in [1000, 20_000_000] {
+        let (object, path) = ground.file_of(bytes, bytes);
+        repository.store = Arc::clone(&healthy);
+        repository.put_object(&object, &path, &(), &never).await.unwrap();
+        let part = bytes.min(store::PART_BYTES) as usize;
+        for other in [part + 1, part - 1, part].map(|bytes| Bytes::from(vec![7; bytes])) {
+            repository.store = swapped(&other, 1);
+            let inspected = repository.inspect_digest(Copy::Original, &object, None, &(), &never).await.unwrap();
+            assert_eq!(inspected, Inspection::Whole, "{bytes} {}", other.len());
+            repository.store = swapped(&other, 1);
+            repository.get_object(&object, &back, &(), &never).await.unwrap();
+            repository.store = swapped(&other, usize::MAX);
+            match repository.inspect_digest(Copy::Original, &object, None, &(), &never).await {
+                Ok(inspected) => assert!(matches!(inspected, Inspection::Digest { .. }), "{inspected:?}"),
+                Err(error) => assert!(error.is_corrupt_object(), "{error}"),
+            }
+            let error = repository.get_object(&object, &back, &(), &never).await.unwrap_err();
+            assert!(matches!(error, RepositoryError::CorruptObject { .. }), "{error}");
+        }
     }
 }
 

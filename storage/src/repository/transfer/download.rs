@@ -10,6 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::super::checked;
 use super::super::error::{RepositoryError, RepositoryResult};
 use super::super::store::{ObjectKey, ObjectStore, PART_BYTES, StoreErrorKind, TransferLimits, part_range, watched};
 use super::{Attempt, ObjectRef, PARTS_IN_FLIGHT_MAX, Progress, on_file, unless_cancelled};
@@ -62,8 +63,8 @@ pub(in super::super) enum Destination<'a> {
 }
 
 /// Reads an object from its beginning to its end and says what its digest is. A wrong one is only said after the object
-/// came wrong several times. An object that is not there, or too short, is the store's error; one that is too long is
-/// not noticed when it comes in parts.
+/// came wrong several times, and so is that it is too short or too long; that one is too long is not noticed when it comes
+/// in parts. An object that is not there is the store's error.
 pub(in super::super) async fn read_through(
     store: &dyn ObjectStore,
     limits: &TransferLimits,
@@ -81,11 +82,11 @@ pub(in super::super) async fn read_through(
                 if attempt == ATTEMPTS_MAX {
                     return Ok(digest);
                 }
-                tracing::warn!(%key, attempt, %digest, "object arrived damaged, fetching it again");
+                checked::note_wrong(key, &format!("its digest is {digest}"));
             }
-            // Too short, or cut short on its way with a length to match.
-            Err(error @ RepositoryError::CorruptObject { .. }) if attempt < ATTEMPTS_MAX => {
-                tracing::warn!(%key, attempt, %error, "object arrived damaged, fetching it again");
+            // Too short or too long; or cut short on its way with a length to match, or the answer to another request.
+            Err(error) if error.is_corrupt_object() && attempt < ATTEMPTS_MAX => {
+                checked::note_wrong(key, &error.to_string());
             }
             Err(error) => return Err(error),
         }
