@@ -133,6 +133,12 @@ async fn what_a_restore_is_going_to_make_is_nobody_elses() {
             if planned {
                 assert_refused(&mut client, &ABOUT_PARTITIONS, "d", place).await;
             }
+            // The library of the command-line client would answer 5014 with "Malformed packet".
+            if let Some(cli) = server.cli() {
+                let refused = cli.error("DROP TABLE d.u;\n").await;
+                let text = "ERROR 1105 (HY000) at line 1: The state of table 'u' is not NORMAL: restore job ";
+                assert!(refused.contains(text), "{refused}");
+            }
             // The table answers and takes rows, and what is beside goes its way.
             client.query(&format!("INSERT INTO d.u VALUES ({})", 10 + round)).await;
             client.query("TRUNCATE TABLE d.other").await;

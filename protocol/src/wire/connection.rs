@@ -21,6 +21,7 @@ use tracing::{debug, error};
 
 use super::auth::SALT_BYTES;
 use super::command::{Command, Invalid};
+use super::errors::Numbers;
 use super::handshake::{Door, Login, Refusal};
 use super::listener::Shared;
 use super::packet::{Inbound, PacketReader, PacketWriter};
@@ -38,6 +39,8 @@ pub(super) struct Connection<H: Handler, R, W> {
     reader: PacketReader<R>,
     writer: PacketWriter<W>,
     capabilities: CapabilityFlags,
+    /// The client's library is the same for every user it changes to.
+    numbers: Numbers,
     statements: Statements,
     /// What [`Connection::run`] is to do.
     task: Option<Task>,
@@ -46,6 +49,13 @@ pub(super) struct Connection<H: Handler, R, W> {
     identity: Identity,
     /// Why the connection ended, once it has.
     ended: Option<CloseReason>,
+}
+
+/// How the program at the other end wants to be answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Client {
+    pub capabilities: CapabilityFlags,
+    pub numbers: Numbers,
 }
 
 /// What stays the same when the user changes.
@@ -90,7 +100,7 @@ where
         session: H::Session,
         reader: PacketReader<R>,
         writer: PacketWriter<W>,
-        capabilities: CapabilityFlags,
+        client: Client,
         identity: Identity,
     ) -> Self {
         Self {
@@ -98,7 +108,8 @@ where
             session,
             reader,
             writer,
-            capabilities,
+            capabilities: client.capabilities,
+            numbers: client.numbers,
             statements: Statements::default(),
             task: None,
             forgotten: Vec::new(),
@@ -325,7 +336,7 @@ where
     }
 
     async fn answer_error(&mut self, error: &WireError) {
-        self.writer.packet(|out| reply::err(out, error));
+        self.writer.packet(|out| reply::err(out, error, self.numbers));
         self.flush().await;
     }
 
@@ -346,7 +357,7 @@ where
     async fn end(&mut self, reason: CloseReason, error: Option<&WireError>) -> io::Result<Done> {
         self.ended = Some(reason);
         if let Some(error) = error {
-            self.writer.packet(|out| reply::err(out, error));
+            self.writer.packet(|out| reply::err(out, error, self.numbers));
             let _ = tokio::time::timeout(FAREWELL_TIMEOUT, self.writer.flush()).await;
         }
         Err(io::ErrorKind::ConnectionAborted.into())

@@ -1,8 +1,10 @@
 //! The errors that the wire itself raises, with MySQL's numbers, states and words.
 //!
-//! Numbers and states come from opensrv's table, so the two cannot drift apart.
+//! Numbers and states come from opensrv's table, so the two cannot drift apart. Which numbers a client's library lets
+//! its user see is known here too: [`Numbers`].
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
 use opensrv_mysql::ErrorKind;
 
@@ -10,6 +12,44 @@ use super::WireError;
 
 /// How much of an offending text an error shows.
 const SHOWN_BYTES_MAX: usize = 6;
+
+/// What MariaDB's C library, and so the `mariadb` client and whatever else is built on it, calls itself.
+const LIBMARIADB: &str = "libmariadb";
+
+/// Numbers that library gives to faults of its own. From a server it believes none of them: it answers "2027 Malformed
+/// packet" and throws the text away. The second range ends at 5024 today; what it may grow by is kept clear.
+const LIBMARIADBS_OWN: [RangeInclusive<u16>; 2] = [2000..=2999, 5000..=5049];
+
+/// Which numbers of errors reach the user of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbers {
+    /// Every one.
+    All,
+    /// Not those of [`LIBMARIADBS_OWN`]: 1105 goes in their place, because a text that can be read is worth more than
+    /// the number.
+    NotLibmariadbs,
+}
+
+impl Numbers {
+    /// What a client with these attributes can show.
+    pub(super) fn shown_by(attributes: &[(String, String)]) -> Self {
+        let is_libmariadb = |(name, value): &(String, String)| name == "_client_name" && value == LIBMARIADB;
+        match attributes.iter().any(is_libmariadb) {
+            true => Self::NotLibmariadbs,
+            false => Self::All,
+        }
+    }
+
+    /// The number to send.
+    pub(super) fn of(self, error: &WireError) -> u16 {
+        match self {
+            Self::NotLibmariadbs if LIBMARIADBS_OWN.iter().any(|own| own.contains(&error.code)) => {
+                ErrorKind::ER_UNKNOWN_ERROR as u16
+            }
+            _ => error.code,
+        }
+    }
+}
 
 fn error(kind: ErrorKind, message: impl Into<String>) -> WireError {
     WireError::new(kind as u16, *kind.sqlstate(), message)

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use super::connection::{Connection, Identity};
+use super::connection::{Client, Connection, Identity};
+use super::errors::Numbers;
 use super::handshake::{Door, Refusal};
 use super::packet::{Inbound, PacketReader, PacketWriter};
 use super::task::Task;
@@ -170,12 +171,10 @@ where
         }
     };
     match entered {
-        Ok((session, capabilities)) => {
-            Some(Connection::new(shared.clone(), session, reader, writer, capabilities, identity))
-        }
+        Ok((session, client)) => Some(Connection::new(shared.clone(), session, reader, writer, client, identity)),
         Err(Refusal::Tell(error)) => {
             info!(code = error.code, %error, "connection refused");
-            tell_refusal(&mut reader, &mut writer, |out| reply::err(out, &error)).await;
+            tell_refusal(&mut reader, &mut writer, |out| reply::err(out, &error, Numbers::All)).await;
             None
         }
         Err(Refusal::Gone) => {
@@ -185,7 +184,7 @@ where
     }
 }
 
-type Entered<H> = (<H as Handler>::Session, opensrv_mysql::CapabilityFlags);
+type Entered<H> = (<H as Handler>::Session, Client);
 
 async fn enter<H, R, W>(
     shared: &Shared<H>,
@@ -202,13 +201,13 @@ where
     let version = &shared.config.server_version;
     let door = Door { reader, writer, salt: &identity.salt, peer: identity.peer };
     let login = door.enter(handler, version, identity.connection_id).await?;
-    let capabilities = login.capabilities;
+    let client = Client { capabilities: login.capabilities, numbers: Numbers::shown_by(&login.attributes) };
     let user = login.user.clone();
     let session = handler.open(identity.connect_info(login)).await?;
     debug!(user, "connection opened");
     writer.packet(|out| reply::ok(out, &Completion::default(), reply::status(false)));
     writer.flush().await?;
-    Ok((session, capabilities))
+    Ok((session, client))
 }
 
 async fn refuse_connection(stream: impl AsyncRead + AsyncWrite, error: &WireError) {

@@ -6,6 +6,7 @@
 
 use opensrv_mysql::{CapabilityFlags, StatusFlags};
 
+use super::errors::Numbers;
 use super::packet::{put_lenenc_bytes, put_lenenc_int};
 use super::{Completion, Prepared, WireError};
 
@@ -41,9 +42,9 @@ pub(super) fn eof(out: &mut Vec<u8>, warnings: u16, status: StatusFlags) {
     out.extend_from_slice(&status.bits().to_le_bytes());
 }
 
-pub(super) fn err(out: &mut Vec<u8>, error: &WireError) {
+pub(super) fn err(out: &mut Vec<u8>, error: &WireError, numbers: Numbers) {
     out.push(ERR_HEADER);
-    out.extend_from_slice(&error.code.to_le_bytes());
+    out.extend_from_slice(&numbers.of(error).to_le_bytes());
     out.push(b'#');
     out.extend_from_slice(&error.sqlstate);
     out.extend_from_slice(error.message.as_bytes());

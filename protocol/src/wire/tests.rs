@@ -202,6 +202,7 @@ impl ScriptedSession {
             "broken" => Ok(fails_after_rows()),
             "wrong" => Ok(wrong_schema()),
             "year" => Ok(rows(samples::year_ten_thousand())),
+            "error" => Err(WireError::new(number as u16, *b"HY000", "as asked")),
             "panic" => panic!("as scripted"),
             "sleep" => {
                 let mut bell = DropBell(Some(self.events.clone()));

@@ -388,3 +388,19 @@ async fn the_command_line_client_works() {
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert!(complaint.contains("ERROR 1049 (42000): Unknown database 'nowhere'"), "{complaint}");
 }
+
+#[tokio::test]
+async fn numbers_that_a_library_keeps_for_itself_do_not_hide_the_text() {
+    let server = Server::start().await;
+    let mut client = connect(&server).await;
+    for (number, shown) in [(1999, 1999), (2000, 1105), (2999, 1105), (3000, 3000), (5014, 1105), (5050, 5050)] {
+        let statement = format!("error {number}");
+        let (code, state, text) = server_error(client.query_drop(&statement).await);
+        assert_eq!((code, state.as_str(), text.as_str()), (number, "HY000", "as asked"));
+        let Some(output) = mariadb(&server, &["--execute", &statement]).await else {
+            return;
+        };
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(complaint.contains(&format!("ERROR {shown} (HY000) at line 1: as asked")), "{number}: {complaint}");
+    }
+}
