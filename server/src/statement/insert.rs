@@ -13,6 +13,7 @@ use ebla_protocol::sql::ast::show::ShowTail;
 use ebla_protocol::wire::{Completion, Outcome};
 use ebla_storage::catalog::{LoadKind, LoadState, TableRow};
 use ebla_storage::load::{Load, LoadSpec};
+use ebla_storage::schema::TableDefinition;
 use futures::StreamExt;
 use sqlparser::ast::{Expr, UnaryOperator, Value as AstValue};
 
@@ -212,7 +213,7 @@ async fn insert_values(
         let given: Vec<String> =
             columns.iter().zip(&shape.given).filter(|(_, given)| **given).map(|(name, _)| name.clone()).collect();
         let batch = match shape.literal {
-            true => literal_batch(&given, &run)?,
+            true => literal_batch(&sink.table.definition, &given, &run)?,
             false => computed_row(session, run.into_iter().flatten().collect()).await?,
         };
         if !assemblers.contains_key(&shape.given) {
@@ -263,18 +264,56 @@ fn literal_text(expr: &Expr) -> Option<Option<String>> {
     }
 }
 
-/// Rows of literals as columns of text, which the assembler reads exactly.
-fn literal_batch(given: &[String], rows: &[Vec<InsertValue>]) -> Result<RecordBatch> {
-    let mut builders: Vec<StringBuilder> = given.iter().map(|_| StringBuilder::new()).collect();
+/// Whether a literal is a text, of which columns of integers take whole numbers only.
+fn is_text(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_text(inner),
+        Expr::Value(value) => {
+            matches!(value.value, AstValue::SingleQuotedString(_) | AstValue::DoubleQuotedString(_))
+        }
+        _ => false,
+    }
+}
+
+/// A number's literal as a column of integers takes it, which is as a CAST does: without what stands behind the point.
+/// One with an exponent is a DOUBLE.
+fn whole_number(literal: String) -> String {
+    if literal.contains(['e', 'E']) {
+        return match literal.parse::<f64>() {
+            Ok(number) if number.is_finite() => number.trunc().to_string(),
+            _ => literal,
+        };
+    }
+    match literal.split_once('.') {
+        Some((whole, _)) if whole.ends_with(|last: char| last.is_ascii_digit()) => whole.to_owned(),
+        Some((sign, _)) => format!("{sign}0"),
+        None => literal,
+    }
+}
+
+/// Rows of literals as columns of text, which the assembler reads exactly. Each value becomes one of its column's type
+/// by itself: what stands beside it in other rows is of no consequence.
+fn literal_batch(definition: &TableDefinition, given: &[String], rows: &[Vec<InsertValue>]) -> Result<RecordBatch> {
+    let is_whole = |name: &String| {
+        let column = definition.columns.iter().find(|column| column.is_named(name));
+        column.is_some_and(|column| column.data_type.is_integer())
+    };
+    let mut builders: Vec<(StringBuilder, bool)> =
+        given.iter().map(|name| (StringBuilder::new(), is_whole(name))).collect();
     for row in rows {
         let values = row.iter().filter_map(|value| match value {
             InsertValue::Default => None,
-            InsertValue::Expr(expr) => Some(literal_text(expr).flatten()),
+            InsertValue::Expr(expr) => Some(expr),
         });
-        for (builder, value) in builders.iter_mut().zip(values) {
-            builder.append_option(value);
+        for ((builder, is_whole), expr) in builders.iter_mut().zip(values) {
+            let text = literal_text(expr).flatten();
+            builder.append_option(match *is_whole && !is_text(expr) {
+                true => text.map(whole_number),
+                false => text,
+            });
         }
     }
+    let mut builders: Vec<StringBuilder> = builders.into_iter().map(|(builder, _)| builder).collect();
     let columns: Vec<ArrayRef> = builders.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef).collect();
     let fields: Vec<Field> = given.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
