@@ -199,6 +199,7 @@ fn reason_code(reason: Reason) -> (u16, &'static [u8; 5]) {
         Reason::Value => (1292, b"22007"),
         Reason::DivisionByZero => (1365, b"22012"),
         Reason::NotSelected => (3065, b"HY000"),
+        Reason::UnknownAlias => (1051, b"42S02"),
     }
 }
 

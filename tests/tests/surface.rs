@@ -365,6 +365,9 @@ const NUMBERED: &[(&str, u16, &str)] = &[
     ("SELECT DISTINCT v FROM d.t ORDER BY id", 3065, "HY000"),
     ("SELECT length(concat(repeat('a', 1000000), 1)) FROM", 1064, "42000"),
     ("SELECT id FROM d.t LIMIT 18446744073709551616", 1064, "42000"),
+    ("SELECT zz.* FROM d.t", 1051, "42S02"),
+    ("SELECT id FROM d.t ORDER BY 99", 1054, "42S22"),
+    ("SELECT id FROM d.t GROUP BY 99", 1054, "42S22"),
 ];
 
 #[tokio::test]

@@ -121,11 +121,13 @@ pub enum Reason {
     DivisionByZero,
     /// SELECT DISTINCT is ordered by what it does not show.
     NotSelected,
+    /// A table that FROM does not name.
+    UnknownAlias,
 }
 
 impl Reason {
     /// All of them.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::AmbiguousColumn,
         Self::DuplicateColumn,
         Self::DuplicateTable,
@@ -136,6 +138,7 @@ impl Reason {
         Self::Value,
         Self::DivisionByZero,
         Self::NotSelected,
+        Self::UnknownAlias,
     ];
 }
 

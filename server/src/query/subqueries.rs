@@ -184,3 +184,10 @@ fn not_exists_instead() -> datafusion::error::DataFusionError {
 fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
 }
+
+/// A subquery that the engine cannot make a join of.
+pub(crate) fn not_of_this_form() -> QueryError {
+    QueryError::Unsupported(
+        "A subquery of this form is not supported here: write it as a join, or put its value in by hand".to_owned(),
+    )
+}

@@ -4,6 +4,7 @@
 //! it is, in the words of the field, or is kept for the log when it speaks of the engine's inner parts.
 
 use super::{QueryError, Reason, words};
+use crate::query::subqueries;
 
 /// Parts of sentences that tell a reason, with what is said instead; `None` for the sentence itself.
 const REASONS: [(&str, Reason, Option<&str>); 9] = [
@@ -51,16 +52,35 @@ pub(super) fn from_call(text: &str) -> Option<QueryError> {
     })
 }
 
+/// A place that is none, and a table that is not among those of FROM.
+fn from_place(text: &str) -> Option<QueryError> {
+    if let Some(table) = text.strip_prefix("Invalid qualifier ") {
+        return Some(QueryError::Refused(
+            Reason::UnknownAlias,
+            format!("Unknown table '{table}': FROM does not name it"),
+        ));
+    }
+    let place = |column: &str, clause: &str| {
+        let hint = format!(" in {clause}: the places of the select list count from 1");
+        Some(QueryError::UnknownColumn { column: column.trim().to_owned(), hint })
+    };
+    if let Some(rest) = text.strip_prefix("Order by column out of bounds, specified: ") {
+        return place(rest.split(',').next().unwrap_or(rest), "ORDER BY");
+    }
+    if text.starts_with("Order by index starts at 1") {
+        return place("0", "ORDER BY");
+    }
+    let rest = text.strip_prefix("Cannot find column with position ")?;
+    place(rest.split(' ').next().unwrap_or(rest), "GROUP BY")
+}
+
 /// What the engine says in words of its own, in those of the field. Everything it says comes through here; what still
 /// speaks of its inner parts is kept for the log.
 pub(super) fn from_phrase(text: &str) -> QueryError {
     let subquery = ["ScalarSubquery", "InSubquery", "Exists(", "Correlated", "correlated", "OuterReferenceColumn"];
     if text.contains("does not support logical expression") || text.contains("outer_ref") {
         if subquery.iter().any(|word| text.contains(word)) || text.contains("outer_ref") {
-            return QueryError::Unsupported(
-                "A subquery of this form is not supported here: write it as a join, or put its value in by hand"
-                    .to_owned(),
-            );
+            return subqueries::not_of_this_form();
         }
         if text.contains("WindowFunction") {
             return QueryError::Unsupported(
@@ -71,6 +91,15 @@ pub(super) fn from_phrase(text: &str) -> QueryError {
         if text.contains("AggregateFunction") {
             return QueryError::MisplacedAggregate;
         }
+    }
+    if let Some(error) = from_place(text) {
+        return error;
+    }
+    if let Some(clause) = ["LIMIT", "OFFSET"].iter().find(|clause| text.contains(&format!("Expected {clause} to be"))) {
+        return QueryError::Semantic(format!("{clause} takes a whole number from 0 to {}", u64::MAX));
+    }
+    if text.contains("Accessing outer reference columns") || text.contains("__always_true") {
+        return subqueries::not_of_this_form();
     }
     if text.contains("Aggregate functions are not allowed in the WHERE clause") {
         return QueryError::MisplacedAggregate;

@@ -172,10 +172,30 @@ impl Rewriter<'_> {
             ("any_match" | "all_match", _) => {
                 return Err(QueryError::Unsupported(format!("Function {name} is not supported")));
             }
-            _ => return Ok(None),
+            ("coalesce", 1..) => return Ok(None),
+            (name, given) => match arguments(name) {
+                Some(wanted) => {
+                    return Err(QueryError::Semantic(format!(
+                        "Function {name} takes {wanted} argument(s), {given} given"
+                    )));
+                }
+                None => return Ok(None),
+            },
         };
         Ok(Some(expr))
     }
+}
+
+/// How many arguments a function takes that is another expression by the time it is computed.
+fn arguments(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "isnull" | "isnotnull" => "1",
+        "ifnull" | "nvl" | "nullif" | "element_at" | "mod" | "date_add" | "adddate" | "date_sub" | "subdate"
+        | "get_format" | "addtime" | "subtime" => "2",
+        "if" | "nvl2" | "timestampadd" | "timestampdiff" => "3",
+        "coalesce" => "1 or more",
+        _ => return None,
+    })
 }
 
 /// The engine's name of a function.
