@@ -301,14 +301,17 @@ fn backtick_alias(alias: &mut Option<TableAlias>) -> ControlFlow<&'static str> {
     ControlFlow::Continue(())
 }
 
-/// `AS 'name'` is `` AS `name` ``. It stays in quotes where backticks would print another name.
+/// `AS 'name'` is `` AS `name` ``. It stays in quotes where backticks would print another name: in those that it does not
+/// hold, for of the quotes inside, too, some would be printed as others.
 fn backtick(name: &mut Ident) -> ControlFlow<&'static str> {
     if matches!(name.quote_style, Some('\'' | '"')) {
-        let stays = is_misprinted(&name.value);
-        if stays && name.value.contains(['\'', '\\']) {
-            return ControlFlow::Break(MISPRINTED);
-        }
-        name.quote_style = Some(if stays { '\'' } else { '`' });
+        let holds = |quote: char| name.value.contains(quote);
+        name.quote_style = Some(match is_misprinted(&name.value) {
+            false => '`',
+            true if holds('\\') || (holds('\'') && holds('"')) => return ControlFlow::Break(MISPRINTED),
+            true if holds('\'') => '"',
+            true => '\'',
+        });
     }
     ControlFlow::Continue(())
 }

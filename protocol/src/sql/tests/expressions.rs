@@ -186,11 +186,15 @@ fn an_alias_in_quotes_reads_back_whatever_backticks_it_has() {
         ("SELECT 1 AS 'a`b'", "SELECT 1 AS `a``b`"),
         ("SELECT 1 AS 'a``b'", "SELECT 1 AS 'a``b'"),
         ("SELECT 1 AS \"``\"", "SELECT 1 AS '``'"),
+        ("SELECT 1 AS 'it''s a``b'", "SELECT 1 AS \"it's a``b\""),
+        ("SELECT 1 AS 'a``\"b'", "SELECT 1 AS 'a``\"b'"),
         ("SELECT x.* FROM (SELECT 1) AS '```' (c)", "SELECT x.* FROM (SELECT 1) AS '```' (c)"),
     ] {
         let statement = one(text);
         assert_eq!(statement.to_string(), printed);
         round_trip(&statement);
     }
-    assert!(error("SELECT 1 AS 'it''s a``b'").contains("two backticks side by side"));
+    for text in ["SELECT 1 AS 'it''s \"a``b\"'", r"SELECT 1 AS 'a``\\b'"] {
+        assert!(error(text).contains("two backticks side by side"), "{text}");
+    }
 }
