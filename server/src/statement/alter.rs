@@ -5,7 +5,10 @@ use ebla_protocol::sql::ast::name::Properties;
 use ebla_protocol::wire::Outcome;
 use ebla_storage::catalog::{Removal, TableRow, WriteTransaction};
 
-use super::definition::{check_compression, check_kept, check_other_name, check_table_name, parse_replication_num};
+use super::definition::{
+    DYNAMIC_PARTITION, check_compression, check_kept, check_not_dynamic, check_other_name, check_table_name,
+    parse_replication_num,
+};
 use super::{done, partitions, resolve_own_table};
 use crate::auth::privilege::Object;
 use crate::error::{Error, Result};
@@ -193,6 +196,7 @@ fn check_changeable(session: &Session, key: &str, value: &str) -> Result<()> {
         | "storage_cooldown_ttl"
         | "bucket_size"
         | "compaction_policy" => check_kept(&key, value),
+        _ if key.starts_with(DYNAMIC_PARTITION) => check_not_dynamic(&key, value),
         _ => Err(Error::analysis(format!("Unknown table property or one that cannot be changed: [{key}]"))),
     }
 }

@@ -502,9 +502,7 @@ fn resolve_properties(properties: &Properties, columns: &[Column]) -> Result<BTr
                     .filter(|fpp| (0.0001..=0.05).contains(fpp))
                     .ok_or_else(|| Error::analysis("bloom_filter_fpp must be 0.0001 to 0.05"))?;
             }
-            _ if key.starts_with("dynamic_partition.") => {
-                return Err(Error::not_yet(format!("Property '{key}' (dynamic partitioning)")));
-            }
+            _ if key.starts_with(DYNAMIC_PARTITION) => check_not_dynamic(&key, value)?,
             _ if NOT_YET_PROPERTIES.contains(&key.as_str()) => {
                 return Err(Error::not_yet(format!("Property '{key}'")));
             }
@@ -517,6 +515,22 @@ fn resolve_properties(properties: &Properties, columns: &[Column]) -> Result<BTr
         resolved.insert(key, value.to_owned());
     }
     Ok(resolved)
+}
+
+/// What properties of dynamic partitioning begin with.
+pub const DYNAMIC_PARTITION: &str = "dynamic_partition.";
+
+/// Errors unless a property of dynamic partitioning says that there is none, which is how it is.
+pub fn check_not_dynamic(key: &str, value: &str) -> Result<()> {
+    match key.strip_prefix(DYNAMIC_PARTITION) {
+        Some("enable") if value.eq_ignore_ascii_case("false") => Ok(()),
+        Some("enable") if !value.eq_ignore_ascii_case("true") => {
+            Err(Error::analysis(format!("{key} is '{value}': it must be true or false")))
+        }
+        _ => Err(Error::not_yet(format!(
+            "Property '{key}' (dynamic partitioning; ADD PARTITION and DROP PARTITION from a scheduler do the same)"
+        ))),
+    }
 }
 
 /// Errors unless a property that is kept and shown back may have this value: what is shown is taken for true.

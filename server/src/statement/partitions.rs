@@ -102,9 +102,24 @@ fn resolve_bounds(
         PartitionValues::In(_) => return Err(Error::not_yet("VALUES IN (list partitions)")),
     };
     if bounds.is_empty() {
-        return Err(Error::analysis(format!("Partition range {bounds} is empty or runs backwards")));
+        return Err(Error::analysis(match (values, &bounds) {
+            (PartitionValues::LessThan(_), PartitionBounds::Range { lower, .. }) if is_end(lower) => {
+                "No partition can be added behind one that reaches to MAXVALUE: drop that one first"
+                    .into()
+            }
+            (PartitionValues::LessThan(_), PartitionBounds::Range { lower, upper }) => format!(
+                "VALUES LESS THAN must be strictly increasing for each partition: {upper} is not above {lower}, where the \
+                 last one ends; write VALUES [(lower), (upper)) for a partition between others"
+            ),
+            _ => format!("Partition range {bounds} is empty or runs backwards"),
+        }));
     }
     Ok(bounds)
+}
+
+/// Whether nothing lies behind a bound.
+fn is_end(key: &PartitionKey) -> bool {
+    key.0.first() == Some(&Bound::MaxValue)
 }
 
 fn resolve_key(columns: &[&Column], values: &[PartitionValue], missing: Bound) -> Result<PartitionKey> {

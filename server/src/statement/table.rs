@@ -155,6 +155,10 @@ pub fn truncate(session: &Session, statement: TruncateTable) -> Result<Outcome> 
 
 /// Makes a table. Returns false when it is there already and that is allowed.
 fn make(session: &Session, database: &str, name: &str, table: &NewTable, if_not_exists: bool) -> Result<bool> {
+    // Those of partitions are checked where replicas are given their places; a table may have no partition yet.
+    if let Some(wanted) = table.definition.properties.get("replication_num") {
+        session.server.storage.roots().check_replication_num(definition::parse_replication_num(wanted)?)?;
+    }
     let made = session.server.storage.create_table(database, name, &table.definition, &table.partitions);
     match made {
         Err(ebla_storage::Error::AlreadyExists { noun: ebla_storage::error::Noun::Table, .. }) if if_not_exists => {
