@@ -63,12 +63,14 @@ impl Accounts {
         Accounts { catalog, cache: RwLock::default() }
     }
 
-    /// Makes the built-in roles, and root at the very first start. `password` is root's, the empty one when `None`.
+    /// Makes the built-in roles, and root at the very first start. `password` is root's, the empty one when `None`. Gives
+    /// root its role back where an earlier version let it be revoked: without it nobody may do everything, nor grant that.
     /// Returns whether root was made.
     pub fn bootstrap(&self, password: impl FnOnce() -> Result<Option<String>>) -> Result<bool> {
         let root_is_new = self.catalog.read(|read| Ok(read.find_user(ROOT, ANY_HOST)?.is_none()))?;
         let password = if root_is_new { password()? } else { None };
-        self.catalog.write(|write| {
+        let root = Grantee::User { name: ROOT.to_owned(), host: ANY_HOST.to_owned() };
+        let role_is_back = self.catalog.write(|write| {
             for (role, comment) in BUILTIN_ROLES {
                 if write.find_role(role)?.is_none() {
                     write.create_role(role, true, comment)?;
@@ -77,12 +79,19 @@ impl Accounts {
             if root_is_new {
                 let hash = password.as_deref().and_then(hash_password);
                 write.create_user(ROOT, ANY_HOST, hash.as_ref().map(|hash| hash.as_slice()))?;
-                let root = Grantee::User { name: ROOT.to_owned(), host: ANY_HOST.to_owned() };
-                write.grant_role(&root, privilege::ROLE_ROOT)?;
-                write.set_default_roles(&root, |_| true)?;
             }
-            Ok(())
+            let held = write.roles_of(&root)?;
+            if held.iter().any(|(role, _)| role == privilege::ROLE_ROOT) {
+                return Ok(false);
+            }
+            write.grant_role(&root, privilege::ROLE_ROOT)?;
+            let was_default = |role: &str| held.iter().any(|(name, is_default)| name == role && *is_default);
+            write.set_default_roles(&root, |role| role == privilege::ROLE_ROOT || was_default(role))?;
+            Ok(!root_is_new)
         })?;
+        if role_is_back {
+            tracing::warn!("the account root had lost the role root, and has been given it again");
+        }
         Ok(root_is_new)
     }
 
@@ -258,7 +267,38 @@ pub(crate) fn like(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ebla_storage::clock::{SystemClock, SystemRandom};
+
     use super::*;
+
+    #[test]
+    fn root_has_its_role_back_after_a_start() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("catalog.db");
+        let catalog = Catalog::open(&path, Arc::new(SystemClock), Arc::new(SystemRandom)).expect("a catalog");
+        let accounts = Accounts::new(Arc::new(catalog));
+        assert!(accounts.bootstrap(|| Ok(None)).expect("the first start"));
+        let root = Identity { user: ROOT.to_owned(), host: ANY_HOST.to_owned() };
+        let change = |work: &dyn Fn(&ebla_storage::catalog::WriteTransaction<'_>) -> ebla_storage::Result<()>| {
+            accounts.catalog.write(|write| work(write)).expect("a change");
+        };
+        change(&|write| {
+            write.create_role("reader", false, "")?;
+            write.grant_role(&root.grantee(), "reader")?;
+            write.revoke_role(&root.grantee(), privilege::ROLE_ROOT)
+        });
+        assert!(!accounts.access(&root, None).expect("access").is_root);
+
+        assert!(!accounts.bootstrap(|| Ok(None)).expect("a later start"));
+        let access = accounts.access(&root, None).expect("access");
+        assert!(access.is_root);
+        assert_eq!((access.active_roles, access.inactive_roles), (vec!["root".to_owned()], vec!["reader".to_owned()]));
+
+        // What root has chosen since stays as it is.
+        change(&|write| write.set_default_roles(&root.grantee(), |role| role == "reader"));
+        accounts.bootstrap(|| Ok(None)).expect("one more start");
+        assert_eq!(accounts.access(&root, None).expect("access").active_roles, ["reader"]);
+    }
 
     #[test]
     fn hash_is_that_of_mysql() {
