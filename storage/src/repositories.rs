@@ -196,6 +196,16 @@ impl Repositories {
         Ok((row, repository))
     }
 
+    /// Asks a repository, for a statement whose user waits, who it is: before work on it begins that has all day and would
+    /// try for long what cannot be. Errors when it cannot be reached or is not the one it was. One request.
+    pub async fn reach(&self, name: &str) -> Result<()> {
+        let work = async {
+            let (_, repository) = self.find(name).await?;
+            Ok(repository.verify_identity().await?)
+        };
+        self.promptly(work).await
+    }
+
     /// Looks whether each repository can be reached and is the one it was, and keeps what is wrong for SHOW REPOSITORIES.
     /// One request a repository.
     pub async fn look(&self) -> Result<()> {

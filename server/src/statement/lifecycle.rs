@@ -36,6 +36,7 @@ pub async fn drop_snapshot(session: &Session, statement: DropSnapshot) -> Result
 pub async fn clean(session: &Session, repository: &str) -> Result<Outcome> {
     session.access()?.require("REPOSITORY", Object::System)?;
     check_repository(session, repository)?;
+    session.server.repositories.reach(repository).await?;
     let report = session.server.lifecycle.collect(repository).await?;
     let rows = TextRows::new([
         "Repository",

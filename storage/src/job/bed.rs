@@ -76,6 +76,8 @@ pub(crate) enum Action {
 #[async_trait]
 impl FailPoints for TestFailPoints {
     async fn reach(&self, _job: JobId, point: FailPoint) -> Result<()> {
+        // Before anybody sees that the place is reached: who is let go then is let go.
+        let go = self.go.notified();
         self.reached.lock().push(point);
         self.news.notify_waiters();
         let action = self.armed.lock().iter().find(|(armed, _)| *armed == point).map(|(_, action)| *action);
@@ -83,7 +85,7 @@ impl FailPoints for TestFailPoints {
             None => Ok(()),
             Some(Action::Fail) => Err(Error::Internal(format!("failed on purpose at {point:?}"))),
             Some(Action::Wait) => {
-                self.go.notified().await;
+                go.await;
                 Ok(())
             }
         }

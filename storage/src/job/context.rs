@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::RwLock;
+use tokio::time::Instant;
 
 use super::runner::JobConfig;
 use super::{FailPoint, Gate, JobFiles, Progress};
@@ -17,10 +19,15 @@ use crate::failpoint;
 use crate::ids::{JobId, RepositoryId};
 use crate::repositories::Repositories;
 use crate::repository::Repository;
+use crate::repository::store::Silence;
 use crate::storage::{Storage, blocking};
 
 /// Messages that TaskErrMsg shows at most: one is often all of them.
 const TROUBLES_SHOWN_MAX: usize = 3;
+
+/// How long a store may be silent before that is told: longer than an answer of one that is well takes, and so short that
+/// who looks within ten seconds sees it.
+const SILENCE_TOLD_AFTER: Duration = Duration::from_secs(5);
 
 /// What a step of a job works with.
 #[derive(Clone)]
@@ -49,14 +56,25 @@ pub struct JobContext {
     pub(super) unsettled: Arc<RwLock<()>>,
 }
 
-/// What is being tried again at the moment, and why.
+/// What is being tried again at the moment, or waited for, and why.
 #[derive(Debug, Default)]
-pub(super) struct Troubles(Mutex<(u64, BTreeMap<u64, String>)>);
+pub(super) struct Troubles(Mutex<(u64, BTreeMap<u64, Told>)>);
 
-/// One thing that is being tried again; forgotten when dropped.
+/// One thing that may be told of; forgotten when dropped.
 pub(crate) struct Trouble<'a> {
     troubles: &'a Troubles,
     id: Option<u64>,
+}
+
+/// What there is to tell of one thing.
+#[derive(Debug)]
+struct Told {
+    /// What went wrong, or what is waited for besides a store.
+    message: Option<String>,
+    /// When it is tried again.
+    again_at: Option<Instant>,
+    /// What is done, and whether the store says anything to it.
+    call: Option<(String, Arc<Silence>)>,
 }
 
 impl JobContext {
@@ -143,11 +161,13 @@ impl JobContext {
     where
         F: Future<Output = Result<T>>,
     {
+        let silence = Arc::new(Silence::default());
         let mut trouble = self.trouble();
+        trouble.may_wait(what.to_string(), Arc::clone(&silence));
         let random = self.storage.catalog().random();
         let mut attempts = 1;
         loop {
-            let error = match attempt().await {
+            let error = match Arc::clone(&silence).kept(attempt()).await {
                 Err(error) if error.is_retryable() => error,
                 done => return done,
             };
@@ -156,7 +176,7 @@ impl JobContext {
                 return Err(error);
             };
             tracing::warn!(job = %self.id, %what, attempts, ?delay, %error, "trying again");
-            trouble.tell(format!("{what}: {error}"));
+            trouble.tell_again_in(format!("{what}: {error}"), delay);
             // Whoever closes the gate need not wait for a delay to pass.
             if self.gate.token().run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
                 return Err(Error::Cancelled);
@@ -175,22 +195,63 @@ impl fmt::Debug for JobContext {
 impl Troubles {
     /// The TaskErrMsg column: `[taskid: message]` of what is wrong now, empty when nothing is.
     pub(super) fn describe(&self, job: JobId) -> String {
+        self.describe_at(job, Instant::now())
+    }
+
+    fn describe_at(&self, job: JobId, now: Instant) -> String {
         let troubles = self.0.lock();
+        let messages = troubles.1.values().filter_map(|told| told.describe(now));
         let shown: Vec<String> =
-            troubles.1.values().take(TROUBLES_SHOWN_MAX).map(|message| format!("[{job}: {message}]")).collect();
+            messages.take(TROUBLES_SHOWN_MAX).map(|message| format!("[{job}: {message}]")).collect();
         shown.join(", ")
+    }
+}
+
+impl Told {
+    fn describe(&self, now: Instant) -> Option<String> {
+        let until_again = self.again_at.map(|at| at.saturating_duration_since(now)).filter(|left| !left.is_zero());
+        if let (Some(message), Some(left)) = (&self.message, until_again) {
+            return Some(format!("{message}; tried again in {} s", left.as_secs() + 1));
+        }
+        let silent = self.call.as_ref().and_then(|(what, silence)| {
+            silence.lasts(now).filter(|lasts| *lasts >= SILENCE_TOLD_AFTER).map(|lasts| (what, lasts.as_secs()))
+        });
+        match (&self.message, self.again_at, silent) {
+            (Some(message), _, Some((_, seconds))) => {
+                Some(format!("{message}; tried again, no answer for {seconds} s"))
+            }
+            (Some(message), Some(_), None) => Some(format!("{message}; being tried again")),
+            (Some(message), None, None) => Some(message.clone()),
+            (None, _, Some((what, seconds))) => Some(format!("{what}: no answer for {seconds} s, waiting for one")),
+            (None, _, None) => None,
+        }
     }
 }
 
 impl Trouble<'_> {
     /// What is wrong now.
     pub(crate) fn tell(&mut self, message: String) {
+        self.change(|told| (told.message, told.again_at) = (Some(message), None));
+    }
+
+    /// What went wrong, and is tried again then.
+    fn tell_again_in(&mut self, message: String, delay: Duration) {
+        let again_at = Instant::now() + delay;
+        self.change(|told| (told.message, told.again_at) = (Some(message), Some(again_at)));
+    }
+
+    /// What is done from now on, by calls to a store that may say nothing to them.
+    fn may_wait(&mut self, what: String, silence: Arc<Silence>) {
+        self.change(|told| told.call = Some((what, silence)));
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Told)) {
         let mut troubles = self.troubles.0.lock();
         let id = *self.id.get_or_insert_with(|| {
             troubles.0 += 1;
             troubles.0
         });
-        troubles.1.insert(id, message);
+        change(troubles.1.entry(id).or_insert(Told { message: None, again_at: None, call: None }));
     }
 }
 
@@ -220,5 +281,21 @@ mod tests {
         assert_eq!(troubles.describe(JobId(7)), "[7: upload segment b: no answer]");
         drop(second);
         assert_eq!(troubles.describe(JobId(7)), "");
+    }
+
+    #[tokio::test]
+    async fn it_is_told_when_a_thing_is_tried_again() {
+        let troubles = Troubles::default();
+        let mut trouble = Trouble { troubles: &troubles, id: None };
+        trouble.may_wait("list objects".into(), Arc::default());
+        let (now, seconds) = (Instant::now(), Duration::from_secs);
+        assert_eq!(troubles.describe_at(JobId(7), now + seconds(60)), "", "no store is asked");
+        trouble.tell_again_in("list objects: slow down".into(), seconds(30));
+        let text = troubles.describe_at(JobId(7), now + seconds(10));
+        let told =
+            ["[7: list objects: slow down; tried again in 20 s]", "[7: list objects: slow down; tried again in 21 s]"];
+        assert!(told.contains(&text.as_str()), "{text}");
+        let text = troubles.describe_at(JobId(7), Instant::now() + seconds(31));
+        assert_eq!(text, "[7: list objects: slow down; being tried again]");
     }
 }

@@ -166,8 +166,8 @@ impl JobRunner {
         shared.repositories.promptly(submission).await
     }
 
-    /// Submits a verification. Only what is named and not there, and another one of the repository, is refused here; the
-    /// rest is told by SHOW VERIFY.
+    /// Submits a verification. Only what is named and not there, a repository that cannot be reached, and another one of the
+    /// repository, is refused here; the rest is told by SHOW VERIFY.
     pub async fn submit_verify(&self, spec: VerifySpec) -> Result<JobId> {
         let shared = &self.shared;
         shared.refuse_when_ending()?;

@@ -20,6 +20,7 @@ mod metered;
 mod passage;
 mod relocked;
 mod s3;
+mod silence;
 mod size_checked;
 mod whole_puts;
 
@@ -43,6 +44,7 @@ pub use passage::{Passage, watched};
 pub use relocked::Relocked;
 pub(super) use s3::read_bundle;
 pub use s3::{Patience, RequestLimits, S3Store};
+pub use silence::Silence;
 pub use size_checked::SizeChecked;
 pub use whole_puts::WholePuts;
 

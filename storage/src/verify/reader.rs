@@ -99,7 +99,7 @@ impl Fault {
     }
 
     /// What an error says is wrong with what was to be read; nothing when it only says that it could not be.
-    fn of(error: &RepositoryError) -> Option<Fault> {
+    pub(super) fn of(error: &RepositoryError) -> Option<Fault> {
         match error {
             RepositoryError::Format { source, .. } => Some(match source {
                 FormatError::WrongDigest { expected, found } => {

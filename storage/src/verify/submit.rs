@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::reader::Fault;
 use super::{VerifiedSnapshot, VerifyCounts, VerifyJob, VerifySpec, VerifyState};
 use crate::catalog::{JobKind, NewJob};
 use crate::error::{Error, Result};
@@ -11,8 +12,8 @@ use crate::repository::Repository;
 use crate::restore::find_snapshot;
 use crate::storage::{Storage, blocking};
 
-/// Checks a verification and makes the job. A snapshot is looked for with one listing, or none when its timestamp is
-/// given whole.
+/// Checks a verification and makes the job. The repository is asked who it is, so that one that cannot be reached is told
+/// of at once and not by the job; a snapshot is looked for with one listing, or none when its timestamp is given whole.
 pub(crate) async fn decide(
     storage: &Arc<Storage>,
     repository_id: RepositoryId,
@@ -27,6 +28,12 @@ pub(crate) async fn decide(
              shows it, CANCEL VERIFY ON {} ends it",
             job.id, job.state, spec.repository, spec.repository
         )));
+    }
+    if let Err(error) = repository.verify_identity().await
+        && Fault::of(&error).is_none()
+    {
+        // What is damaged is for the job to find.
+        return Err(error.into());
     }
     let snapshot = match spec.snapshot {
         None => None,

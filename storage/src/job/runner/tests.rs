@@ -89,6 +89,11 @@ impl Ground {
     }
 }
 
+fn verify_of(repository: &str) -> VerifySpec {
+    let properties = VerifyProperties::parse(&BTreeMap::new()).unwrap();
+    VerifySpec { repository: repository.into(), snapshot: None, properties }
+}
+
 /// What a submission is answered, which nobody holds up.
 async fn answer<T>(submission: JoinHandle<T>) -> T {
     tokio::time::timeout(SOON, submission).await.expect("it is answered").unwrap()
@@ -126,19 +131,19 @@ async fn who_waits_for_a_silent_repository_waits_alone() {
             let change = vec![("aws.s3.enable_path_style_access".to_owned(), "true".to_owned())];
             async move { bed.repositories.alter(SILENT, change).await.map(|()| JobId(0)) }
         }),
+        tokio::spawn({
+            let bed = Arc::clone(bed);
+            async move { bed.runner.submit_verify(verify_of(SILENT)).await }
+        }),
     ];
-    ground.store.wait_for_connections(4).await;
+    ground.store.wait_for_connections(5).await;
 
     // The same database, the same label, the other repository.
     bed.failpoints.arm(FailPoint::StepBegins("SNAPSHOTING"), Action::Wait);
     let first = answer(ground.backup("d", "x", REPOSITORY)).await.unwrap();
     bed.failpoints.wait_for(FailPoint::StepBegins("SNAPSHOTING")).await;
-    let verify = VerifySpec {
-        repository: REPOSITORY.into(),
-        snapshot: None,
-        properties: VerifyProperties::parse(&BTreeMap::new()).unwrap(),
-    };
-    let verified = tokio::time::timeout(SOON, bed.runner.submit_verify(verify)).await.unwrap().unwrap();
+    let verified = bed.runner.submit_verify(verify_of(REPOSITORY));
+    let verified = tokio::time::timeout(SOON, verified).await.unwrap().unwrap();
     assert_eq!(bed.ended(verified).await.state, "FINISHED");
     let alter = bed.repositories.alter(REPOSITORY, vec![("aws.s3.region".to_owned(), "here-1".to_owned())]);
     let altered = tokio::time::timeout(SOON, alter).await.expect("it is answered");
@@ -148,12 +153,44 @@ async fn who_waits_for_a_silent_repository_waits_alone() {
     ground.store.speak();
     let error = answer(held).await.unwrap_err().to_string();
     assert!(error.starts_with("Can only run one backup or restore job of a database at same time"), "{error}");
-    let [backup, restore, alter] = others;
+    let [backup, restore, alter, verify] = others;
     assert!(answer(backup).await.is_ok());
     assert!(answer(restore).await.is_err(), "there is no such snapshot");
     answer(alter).await.unwrap();
+    let verified = answer(verify).await.unwrap();
+    assert_eq!(bed.ended(verified).await.state, "FINISHED");
     bed.failpoints.disarm();
     assert_eq!(bed.ended(first).await.state, "FINISHED");
+}
+
+/// A job gives a request up after half a minute, and its error comes back after several of those; it says before that what
+/// it waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_tells_that_its_repository_is_silent() {
+    let ground = Ground::new().await;
+    let bed = &ground.bed;
+    let place = FailPoint::StepBegins("VERIFYING");
+    bed.failpoints.arm(place, Action::Wait);
+    let id = bed.runner.submit_verify(verify_of(SILENT)).await.unwrap();
+    bed.failpoints.wait_for(place).await;
+    ground.store.fall_silent();
+    bed.failpoints.disarm();
+    let told = async {
+        loop {
+            let row = bed.runner.verify_rows(Some(SILENT)).unwrap().remove(0);
+            assert_eq!(row.state, "VERIFYING");
+            if !row.task_errors.is_empty() {
+                return row.task_errors;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let told = tokio::time::timeout(SOON, told).await.expect("it is told");
+    let begin = format!("[{id}: look at the repository: no answer for ");
+    assert!(told.starts_with(&begin) && told.ends_with(" s, waiting for one]"), "{told}");
+    ground.store.speak();
+    assert_eq!(bed.ended(id).await.state, "FINISHED");
+    assert_eq!(bed.runner.verify_rows(Some(SILENT)).unwrap().remove(0).task_errors, "");
 }
 
 /// Of two backups of one label, of different databases, one comes to be; while both ask the repository nobody knows which.

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectMeta, ObjectStore, Operation, PageToken, Put, StoreLayer,
-    StoreResult, deadline,
+    ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectMeta, ObjectStore, Operation, PageToken, Put, Silence,
+    StoreLayer, StoreResult, deadline,
 };
 use crate::failpoint::{DurableStep, durable_async};
 
@@ -187,7 +187,9 @@ async fn measure<T>(
     call: impl Future<Output = StoreResult<T>> + Send,
 ) -> StoreResult<T> {
     let start = Instant::now();
+    let waiting = Silence::current().map(Silence::call);
     let result = call.await;
+    drop(waiting);
     deadline::note(&result.as_ref());
     let outcome = result.as_ref().map(bytes).map_err(|_| ());
     stats.record(operation, outcome, start.elapsed());

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
+use super::Silence;
 use crate::repository::Progress;
 
 tokio::task_local! {
@@ -22,6 +23,8 @@ tokio::task_local! {
 pub struct Passage {
     passed: AtomicU64,
     news: Notify,
+    /// What a piece that passes breaks, wherever it is seen passing.
+    silence: Option<Arc<Silence>>,
 }
 
 impl Passage {
@@ -34,12 +37,20 @@ impl Passage {
     pub fn begin(&self) {
         self.passed.store(0, Ordering::Relaxed);
         self.news.notify_one();
+        self.break_silence();
     }
 
     /// So many more bytes have passed.
     pub fn pass(&self, bytes: u64) {
         self.passed.fetch_add(bytes, Ordering::Relaxed);
         self.news.notify_one();
+        self.break_silence();
+    }
+
+    fn break_silence(&self) {
+        if let Some(silence) = &self.silence {
+            silence.sign();
+        }
     }
 }
 
@@ -50,7 +61,7 @@ pub async fn watched<T, E>(
     bytes: u64,
     call: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    let passage = Arc::new(Passage::default());
+    let passage = Arc::new(Passage { silence: Silence::current(), ..Passage::default() });
     let mut call = pin!(CURRENT.scope(Arc::clone(&passage), call));
     let mut told = 0;
     let mut tell = |now: u64| {
