@@ -104,8 +104,7 @@ fn resolve_bounds(
     if bounds.is_empty() {
         return Err(Error::analysis(match (values, &bounds) {
             (PartitionValues::LessThan(_), PartitionBounds::Range { lower, .. }) if is_end(lower) => {
-                "No partition can be added behind one that reaches to MAXVALUE: drop that one first"
-                    .into()
+                "No partition can be added behind one that reaches to MAXVALUE: drop that one first".into()
             }
             (PartitionValues::LessThan(_), PartitionBounds::Range { lower, upper }) => format!(
                 "VALUES LESS THAN must be strictly increasing for each partition: {upper} is not above {lower}, where the \
