@@ -304,14 +304,16 @@ impl Coercion<'_> {
     fn set_comparison(&self, mut test: SetComparison) -> Result<Transformed<Expr>> {
         let (qualifier, field) = test.subquery.subquery.schema().qualified_field(0);
         let (left_type, right_type) = (test.expr.get_type(self.schema)?, field.data_type().clone());
-        let Some(common) = common_type(&left_type, &right_type) else {
-            return Ok(Transformed::no(Expr::SetComparison(test)));
-        };
+        let common = common_type(&left_type, &right_type);
+        if let Some(common) = &common {
+            *test.expr = cast_expr(*test.expr, &left_type, common);
+        }
+        let common = common.unwrap_or_else(|| right_type.clone());
+        // Under a name of its own also where the types are one: the subquery's table may be named like one around it.
         let item = cast_expr(Expr::Column(Column::from((qualifier, field))), &right_type, &common).alias(COMPARED.1);
         let rows = LogicalPlanBuilder::from(Arc::clone(&test.subquery.subquery)).project(vec![item])?;
         // A correlated subquery's conditions read columns that a name of its own would hide.
         let rows = if test.subquery.outer_ref_columns.is_empty() { rows.alias(COMPARED.0)? } else { rows };
-        *test.expr = cast_expr(*test.expr, &left_type, &common);
         test.subquery = test.subquery.with_plan(Arc::new(rows.build()?));
         Ok(Transformed::yes(Expr::SetComparison(test)))
     }

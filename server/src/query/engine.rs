@@ -50,7 +50,7 @@ use super::recursion;
 use super::rewrite::{self, FunctionNames, Grouping};
 use super::scan::Reports;
 use super::stream::{QueryStream, output_type};
-use super::subqueries::ThreeValuedIn;
+use super::subqueries::{PlacedSubqueries, ThreeValuedIn};
 use super::value::Value;
 
 /// Rows in a batch.
@@ -181,6 +181,7 @@ impl QueryEngine {
                 Arc::new(ResolveGroupingFunction::new()),
                 Arc::new(MySqlCoercion),
                 Arc::new(TypeCoercion::new()),
+                Arc::new(PlacedSubqueries),
                 Arc::new(ThreeValuedIn),
             ])
             .with_optimizer_rules(logical_rules())

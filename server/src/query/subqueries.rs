@@ -5,7 +5,11 @@
 //! NULLs. Anywhere else it only knows found and not found, and a NOT would take what is not known for not found. There
 //! the rule spells it out in terms of EXISTS, which has no third value: x is found, or NULL if there is a NULL to blame.
 //!
-//! Runs when types are final, on conditions of WHERE and HAVING; elsewhere the engine takes no subqueries of this kind.
+//! Runs when types are final, on conditions of WHERE and HAVING. What subqueries answer and where else they may stand is
+//! settled before, in [`rows`] and [`places`].
+
+mod places;
+mod rows;
 
 use std::sync::Arc;
 
@@ -14,10 +18,14 @@ use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNod
 use datafusion::common::{Column, DFSchema, ExprSchema as _, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, Subquery, not};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, not,
+};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::error::QueryError;
+
+pub(crate) use places::PlacedSubqueries;
 
 /// The analyzer rule.
 #[derive(Debug)]
@@ -40,6 +48,9 @@ impl AnalyzerRule for ThreeValuedIn {
     }
 }
 
+/// What the values are called that IN looks among.
+const ITEM: &str = "ebla_item";
+
 /// What becomes of a truth value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -49,9 +60,12 @@ enum Place {
     Alternative,
     /// NULL and FALSE are different things.
     Exact,
+    /// As before, and the engine takes no IN.
+    Value,
 }
 
 fn condition(expr: Expr, schema: &DFSchema, place: Place) -> Result<Expr> {
+    let exact = if place == Place::Value { Place::Value } else { Place::Exact };
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
             let place = match (op, place) {
@@ -65,10 +79,10 @@ fn condition(expr: Expr, schema: &DFSchema, place: Place) -> Result<Expr> {
                 test.negated = !test.negated;
                 in_subquery(test, schema, place)
             }
-            inner => Ok(not(condition(inner, schema, Place::Exact)?)),
+            inner => Ok(not(condition(inner, schema, exact)?)),
         },
         Expr::InSubquery(test) => in_subquery(test, schema, place),
-        other => other.map_children(|child| condition(child, schema, Place::Exact).map(Transformed::yes)).data(),
+        other => other.map_children(|child| condition(child, schema, exact).map(Transformed::yes)).data(),
     }
 }
 
@@ -77,7 +91,7 @@ fn in_subquery(test: InSubquery, schema: &DFSchema, place: Place) -> Result<Expr
     let left_to_the_engine = match place {
         Place::Conjunct if test.negated => !correlated && is_column(&test.expr),
         Place::Conjunct | Place::Alternative => !test.negated,
-        Place::Exact => false,
+        Place::Exact | Place::Value => false,
     };
     if left_to_the_engine {
         return Ok(Expr::InSubquery(test));
@@ -99,16 +113,18 @@ fn in_subquery(test: InSubquery, schema: &DFSchema, place: Place) -> Result<Expr
         let any = Expr::Exists(Exists { subquery: subquery.clone(), negated: false });
         blame.push(binary(expr.as_ref().clone().is_null(), Operator::And, any));
     }
-    let found = if correlated || !has_column(&expr) {
+    let found = if correlated || !has_column(&expr) || place == Place::Value {
         let (expr, columns) = seen_from_inside(*expr, schema)?;
-        Expr::Exists(Exists {
-            subquery: narrowed(&subquery, binary(expr, Operator::Eq, item), columns)?,
-            negated: false,
-        })
+        // Under a name of its own, for the subquery's table may be named like the one that the expression is about.
+        let item = item.alias(ITEM);
+        let rows = LogicalPlanBuilder::from(Arc::clone(&subquery.subquery)).project([item])?.build()?;
+        let subquery = subquery.with_plan(Arc::new(rows));
+        let found = binary(expr, Operator::Eq, Expr::Column(Column::new_unqualified(ITEM)));
+        Expr::Exists(Exists { subquery: narrowed(&subquery, found, columns)?, negated: false })
     } else {
         Expr::InSubquery(InSubquery { expr, subquery, negated: false })
     };
-    if negated && place != Place::Exact {
+    if negated && matches!(place, Place::Conjunct | Place::Alternative) {
         // TRUE only where nothing is found and there is nothing to blame.
         return Ok(blame.into_iter().map(not).fold(not(found), |all, next| binary(all, Operator::And, next)));
     }

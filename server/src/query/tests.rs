@@ -16,6 +16,7 @@ mod nulls;
 mod scan;
 mod select;
 mod semantics;
+mod subqueries;
 mod support;
 mod tpch;
 mod windows;
