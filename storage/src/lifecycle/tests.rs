@@ -5,5 +5,6 @@
 //! method finds anything is shown by leaving out one rule after the other.
 
 mod actors;
+mod by_hand;
 mod explore;
 mod world;

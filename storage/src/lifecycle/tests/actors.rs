@@ -390,8 +390,8 @@ impl Writer {
     }
 }
 
-/// Drops one snapshot after the other, as many as this; `buries` says whether a tombstone takes the place of each.
-pub(super) async fn drop_snapshots(world: World, mut dice: Dice, times: usize, buries: bool) {
+/// Drops one snapshot after the other, as many as this.
+pub(super) async fn drop_snapshots(world: World, mut dice: Dice, times: usize) {
     let repository = Repository::over(world.clone());
     for _ in 0..times {
         let Ok(listed) = repository.list_snapshots().await else { continue };
@@ -403,11 +403,7 @@ pub(super) async fn drop_snapshots(world: World, mut dice: Dice, times: usize, b
         let name: (String, SnapshotTimestamp) = (chosen.label.clone(), chosen.timestamp.clone());
         let mut dropped = Err(crate::Error::Cancelled);
         for _ in 0..3 {
-            dropped = if buries {
-                drop::remove_snapshot(&repository, &world, &name).await
-            } else {
-                repository.remove_commit(&name).await.map_err(Into::into)
-            };
+            dropped = drop::remove_snapshot(&repository, &world, &name).await;
             if dropped.is_ok() {
                 break;
             }

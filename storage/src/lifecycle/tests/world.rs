@@ -101,6 +101,8 @@ pub(super) struct Waiting {
     since_ms: i64,
     /// When a sleep ends; nothing for a request.
     pub(super) until_ms: Option<i64>,
+    /// What is asked for, and of which key or prefix; nothing for a sleep.
+    pub(super) asks: Option<(Operation, String)>,
     fate: Option<Fate>,
     waker: Waker,
 }
@@ -124,6 +126,8 @@ pub(super) struct State {
     on_their_way: Vec<OnItsWay>,
     /// In how many of a hundred cases somebody stands still after an answer.
     pub(super) pauses: usize,
+    /// For how long somebody stands still after the next answer.
+    pub(super) next_pause_ms: Option<i64>,
     /// What snapshots of each label need.
     needs: fn(&str) -> u64,
     /// What the catalog of the collectors' cluster says of snapshots.
@@ -164,6 +168,7 @@ impl World {
             buried: HashSet::new(),
             on_their_way: Vec::new(),
             pauses: 0,
+            next_pause_ms: None,
             needs,
             known: HashSet::new(),
             lies: Lies::None,
@@ -215,7 +220,7 @@ impl World {
 
     pub(super) async fn sleep_ms(&self, duration_ms: i64) {
         let until_ms = self.now_ms() + duration_ms;
-        self.wait(Some(until_ms)).await;
+        self.wait(Some(until_ms), None).await;
     }
 
     /// Lets a request or a sleep come to its end.
@@ -228,7 +233,7 @@ impl World {
         waiting.waker.wake_by_ref();
     }
 
-    async fn wait(&self, until_ms: Option<i64>) -> Fate {
+    async fn wait(&self, until_ms: Option<i64>, mut asks: Option<(Operation, String)>) -> Fate {
         let mut ticket = Ticket { world: self, id: None };
         poll_fn(|context| {
             let ticket = &mut ticket;
@@ -241,6 +246,7 @@ impl World {
                         actor: state.actor,
                         since_ms: state.now_ms,
                         until_ms,
+                        asks: asks.take(),
                         fate: None,
                         waker: context.waker().clone(),
                     };
@@ -275,7 +281,7 @@ impl World {
         act: impl FnOnce(&mut State) -> StoreResult<T>,
     ) -> StoreResult<T> {
         let since_ms = self.now_ms();
-        let fate = self.wait(None).await;
+        let fate = self.wait(None, Some((operation, key.to_owned()))).await;
         let gone = || StoreError::new(StoreErrorKind::Timeout, operation, &self.place(), key, "no answer");
         if fate == Fate::Late && !matches!(operation, Operation::Put | Operation::Delete) {
             self.note(|| format!("{} {key}: fails", operation.name()));
@@ -310,10 +316,11 @@ impl World {
         let pause_ms = {
             let mut state = self.0.lock();
             let percent = state.pauses;
-            if !state.dice.chance(percent) {
-                return;
+            match state.next_pause_ms.take() {
+                Some(pause_ms) => pause_ms,
+                None if state.dice.chance(percent) => state.draw_duration(&PAUSES_MS),
+                None => return,
             }
-            state.draw_duration(&PAUSES_MS)
         };
         self.note(|| format!("stands still for {} s", pause_ms / 1_000));
         self.sleep_ms(pause_ms).await;
