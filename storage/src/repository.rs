@@ -141,11 +141,11 @@ impl Default for RepositoryContext {
 }
 
 impl RepositoryContext {
-    /// What a handle of this patience may use. Statements make few and small requests, and somebody waits for them: they
+    /// What a handle of this patience may use. Jobs share one budget, of which none takes what the others need to go on. Statements make few and small requests, and somebody waits for them: they
     /// do not queue behind jobs, which may hold the whole budget, for long when a store has stopped answering.
     fn limits(&self, patience: Patience) -> Arc<TransferLimits> {
         match patience {
-            Patience::Job => Arc::clone(&self.limits),
+            Patience::Job => Arc::new(self.limits.of_a_repository()),
             Patience::Interactive => Arc::default(),
         }
     }

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use ebla_tests::client::{Client, SqlError};
-use ebla_tests::proxy::{Fault, Rule, S3Proxy};
+use ebla_tests::proxy::{Fault, Operation, Rule, S3Proxy};
 use ebla_tests::s3::Bucket;
 use ebla_tests::s3sfs::S3sFs;
 use ebla_tests::server::Server;
@@ -18,6 +18,9 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// The longest that can be set: whoever is answered while others wait for this has not waited for it himself.
 const LONG_MS: &str = "120000";
+
+/// Requests that all jobs together have in flight.
+const REQUESTS_IN_FLIGHT: usize = 16;
 
 /// How long statements wait where it is measured.
 const SHORT_MS: &str = "4000";
@@ -45,7 +48,12 @@ impl World {
         let bucket = store.bucket(name).await;
         let proxy = S3Proxy::start(&bucket.endpoint);
         let dead = proxy.bucket(&bucket);
-        let server = Server::configure(name).env("EBLA_S3_STATEMENT_TIMEOUT_MS", statement_timeout_ms).start().await;
+        let server = Server::configure(name)
+            .env("EBLA_S3_STATEMENT_TIMEOUT_MS", statement_timeout_ms)
+            // A request of a job is not given up while a test runs, nor is what it holds.
+            .env("EBLA_S3_ATTEMPT_TIMEOUT_MS", LONG_MS)
+            .start()
+            .await;
         let mut client = server.client().await;
         for database in ["d", "e"] {
             client.query(&format!("CREATE DATABASE {database}")).await;
@@ -124,6 +132,44 @@ async fn who_asks_another_repository_does_not_wait() {
     assert!(waiting.iter().all(|asked| !asked.is_finished()), "they wait for the dead one all the time");
     waiting.iter().for_each(JoinHandle::abort);
     hold.lift();
+}
+
+/// More files than there are requests in flight, all of them on their way to the dead repository for good.
+#[tokio::test]
+async fn its_jobs_do_not_hold_those_of_another() {
+    let mut world = World::new("starved", LONG_MS).await;
+    let client = &mut world.client;
+    let table = "CREATE TABLE e.wide (k INT) DUPLICATE KEY (k) DISTRIBUTED BY HASH(k) BUCKETS 48 PROPERTIES \
+                 (\"replication_num\" = \"1\")";
+    client.query(table).await;
+    let rows: Vec<String> = (0..2_000).map(|k| format!("({k})")).collect();
+    client.query(&format!("INSERT INTO e.wide VALUES {}", rows.join(", "))).await;
+    let hold = world.proxy.rule(Rule::new(Fault::Hold).on(Operation::PutObject).key("ebla/objects/"));
+    client.query("BACKUP SNAPSHOT e.wide_dead TO dead").await;
+    let all = REQUESTS_IN_FLIGHT;
+    wait_until(SOON, async || if hold.hits() >= all { Ok(()) } else { Err(format!("{} requests", hold.hits())) }).await;
+
+    client.query("BACKUP SNAPSHOT d.well TO well").await;
+    assert_finished(&wait_backup(client, "d").await);
+    client.query("RESTORE SNAPSHOT copy.well FROM well").await;
+    assert_finished(&wait_restore(client, "copy").await);
+    client.query("VERIFY REPOSITORY well").await;
+    wait_until(SOON, async || {
+        let state = client.query("SHOW VERIFY ON well").await.column("State").concat();
+        if state == "FINISHED" { Ok(()) } else { Err(state) }
+    })
+    .await;
+    let shown = client.query("SHOW BACKUP FROM e").await;
+    let job = shown.record(0).unwrap();
+    assert_eq!(job.field("State"), "UPLOADING");
+    wait_until(SOON, async || {
+        let shown = client.query("SHOW BACKUP FROM e").await;
+        let told = shown.record(0).unwrap().field("TaskErrMsg").to_string();
+        if told.contains(": no answer for ") { Ok(()) } else { Err(told) }
+    })
+    .await;
+    hold.lift();
+    assert_finished(&wait_backup(client, "e").await);
 }
 
 #[tokio::test]

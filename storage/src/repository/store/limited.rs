@@ -3,6 +3,10 @@
 //! A node takes more memory read than stored, and is kept as long as what is below it is read: those who read nodes ask
 //! for room for what theirs becomes ([`TransferLimits::hold_node`]).
 //!
+//! A store that has stopped answering keeps what its requests have taken until they are given up, again and again. So each
+//! repository has a little beside what is shared ([`TransferLimits::of_a_repository`]): whoever finds everything taken by
+//! others goes on with its own.
+//!
 //! A request waits for the bandwidth it will use and then for its permit. Memory is asked for by whoever fills a
 //! buffer, before it is filled ([`TransferLimits::hold_memory`]): a permit at the door of the store would come too late.
 
@@ -17,7 +21,8 @@ use tokio::time::Instant;
 
 use super::super::format::{NODE_BYTES_MAX, NodeLevel};
 use super::{
-    ListPage, MultipartUpload, ObjectKey, ObjectMeta, ObjectStore, PART_BYTES, PageToken, Put, StoreLayer, StoreResult,
+    ListPage, MultipartUpload, ObjectKey, ObjectMeta, ObjectStore, PART_BYTES, PageToken, Put, SINGLE_PUT_BYTES_MAX,
+    StoreLayer, StoreResult,
 };
 
 /// Requests in flight when nothing else is configured: enough to fill a fast link, few enough for a small store.
@@ -41,9 +46,25 @@ const NODE_UNITS_MAX: u32 = (NODE_MEMORY_BYTES_MAX / MEMORY_UNIT_BYTES) as u32;
 /// How much of a second's bandwidth may be used at once after a pause.
 const BURST: Duration = Duration::from_millis(250);
 
+/// Requests in flight that each repository has beside the shared ones.
+const OWN_REQUESTS_MAX: usize = 2;
+
+/// Memory for buffers that each repository has beside the shared one: one object that is put whole, or two parts.
+const OWN_MEMORY_BYTES_MAX: u64 = SINGLE_PUT_BYTES_MAX;
+
+/// Those of [`OWN_MEMORY_BYTES_MAX`].
+const OWN_MEMORY_UNITS_MAX: u32 = (OWN_MEMORY_BYTES_MAX / MEMORY_UNIT_BYTES) as u32;
+
 /// The budget. Made once, shared by all.
 #[derive(Debug)]
 pub struct TransferLimits {
+    shared: Arc<Shared>,
+    own: Option<Own>,
+}
+
+/// What all repositories use together.
+#[derive(Debug)]
+struct Shared {
     requests: Semaphore,
     memory: Arc<Semaphore>,
     memory_units_max: u32,
@@ -51,6 +72,13 @@ pub struct TransferLimits {
     /// way.
     nodes: [Arc<Semaphore>; 2],
     upload: Option<TokenBucket>,
+}
+
+/// What one repository has besides.
+#[derive(Debug)]
+struct Own {
+    requests: Semaphore,
+    memory: Arc<Semaphore>,
 }
 
 /// Memory that a buffer occupies; given back when dropped.
@@ -66,22 +94,40 @@ impl TransferLimits {
     pub fn new(requests_max: usize, memory_bytes_max: u64, upload_bytes_per_second_max: Option<u64>) -> Self {
         let memory_units = memory_bytes_max.div_ceil(MEMORY_UNIT_BYTES);
         let memory_units_max = u32::try_from(memory_units).unwrap_or(u32::MAX).max(1);
-        Self {
+        let shared = Shared {
             requests: Semaphore::new(requests_max.clamp(1, Semaphore::MAX_PERMITS)),
             memory: Arc::new(Semaphore::new(memory_units_max as usize)),
             memory_units_max,
             nodes: [(); 2].map(|()| Arc::new(Semaphore::new(NODE_UNITS_MAX as usize))),
             upload: upload_bytes_per_second_max.map(TokenBucket::new),
-        }
+        };
+        Self { shared: Arc::new(shared), own: None }
+    }
+
+    /// The same budget for one repository, with a little besides that is its alone.
+    #[must_use]
+    pub fn of_a_repository(&self) -> Self {
+        let own = Own {
+            requests: Semaphore::new(OWN_REQUESTS_MAX),
+            memory: Arc::new(Semaphore::new(OWN_MEMORY_UNITS_MAX as usize)),
+        };
+        Self { shared: Arc::clone(&self.shared), own: Some(own) }
     }
 
     /// Waits until `bytes` more bytes may be held. A buffer larger than the whole budget waits for all of it.
     pub async fn hold_memory(&self, bytes: u64) -> MemoryPermit {
         let units = u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX);
-        let units = units.min(self.memory_units_max);
-        // The semaphore is never closed; if it were, going on without a permit would be right.
-        let permit = Arc::clone(&self.memory).acquire_many_owned(units).await.ok();
-        MemoryPermit { _permit: permit }
+        let shared = Arc::clone(&self.shared.memory).acquire_many_owned(units.min(self.shared.memory_units_max));
+        // No semaphore here is ever closed; if one were, going on without a permit would be right.
+        let permit = match self.own.as_ref().filter(|_| units <= OWN_MEMORY_UNITS_MAX) {
+            None => shared.await,
+            Some(own) => tokio::select! {
+                biased;
+                permit = shared => permit,
+                permit = Arc::clone(&own.memory).acquire_many_owned(units) => permit,
+            },
+        };
+        MemoryPermit { _permit: permit.ok() }
     }
 
     /// Waits until a node of this level, of so many bytes of JSON, may be read and kept. Whoever waits here must have
@@ -90,18 +136,27 @@ impl TransferLimits {
         let bytes = json_bytes.saturating_mul(MEMORY_PER_NODE_BYTE);
         let units = u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX).min(NODE_UNITS_MAX);
         let of_level = match level {
-            NodeLevel::Table => &self.nodes[0],
-            NodeLevel::Partition => &self.nodes[1],
+            NodeLevel::Table => &self.shared.nodes[0],
+            NodeLevel::Partition => &self.shared.nodes[1],
         };
         // Never closed, as above.
         MemoryPermit { _permit: Arc::clone(of_level).acquire_many_owned(units).await.ok() }
     }
 
     async fn admit(&self, upload_bytes: usize) -> Option<SemaphorePermit<'_>> {
-        if let Some(bucket) = &self.upload {
+        if let Some(bucket) = &self.shared.upload {
             bucket.take(upload_bytes as u64).await;
         }
-        self.requests.acquire().await.ok()
+        let shared = self.shared.requests.acquire();
+        let permit = match &self.own {
+            None => shared.await,
+            Some(own) => tokio::select! {
+                biased;
+                permit = shared => permit,
+                permit = own.requests.acquire() => permit,
+            },
+        };
+        permit.ok()
     }
 }
 
@@ -269,5 +324,31 @@ mod tests {
         let small = limits.hold_node(NodeLevel::Table, NODE_BYTES_MAX / 2).await;
         assert!(limits.hold_node(NodeLevel::Table, NODE_BYTES_MAX / 2).now_or_never().is_some());
         drop(small);
+    }
+
+    /// Whatever others have taken for good, a repository goes on; and what it has besides is its alone.
+    #[tokio::test]
+    async fn a_repository_has_a_little_of_its_own() {
+        use futures::FutureExt;
+
+        let all = TransferLimits::new(3, 4 * PART_BYTES, None);
+        let (dead, well) = (all.of_a_repository(), all.of_a_repository());
+        let mut requests = Vec::new();
+        while let Some(permit) = dead.admit(0).now_or_never() {
+            requests.push(permit);
+        }
+        assert_eq!(requests.len(), 3 + OWN_REQUESTS_MAX);
+        for _ in 0..10 {
+            assert!(well.admit(0).now_or_never().is_some(), "the other goes on");
+        }
+        let mut buffers = Vec::new();
+        while let Some(permit) = dead.hold_memory(PART_BYTES).now_or_never() {
+            buffers.push(permit);
+        }
+        assert_eq!(buffers.len() as u64, 4 + OWN_MEMORY_BYTES_MAX / PART_BYTES);
+        for _ in 0..10 {
+            assert!(well.hold_memory(SINGLE_PUT_BYTES_MAX).now_or_never().is_some(), "the other goes on");
+        }
+        assert!(well.hold_memory(SINGLE_PUT_BYTES_MAX + 1).now_or_never().is_none(), "it waits for the shared one");
     }
 }
