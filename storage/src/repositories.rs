@@ -148,7 +148,8 @@ impl Repositories {
     }
 
     async fn prove_and_change(&self, name: &str, changes: Vec<(String, String)>) -> Result<()> {
-        let _turn = in_time(self.altering.alone(self.row(name).await?.id)).await.ok_or_else(|| {
+        let turn = self.altering.alone(self.row(name).await?.id);
+        let _turn = in_time("another ALTER of the repository", turn).await.ok_or_else(|| {
             Error::Conflict(format!("Another ALTER REPOSITORY of {name} is under way. Please wait and try again"))
         })?;
         // As whoever had the turn before has left it.
@@ -262,7 +263,8 @@ impl Repositories {
         }
         let attachment = self.attachment(&row)?;
         let location: Location = row.location.parse().map_err(RepositoryError::from)?;
-        let opened = Repository::open(&location, &attachment, access(&row), patience, &self.context).await?;
+        let opened = Repository::open(&location, &attachment, access(&row), patience, &self.context).await;
+        let opened = opened.map_err(|error| what_to_alter(&row.name, error))?;
         let repository = Arc::new(opened);
         self.handles.lock().insert(key, Handle { row, repository: Arc::clone(&repository) });
         Ok(repository)
@@ -275,10 +277,27 @@ impl fmt::Debug for Repositories {
     }
 }
 
-/// Waits for a turn at something that only waits for stores, no longer than the statement may wait for those.
-pub(crate) async fn in_time<T>(turn: impl Future<Output = T>) -> Option<T> {
-    let at = store::Deadline::current().map_or_else(|| Instant::now() + TURN_WAIT, |deadline| deadline.at());
-    tokio::time::timeout_at(at, turn).await.ok()
+/// Waits for a turn at something that only waits for stores, for half of the time at most that the statement may wait for
+/// those: when it has its turn, there is time left for its own store. `what` says whose end it waits for.
+pub(crate) async fn in_time<T>(what: &str, turn: impl Future<Output = T>) -> Option<T> {
+    let (deadline, begun) = (store::Deadline::current(), Instant::now());
+    let by = deadline.as_ref().map_or_else(|| begun + TURN_WAIT, |deadline| deadline.turn_by());
+    let turn = tokio::time::timeout_at(by, turn).await.ok()?;
+    if let Some(deadline) = deadline {
+        deadline.note_wait(what, begun.elapsed());
+    }
+    Some(turn)
+}
+
+/// What is kept and cannot be used, because an older version took it, with the statement that mends it.
+fn what_to_alter(name: &str, error: RepositoryError) -> Error {
+    match error {
+        RepositoryError::Properties(source) => Error::invalid(format!(
+            "the properties that repository {name} was made with cannot be used: {source}. ALTER REPOSITORY {name} PROPERTIES \
+             (\"property\" = \"value\") sets what is wrong or missing, and \"\" takes a property away"
+        )),
+        other => other.into(),
+    }
 }
 
 fn access(row: &RepositoryRow) -> Access {

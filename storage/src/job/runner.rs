@@ -36,6 +36,9 @@ use crate::verify::{self, VerifySpec};
 /// How long CANCEL waits to see its job end before it answers. The job ends anyway.
 const CANCEL_WAIT: Duration = Duration::from_secs(2);
 
+/// Whose end is waited for by who wants a turn at a label.
+const OTHERS_OF_LABEL: &str = "other statements on the same label of the repository";
+
 /// How long ended jobs are kept as history: a quarter's audit, and some thousand rows for an hourly backup.
 pub const HISTORY_KEEP: Duration = Duration::from_secs(90 * 86_400);
 
@@ -268,12 +271,15 @@ impl JobRunner {
     /// Waits until nobody else has to do with a label of a repository. Until what is returned is dropped, no job of it
     /// begins.
     pub(crate) async fn turn_alone(&self, repository: RepositoryId, label: &str) -> Result<OwnTurn> {
-        in_time(self.shared.labels.alone((repository, label.to_owned()))).await.ok_or_else(being_submitted)
+        in_time(OTHERS_OF_LABEL, self.shared.labels.alone((repository, label.to_owned())))
+            .await
+            .ok_or_else(being_submitted)
     }
 
     /// Waits until nobody makes or drops a label of a repository. Until what is returned is dropped, nobody does.
     async fn turn_beside_others(&self, repository: RepositoryId, label: &str) -> Result<SharedTurn> {
-        in_time(self.shared.labels.beside_others((repository, label.to_owned()))).await.ok_or_else(being_submitted)
+        let turn = self.shared.labels.beside_others((repository, label.to_owned()));
+        in_time(OTHERS_OF_LABEL, turn).await.ok_or_else(being_submitted)
     }
 
     /// How many have a turn at a label, or wait for one.

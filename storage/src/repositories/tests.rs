@@ -201,3 +201,54 @@ async fn a_look_finds_what_cannot_be_reached() {
     repositories.look().await.unwrap();
     assert_eq!(repositories.row("r").await.unwrap().error, None);
 }
+
+/// Who has waited for a turn has time left for the store, and an error of it tells what else was waited for.
+#[tokio::test]
+async fn a_turn_leaves_time_for_the_store() {
+    let patience = Duration::from_secs(4);
+    let statement = store::within(patience, async {
+        let end = store::Deadline::current().unwrap().at();
+        tokio::select! {
+            biased;
+            turn = in_time("nobody", std::future::pending::<()>()) => assert_eq!(turn, None),
+            () = tokio::time::sleep_until(end - patience / 4) => panic!("it waits for its turn until too little is left"),
+        }
+        assert!(Instant::now() >= end - patience / 2, "and no longer than it must");
+    });
+    statement.await;
+}
+
+/// Goal: what an older version took goes on as far as it can be used, and where it cannot, SHOW REPOSITORIES says what to
+/// type. Method: properties that would be refused now are written into the catalog.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_version_took() {
+    let (address, _server) = servers::in_process_s3().await;
+    let endpoint = format!("http://{address}");
+    let dir = tempfile::tempdir().unwrap();
+    let repositories = open(dir.path());
+    repositories.create(spec(s3_properties(&endpoint, ACCESS_KEY, SECRET_KEY))).await.unwrap();
+    let keep = |pairs: &[(&str, &str)]| {
+        let row = repositories.storage.catalog().read(|read| read.find_repository("r")).unwrap().unwrap();
+        let pairs = [&[("aws.s3.endpoint", endpoint.as_str())], pairs].concat();
+        let kept = Attachment {
+            properties: RepositoryProperties::parse(set(&pairs)).unwrap(),
+            ..repositories.attachment(&row).unwrap()
+        };
+        let sealed = repositories.vault.seal(&row.identity, &kept.to_catalog_json()).unwrap();
+        repositories.storage.catalog().write(|write| write.set_repository_properties(row.id, &sealed)).unwrap();
+    };
+    // Another identity is used, so half a set of keys is in nobody's way.
+    keep(&[("aws.s3.access_key", ACCESS_KEY), ("aws.s3.use_instance_profile", "true")]);
+    repositories.find("r").await.unwrap();
+
+    keep(&[("aws.s3.access_key", ACCESS_KEY)]);
+    repositories.look().await.unwrap();
+    let error = repositories.row("r").await.unwrap().error.unwrap();
+    assert!(error.contains("aws.s3.access_key is given without aws.s3.secret_key; give both"), "{error}");
+    assert!(error.contains("ALTER REPOSITORY r PROPERTIES (") && !error.contains(ACCESS_KEY), "{error}");
+    let still_half = repositories.alter("r", set(&[("aws.s3.region", "us-east-1")])).await.unwrap_err().to_string();
+    assert!(still_half.contains("aws.s3.access_key is given without aws.s3.secret_key"), "{still_half}");
+    repositories.alter("r", set(&[("aws.s3.secret_key", SECRET_KEY)])).await.unwrap();
+    assert_eq!(repositories.row("r").await.unwrap().error, None);
+    repositories.find("r").await.unwrap().1.verify_identity().await.unwrap();
+}

@@ -6,8 +6,12 @@
 //! store that is slow and answers is no worse than a fast one; one that is silent is reported in time, however many
 //! statements ask it at once.
 //!
+//! Who waits for the turn of another statement first waits for half of the time at most ([`Deadline::turn_by`]): what is left
+//! is the store's, and when that is silent, the error says what else was waited for.
+//!
 //! Jobs have no deadline of this kind: what has none passes through [`Punctual`] as if it were not there.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +25,9 @@ use super::{
     StoreResult,
 };
 
+/// What part of the time a wait for something else must be to be told of.
+const WAIT_TOLD_SHARE: u32 = 10;
+
 tokio::task_local! {
     static CURRENT: Arc<Deadline>;
 }
@@ -30,12 +37,29 @@ tokio::task_local! {
 pub struct Deadline {
     patience: Duration,
     at: Mutex<Instant>,
+    /// What else than a store was waited for, and how long.
+    waited: Mutex<Option<Waited>>,
+}
+
+/// A wait for something else than a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Waited {
+    what: String,
+    long: Duration,
+    of: Duration,
+}
+
+impl fmt::Display for Waited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (long, of) = (self.long.as_secs_f64(), self.of.as_secs_f64());
+        write!(f, "of {of:.1} s, {long:.1} s were spent waiting for {}", self.what)
+    }
 }
 
 /// Does a statement's work, which gives up when no store has answered for so long.
 pub async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> T {
     let at = Mutex::new(Instant::now() + patience);
-    CURRENT.scope(Arc::new(Deadline { patience, at }), work).await
+    CURRENT.scope(Arc::new(Deadline { patience, at, waited: Mutex::default() }), work).await
 }
 
 impl Deadline {
@@ -49,9 +73,28 @@ impl Deadline {
         *self.at.lock()
     }
 
+    /// Until when the statement may wait for its turn, so that there is time left for the store.
+    pub fn turn_by(&self) -> Instant {
+        let at = self.at();
+        at.checked_sub(self.patience / 2).unwrap_or(at)
+    }
+
+    /// So long was waited for something else than a store.
+    pub fn note_wait(&self, what: impl Into<String>, long: Duration) {
+        let mut waited = self.waited.lock();
+        let before = waited.take().map_or(Duration::ZERO, |waited| waited.long);
+        *waited = Some(Waited { what: what.into(), long: before + long, of: self.patience });
+    }
+
+    /// What else than the store was waited for, when it was long enough to matter.
+    fn waited(&self) -> Option<Waited> {
+        self.waited.lock().clone().filter(|waited| waited.long >= self.patience / WAIT_TOLD_SHARE)
+    }
+
     /// A store has answered.
     fn move_on(&self) {
         *self.at.lock() = Instant::now() + self.patience;
+        *self.waited.lock() = None;
     }
 
     /// Returns when it is over, however often it was moved on.
@@ -102,7 +145,9 @@ impl Punctual {
         tokio::select! {
             biased;
             result = call => result,
-            () = deadline.over() => Err(StoreError::no_answer(operation, &self.inner.place(), key)),
+            () = deadline.over() => {
+                Err(StoreError::no_answer(operation, &self.inner.place(), key, deadline.waited().as_ref()))
+            }
         }
     }
 }

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use super::deadline::Waited;
+
 /// The result of a store operation.
 pub type StoreResult<T> = Result<T, StoreError>;
 
@@ -205,9 +207,10 @@ impl StoreError {
         }))
     }
 
-    /// Nothing came back from the store in the time there was.
-    pub(crate) fn no_answer(operation: Operation, place: &Place, key: &str) -> Self {
-        let error = Self::new(StoreErrorKind::Timeout, operation, place, key, NO_ANSWER);
+    /// Nothing came back from the store in the time there was, of which something else may have taken a part.
+    pub(super) fn no_answer(operation: Operation, place: &Place, key: &str, waited: Option<&Waited>) -> Self {
+        let message = waited.map_or_else(|| NO_ANSWER.to_owned(), |waited| format!("{NO_ANSWER} ({waited})"));
+        let error = Self::new(StoreErrorKind::Timeout, operation, place, key, message);
         // A directory has no endpoint to check.
         if place.endpoint.is_empty() { error } else { error.with_advice(NO_ANSWER_ADVICE) }
     }

@@ -102,3 +102,21 @@ async fn what_has_no_deadline_waits() {
     assert!(!waiting.is_finished(), "the deadline of another statement is none of its business");
     waiting.abort();
 }
+
+#[tokio::test]
+async fn what_else_was_waited_for_is_told() {
+    let (_, store) = falling(1);
+    let statement = within(PATIENCE, async {
+        let deadline = Deadline::current().unwrap();
+        deadline.note_wait("another", PATIENCE / 5);
+        deadline.note_wait("another", PATIENCE / 5);
+        store.list("snapshots/", None).await.unwrap();
+        assert_eq!(deadline.waited(), None, "there is as much time again");
+        deadline.note_wait("nothing much", PATIENCE / 100);
+        assert_eq!(deadline.waited(), None);
+        deadline.note_wait("another", PATIENCE / 2);
+        store.list("snapshots/", None).await.unwrap_err().to_string()
+    });
+    let error = ends(statement).await;
+    assert!(error.contains("no answer in time (of 0.1 s, 0.0 s were spent waiting for another)"), "{error}");
+}
