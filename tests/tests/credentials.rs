@@ -413,6 +413,49 @@ async fn the_default_chain_finds_what_the_server_has() {
     }
 }
 
+/// Where requests go the properties say, and what the policy has looked at. Method: endpoints in the server's environment that
+/// would give every key, and a region that no endpoint of AWS can have, so that nothing is sent there.
+#[tokio::test]
+async fn the_environment_moves_no_endpoint() {
+    let keys = LiveKeys::default();
+    let store = S3sFs::with_keys(&keys);
+    let bucket = store.bucket("moved").await;
+    let base = keys.mint(LONG_LIFE);
+    let trust = Trust {
+        role_arn: ROLE.to_string(),
+        access_key: base.access_key.clone(),
+        external_id: "right".to_string(),
+        web_identity: "nobody".to_string(),
+    };
+    let minted = keys.clone();
+    let roles = RoleService::start(trust, move || minted.mint(LONG_LIFE));
+    let server = Server::configure("moved")
+        .env("AWS_ENDPOINT_URL", roles.url())
+        .env("AWS_ENDPOINT_URL_S3", roles.url())
+        .env("AWS_ENDPOINT_URL_STS", roles.url())
+        .env("AWS_ACCESS_KEY_ID", &base.access_key)
+        .env("AWS_SECRET_ACCESS_KEY", &base.secret_key)
+        .start()
+        .await;
+    let mut client = server.client().await;
+    let own_keys = [("aws.s3.access_key", base.access_key.as_str()), ("aws.s3.secret_key", &base.secret_key)];
+    let found_keys = [("aws.s3.use_aws_sdk_default_behavior", "true")];
+    let role = [("aws.s3.iam_role_arn", ROLE), ("aws.s3.external_id", "right")];
+    let (nowhere, here) = ([("aws.s3.sts.region", "nowhere_1")], [("aws.s3.sts.region", "us-east-1")]);
+    for identity in [&own_keys[..], &found_keys] {
+        let error = client.refused(&create(&bucket, &[identity, &role, &nowhere].concat())).await;
+        assert!(error.message.contains("STS"), "{error}");
+    }
+    let of_aws = "CREATE REPOSITORY r WITH BROKER ON LOCATION \"s3://bucket/x\" PROPERTIES (\"aws.s3.region\" = \
+                  \"nowhere_1\", \"aws.s3.use_aws_sdk_default_behavior\" = \"true\")";
+    client.refused(of_aws).await;
+    assert_eq!(roles.asked(), 0, "it was sent where the environment says");
+
+    let named = [("aws.s3.sts.endpoint", roles.url())];
+    client.query(&create(&bucket, &[&found_keys, &role[..], &here, &named].concat())).await;
+    assert!(roles.asked() > 0);
+}
+
 /// A backup that has begun goes on with the keys that ALTER REPOSITORY gives.
 #[tokio::test]
 async fn a_running_backup_takes_altered_credentials() {

@@ -265,10 +265,14 @@ impl RepositoryProperties {
         Ok(properties)
     }
 
-    /// Errors unless these properties are a whole for a repository at `location`.
+    /// Errors unless these properties, which somebody gives now, are a whole for a repository at `location`. Of what was
+    /// kept before less is asked ([`RepositoryProperties::s3`]).
     pub fn check(&self, location: &Location) -> Result<(), PropertiesError> {
         match location {
-            Location::S3(place) => self.s3(place.bucket()).map(|_| ()),
+            Location::S3(place) => {
+                let given = Given::of(self)?;
+                given.check(&given.resolve(place.bucket())?)
+            }
             Location::File(_) => match self.pairs.iter().find(|pair| !pair.value.expose().trim().is_empty()) {
                 Some(pair) => Err(PropertiesError::NotForDirectories { key: pair.key.clone() }),
                 None => Ok(()),

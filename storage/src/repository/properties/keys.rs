@@ -367,7 +367,7 @@ pub(super) fn nearest(key: &str) -> Option<&'static str> {
 }
 
 /// Insertions, deletions and replacements that turn one text into the other.
-fn edit_distance(left: &str, right: &str) -> usize {
+pub(super) fn edit_distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (i, l) in left.chars().enumerate() {

@@ -1,7 +1,10 @@
 //! From pairs of texts to [`S3Settings`]: each value checked by itself, then all of them together.
 //!
 //! A set that says two things at once, or half of one, is refused with the property that is wrong and what to write
-//! instead. What is left out gets its default here and nowhere else.
+//! instead. What is left out gets its default here and nowhere else. Whoever gives properties now is asked for more than what
+//! it takes to use them (`demands`).
+
+mod demands;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -114,11 +117,13 @@ impl<'a> Given<'a> {
 
     /// The first of these that is there: the SDK's chain, the instance profile, keys.
     fn credentials(&self) -> Result<S3Credentials, PropertiesError> {
-        // Half a set of keys is a mistake also where nobody uses them: they may be what was meant.
-        let keys = self.keys()?;
-        match keys {
-            _ if self.use_sdk_default => Ok(S3Credentials::SdkDefault),
-            _ if self.use_instance_profile => Ok(S3Credentials::InstanceProfile),
+        if self.use_sdk_default {
+            return Ok(S3Credentials::SdkDefault);
+        }
+        if self.use_instance_profile {
+            return Ok(S3Credentials::InstanceProfile);
+        }
+        match self.keys()? {
             Some(keys) => Ok(keys),
             None if self.iam_role_arn.is_some() => Err(incomplete(
                 "aws.s3.iam_role_arn needs an identity that may assume the role: add \
@@ -276,7 +281,9 @@ impl<'a> Given<'a> {
         };
         // Hadoop's values are in lower case, S3's in capitals.
         let storage_class = self.storage_class.map(str::to_ascii_uppercase);
-        let class_is_plausible = |class: &str| class.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b == b'-');
+        // Other stores have classes of their own.
+        let class_is_plausible =
+            |class: &str| class.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         if storage_class.as_deref().is_some_and(|class| !class_is_plausible(class)) {
             let reason = "must be a storage class such as STANDARD_IA or INTELLIGENT_TIERING";
             return Err(value_of(Setting::StorageClass, reason));

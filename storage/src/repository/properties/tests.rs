@@ -259,6 +259,7 @@ fn keys_without_consequence_are_kept_and_listed() {
 fn half_a_set_of_keys() {
     let (access, secret, token) =
         (("aws.s3.access_key", "AKIDCANARY"), ("aws.s3.secret_key", "CANARY"), ("aws.s3.session_token", "CANARY"));
+    let location = "s3://bucket/x".parse().unwrap();
     for identity in ["aws.s3.use_aws_sdk_default_behavior", "aws.s3.use_instance_profile", "hadoop.x"] {
         for (half, phrase) in [
             (&[access][..], "aws.s3.access_key is given without aws.s3.secret_key"),
@@ -267,11 +268,12 @@ fn half_a_set_of_keys() {
             (&[token], "aws.s3.session_token is given without aws.s3.access_key and aws.s3.secret_key"),
         ] {
             let pairs = [&[(identity, "true"), ("aws.s3.region", "x-1")], half].concat();
-            let error = parse(&pairs).unwrap().s3("bucket").unwrap_err().to_string();
+            let error = parse(&pairs).unwrap().check(&location).unwrap_err().to_string();
             assert!(error.contains(phrase) && !error.contains("CANARY"), "{pairs:?}: {error}");
         }
         for whole in [&[access, secret][..], &[access, secret, token]] {
-            parse(&[&[(identity, "true"), ("aws.s3.region", "x-1")], whole].concat()).unwrap().s3("bucket").unwrap();
+            let pairs = [&[(identity, "true"), ("aws.s3.region", "x-1")], whole].concat();
+            parse(&pairs).unwrap().check(&location).unwrap();
         }
     }
 }

@@ -16,6 +16,7 @@ mod identity;
 mod lock;
 mod multipart;
 mod passing;
+mod role;
 mod settings;
 mod whole;
 
@@ -144,7 +145,7 @@ impl S3Store {
             prefix => format!("{prefix}/"),
         };
         let mut place = Place {
-            endpoint: settings.endpoint.clone().unwrap_or_default(),
+            endpoint: settings.endpoint.clone().unwrap_or_else(|| endpoint_of_aws(settings.region.as_deref())),
             bucket: location.bucket().to_owned(),
             prefix,
         };
@@ -152,7 +153,7 @@ impl S3Store {
             StoreError::new(StoreErrorKind::Invalid, Operation::Connect, &place, "", message).with_advice(advice)
         })?;
         if settings.endpoint.is_none() {
-            place.endpoint = format!("https://s3.{}.amazonaws.com", made.region);
+            place.endpoint = endpoint_of_aws(Some(&made.region));
         }
         let inner = Inner {
             client: made.client,
@@ -232,6 +233,15 @@ impl S3Store {
         let result = call(self.inner()).await;
         note(&result);
         result.map_err(|failed| failed.error)
+    }
+}
+
+/// Where AWS itself is asked, for messages; the region may not be known yet.
+fn endpoint_of_aws(region: Option<&str>) -> String {
+    match region {
+        Some(region) if region.starts_with("cn-") => format!("https://s3.{region}.amazonaws.com.cn"),
+        Some(region) => format!("https://s3.{region}.amazonaws.com"),
+        None => "https://s3.amazonaws.com".to_owned(),
     }
 }
 

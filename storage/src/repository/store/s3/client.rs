@@ -1,13 +1,13 @@
 //! The SDK's client for one repository: identity, region, endpoint, timeouts and retries.
 //!
 //! What the properties say is used and nothing else; only the SDK's default chain looks at the environment and the
-//! profile of the server's user, because that is what it was asked for.
+//! profile of the server's user for who asks and in which region, because that is what it was asked for. Where requests go
+//! the properties alone say, also for STS.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::imds::credentials::ImdsCredentialsProvider;
-use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -22,6 +22,7 @@ use aws_sdk_s3::config::{
 use aws_sdk_s3::error::BoxError;
 
 use super::super::StoreStats;
+use super::role::RoleProvider;
 use super::{Patience, http};
 use crate::clock::Random;
 use crate::repository::RepositoryContext;
@@ -167,12 +168,11 @@ async fn identity(
     let base = match &settings.credentials {
         S3Credentials::SdkDefault => {
             let loader = aws_config::defaults(BehaviorVersion::latest());
-            match region {
+            let loader = match region {
                 Some(region) => loader.region(region),
                 None => loader,
-            }
-            .load()
-            .await
+            };
+            of_surroundings(&loader.load().await)
         }
         S3Credentials::InstanceProfile => {
             let provider = SharedCredentialsProvider::new(ImdsCredentialsProvider::builder().build());
@@ -185,9 +185,20 @@ async fn identity(
         }
     };
     match &settings.assume_role {
-        Some(role) => assume(role, base, limits, http, random).await,
+        Some(role) => assume(role, base, limits, http, random),
         None => base,
     }
+}
+
+/// Who asks, and in which region, as the process's surroundings say. Where they send requests is left out: what the policy has
+/// looked at is what the properties say, and no other place is asked.
+fn of_surroundings(found: &SdkConfig) -> SdkConfig {
+    let mut config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).region(found.region().cloned());
+    config
+        .set_credentials_provider(found.credentials_provider())
+        .set_use_fips(found.use_fips())
+        .set_use_dual_stack(found.use_dual_stack());
+    config.build()
 }
 
 fn explicit(region: Option<Region>, provider: SharedCredentialsProvider) -> SdkConfig {
@@ -199,37 +210,32 @@ fn explicit(region: Option<Region>, provider: SharedCredentialsProvider) -> SdkC
 }
 
 /// Puts a role on top of an identity.
-async fn assume(
+fn assume(
     role: &AssumeRole,
     base: SdkConfig,
     limits: &RequestLimits,
     http: Option<&SharedHttpClient>,
     random: &dyn Random,
 ) -> SdkConfig {
-    let loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(role.sts_region.clone().map(Region::new).or_else(|| base.region().cloned()))
-        .timeout_config(timeout_config(limits, Patience::Interactive, 0));
-    let loader = match base.credentials_provider() {
-        Some(provider) => loader.credentials_provider(provider),
-        None => loader,
+    let region = role.sts_region.clone().map(Region::new).or_else(|| base.region().cloned());
+    let mut config = aws_sdk_sts::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(region)
+        .timeout_config(timeout_config(limits, Patience::Interactive, 0))
+        .identity_cache(IdentityCache::no_cache());
+    config
+        .set_credentials_provider(base.credentials_provider())
+        .set_endpoint_url(role.sts_endpoint.clone())
+        .set_use_fips(base.use_fips())
+        .set_use_dual_stack(base.use_dual_stack())
+        .set_http_client(http.cloned());
+    let provider = RoleProvider {
+        sts: aws_sdk_sts::Client::from_conf(config.build()),
+        arn: role.arn.clone(),
+        session_name: format!("ebla-{}", random.identifier()),
+        external_id: role.external_id.clone(),
     };
-    let loader = match &role.sts_endpoint {
-        Some(endpoint) => loader.endpoint_url(endpoint),
-        None => loader,
-    };
-    let loader = match http {
-        Some(http) => loader.http_client(http.clone()),
-        None => loader,
-    };
-    let builder = AssumeRoleProvider::builder(&role.arn)
-        .session_name(format!("ebla-{}", random.identifier()))
-        .configure(&loader.load().await);
-    let builder = match &role.external_id {
-        Some(id) => builder.external_id(id.expose()),
-        None => builder,
-    };
-    let provider = SharedCredentialsProvider::new(builder.build().await);
-    base.into_builder().credentials_provider(provider).build()
+    base.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build()
 }
 
 /// Counts each request that goes over the wire, retries included.

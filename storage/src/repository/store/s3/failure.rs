@@ -312,15 +312,19 @@ where
     if matches!(error, SdkError::ConstructionFailure(_)) {
         return Verdict::of(StoreErrorKind::Invalid, cause).advise("check the repository's location and properties");
     }
-    if lower.contains("certificate") || lower.contains("unknownissuer") {
-        return Verdict::of(StoreErrorKind::Invalid, format!("the TLS handshake failed: {cause}")).advise(
-            "give the file of the CA that signed the endpoint's certificate as aws.s3.ca_bundle, or use an endpoint \
+    match tls_trouble(&cause) {
+        Some(TlsTrouble::Certificate) => {
+            return Verdict::of(StoreErrorKind::Invalid, format!("the TLS handshake failed: {cause}")).advise(
+                "give the file of the CA that signed the endpoint's certificate as aws.s3.ca_bundle, or use an endpoint \
                  whose certificate this machine trusts",
-        );
-    }
-    if lower.contains("invalidcontenttype") || lower.contains("corrupt message") || lower.contains("wrong version") {
-        return Verdict::of(StoreErrorKind::Invalid, format!("the endpoint does not speak TLS: {cause}"))
-            .advise("if it speaks http, set \"aws.s3.enable_ssl\" = \"false\" or write http:// in aws.s3.endpoint");
+            );
+        }
+        Some(TlsTrouble::NoTls) => {
+            return Verdict::of(StoreErrorKind::Invalid, format!("the endpoint does not speak TLS: {cause}")).advise(
+                "if it speaks http, set \"aws.s3.enable_ssl\" = \"false\" or write http:// in aws.s3.endpoint",
+            );
+        }
+        None => {}
     }
     if lower.contains("identity resolver timed out") {
         return Verdict::of(StoreErrorKind::Timeout, "credentials did not come in time")
@@ -371,13 +375,42 @@ fn from_missing_credentials(inner: &Inner, error: &CredentialsError) -> Verdict 
     verdict.advise(if late { inner.identity.when_late() } else { inner.identity.when_missing() })
 }
 
+/// Somebody answered in the place of STS, and not as STS does: another protocol, another program.
+fn no_sts_answer(status: u16) -> Verdict {
+    let kind = if (400..500).contains(&status) { StoreErrorKind::Invalid } else { StoreErrorKind::Unavailable };
+    Verdict::of(kind, "the answer of the role service is no answer of STS")
+        .with_status(status)
+        .advise("check that aws.s3.sts.endpoint is an STS endpoint, and that its http:// or https:// is right")
+}
+
+/// What may be wrong with TLS.
+enum TlsTrouble {
+    /// The certificate is not trusted.
+    Certificate,
+    /// The other side speaks something else.
+    NoTls,
+}
+
+fn tls_trouble(cause: &str) -> Option<TlsTrouble> {
+    let lower = cause.to_lowercase();
+    if lower.contains("certificate") || lower.contains("unknownissuer") {
+        return Some(TlsTrouble::Certificate);
+    }
+    let other =
+        lower.contains("invalidcontenttype") || lower.contains("corrupt message") || lower.contains("wrong version");
+    other.then_some(TlsTrouble::NoTls)
+}
+
 /// The role was not given. What STS says goes into the message; an STS that cannot be reached may be there later.
 fn from_sts(inner: &Inner, error: &SdkError<AssumeRoleError, HttpResponse>) -> Verdict {
     if let SdkError::ServiceError(service) = error {
         let (code, message) = (service.err().code().unwrap_or_default(), service.err().message().unwrap_or_default());
         let status = service.raw().status().as_u16();
+        if (code, message) == ("", "") {
+            return no_sts_answer(status);
+        }
         let kind = if status < 500 { StoreErrorKind::PermissionDenied } else { StoreErrorKind::Unavailable };
-        let said = [message, code].into_iter().find(|text| !text.is_empty()).unwrap_or_else(|| status_text(status));
+        let said = if message.is_empty() { code } else { message };
         let mut verdict = Verdict::of(kind, format!("STS does not give the role: {said}"));
         verdict.code = (!code.is_empty()).then(|| code.to_owned());
         return verdict.with_status(status).advise(inner.identity.when_missing());
@@ -386,11 +419,28 @@ fn from_sts(inner: &Inner, error: &SdkError<AssumeRoleError, HttpResponse>) -> V
         let message = format!("the identity that assumes the role has no credentials: {}", innermost(missing));
         return Verdict::of(StoreErrorKind::PermissionDenied, message).advise(BASE_ADVICE);
     }
+    if let SdkError::ResponseError(response) = error {
+        return no_sts_answer(response.raw().status().as_u16());
+    }
+    let cause = innermost(error);
+    match tls_trouble(&cause) {
+        Some(TlsTrouble::Certificate) => {
+            return Verdict::of(StoreErrorKind::Invalid, format!("the TLS handshake with STS failed: {cause}")).advise(
+                "give the file of the CA that signed the certificate of aws.s3.sts.endpoint as aws.s3.ca_bundle, or use an \
+                 endpoint whose certificate this machine trusts",
+            );
+        }
+        Some(TlsTrouble::NoTls) => {
+            return Verdict::of(StoreErrorKind::Invalid, format!("the endpoint of STS does not speak TLS: {cause}"))
+                .advise("if it speaks http, write http:// in aws.s3.sts.endpoint");
+        }
+        None => {}
+    }
     let kind = match error {
         SdkError::TimeoutError(_) => StoreErrorKind::Timeout,
         _ => StoreErrorKind::Unavailable,
     };
-    Verdict::of(kind, format!("STS cannot be reached: {}", innermost(error))).advise(STS_ADVICE)
+    Verdict::of(kind, format!("STS cannot be reached: {cause}")).advise(STS_ADVICE)
 }
 
 #[cfg(test)]
