@@ -1,5 +1,5 @@
 //! Goal: whatever is wrong with a repository's configuration, one message says what, and what to do, within ten seconds.
-//! Method: more than sixty mistakes against real servers, and through a proxy that answers as S3 does where no server at hand
+//! Method: more than seventy mistakes against real servers, and through a proxy that answers as S3 does where no server at hand
 //! can; the messages are golden files, read in review.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
@@ -121,6 +121,34 @@ async fn properties_and_places() {
     mistakes
         .make("a role by its name", here, &with_keys(&[("aws.s3.iam_role_arn", "backup"), ("aws.s3.region", "a-1")]))
         .await;
+    for (what, arn) in [
+        ("a role without a name", ("aws.s3.iam_role_arn", "arn:aws:iam::123456789012:role/")),
+        ("a role of no account", ("aws.s3.iam_role_arn", "arn:aws:iam::1:role/backup")),
+    ] {
+        mistakes.make(what, here, &[keys[0], keys[1], ("aws.s3.region", "a-1"), arn]).await;
+    }
+    mistakes
+        .make(
+            "http to the store, and a role service without a scheme",
+            here,
+            &with_keys(&[
+                ("aws.s3.iam_role_arn", ROLE),
+                ("aws.s3.endpoint", "store:9000"),
+                ("aws.s3.enable_ssl", "false"),
+                ("aws.s3.sts.region", "a-1"),
+                ("aws.s3.sts.endpoint", "store:9001"),
+            ]),
+        )
+        .await;
+    for (what, class) in [
+        ("a storage class misspelt", "STANDRAD_IA"),
+        ("a storage class of nobody", "TIER2"),
+        ("a storage class to be thawed", "glacier"),
+    ] {
+        let class = ("aws.s3.storage_class", class);
+        mistakes.make(what, here, &[keys[0], keys[1], ("aws.s3.region", "a-1"), class]).await;
+    }
+    mistakes.make("the default chain and no region", here, &[("aws.s3.use_aws_sdk_default_behavior", "true")]).await;
     mistakes
         .make(
             "an external id without a role",
@@ -425,6 +453,8 @@ async fn identities_and_endpoints() {
         ("a role with the wrong external id", role("wrong", roles.url())),
         ("a role service that is not there", role("right", &dead)),
         ("a role service that is a metadata service", role("right", "http://169.254.169.254")),
+        ("TLS to a role service that speaks http", role("right", &endpoint.replace("http://", "https://"))),
+        ("a role service that is none", role("wrong", &http)),
     ] {
         let pairs: Vec<(&str, &str)> = properties.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         mistakes.make(what, &location, &pairs).await;
@@ -451,5 +481,12 @@ async fn certificates() {
     let plain = endpoint.url.replace("https://", "http://");
     mistakes.literal(&plain, "http://127.0.0.1:<tls port>");
     mistakes.make_with_keys("http to a port that speaks TLS", &bucket, &[("aws.s3.endpoint", &plain)]).await;
+    for (what, sts) in
+        [("a role service of an unknown authority", &endpoint.url), ("http to a role service that speaks TLS", &plain)]
+    {
+        let role =
+            [("aws.s3.iam_role_arn", ROLE), ("aws.s3.sts.region", "us-east-1"), ("aws.s3.sts.endpoint", sts.as_str())];
+        mistakes.make_with_keys(what, &bucket, &role).await;
+    }
     mistakes.golden("wrong_config/certificates");
 }
