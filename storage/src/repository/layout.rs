@@ -122,8 +122,17 @@ pub fn probe() -> ObjectKey {
 }
 
 /// Every object that proves something, in any repository, but those of settings.
-pub fn probes() -> [ObjectKey; 5] {
-    [probe(), probe_parts(), probe_checksum(), probe_lock(LockMode::Governance), probe_lock(LockMode::Compliance)]
+pub fn probes() -> [ObjectKey; 7] {
+    let (governance, compliance) = (LockMode::Governance, LockMode::Compliance);
+    [
+        probe(),
+        probe_parts(),
+        probe_checksum(),
+        probe_lock(governance),
+        probe_lock(compliance),
+        probe_lock_parts(governance),
+        probe_lock_parts(compliance),
+    ]
 }
 
 /// Whether an object of this key proves something, and nothing else.
@@ -148,6 +157,14 @@ pub fn probe_lock(mode: LockMode) -> ObjectKey {
     built(ObjectKey::new(match mode {
         LockMode::Governance => "ebla/probe-lock-governance",
         LockMode::Compliance => "ebla/probe-lock-compliance",
+    }))
+}
+
+/// The object that proves that the store locks what it is given in parts.
+pub fn probe_lock_parts(mode: LockMode) -> ObjectKey {
+    built(ObjectKey::new(match mode {
+        LockMode::Governance => "ebla/probe-lock-governance-parts",
+        LockMode::Compliance => "ebla/probe-lock-compliance-parts",
     }))
 }
 

@@ -149,7 +149,13 @@ async fn prove(
     Box::pin(prove_settings(candidate, location, &unfit)).await?;
     Box::pin(prove_lock(candidate, &unfit)).await?;
     let conditional_put = whole == Put::Exists && parts.is_none_or(|put| put == Put::Exists);
-    let capabilities = Capabilities { conditional_put, upload_checksums, multipart: parts.is_some() };
+    let multipart = parts.is_some();
+    let locks_parts = match (&candidate.s3, store.object_lock()) {
+        (Some(s3), Some(lock)) if multipart => Box::pin(s3.locks_parts(lock.mode, PROBE_CONTENT)).await?,
+        // Nothing is put so, or nothing is locked.
+        _ => true,
+    };
+    let capabilities = Capabilities { conditional_put, upload_checksums, multipart, locks_parts };
 
     let info = match found {
         Some(info) => info,

@@ -189,7 +189,7 @@ pub fn layered(
     let checked: Arc<dyn ObjectStore> = Arc::new(SizeChecked::new(metered, Arc::clone(known)));
     let whole: Arc<dyn ObjectStore> = Arc::new(WholePuts::new(checked, Arc::clone(known)));
     let creating: Arc<dyn ObjectStore> = Arc::new(HeadFirst::new(whole, Arc::clone(known)));
-    let relocked: Arc<dyn ObjectStore> = Arc::new(Relocked::new(creating));
+    let relocked: Arc<dyn ObjectStore> = Arc::new(Relocked::new(creating, Arc::clone(known)));
     Arc::new(Punctual::new(Arc::new(Limited::new(relocked, Arc::clone(limits)))))
 }
 

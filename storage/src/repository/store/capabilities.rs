@@ -5,6 +5,7 @@
 //! | create-only put | every put looks first: [`super::HeadFirst`] |
 //! | upload checksums | bodies are signed, over https too, and each object's size is looked up after its put: [`super::SizeChecked`] |
 //! | multipart upload | large objects go in one put: [`super::WholePuts`] |
+//! | locks of objects in parts | each is locked when it is there: [`super::Relocked`] |
 
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub struct Capabilities {
     /// Whether an object can be put in parts.
     #[serde(default = "assumed")]
     pub multipart: bool,
+    /// Whether an object that is put in parts has the lock that was asked for with it.
+    #[serde(default = "assumed")]
+    pub locks_parts: bool,
 }
 
 /// What catalogs were written with before it was probed.
@@ -30,7 +34,8 @@ fn assumed() -> bool {
 
 impl Capabilities {
     /// What a good store can do, and what a directory does.
-    pub const ALL: Capabilities = Capabilities { conditional_put: true, upload_checksums: true, multipart: true };
+    pub const ALL: Capabilities =
+        Capabilities { conditional_put: true, upload_checksums: true, multipart: true, locks_parts: true };
 
     /// What is lacking and what is done instead, one sentence each.
     #[must_use]
@@ -45,6 +50,10 @@ impl Capabilities {
                 "no upload checksums: bodies are signed, and the size of every object is looked up after its put",
             ),
             (self.multipart, "no multipart upload: every object is put with one request"),
+            (
+                self.locks_parts,
+                "no locks of objects that are put in parts: each is locked with a request of its own once it is there",
+            ),
         ];
         lacks.into_iter().filter(|(has, _)| !has).map(|(_, text)| text).collect()
     }

@@ -11,7 +11,7 @@ use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_s3::types::{ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode};
 use bytes::Bytes;
 
-use super::super::{ObjectKey, Operation, Put, StoreError, StoreErrorKind, StoreResult};
+use super::super::{ObjectKey, ObjectStore, Operation, Put, StoreError, StoreErrorKind, StoreResult};
 use super::failure::{self, Failed};
 use super::{Inner, S3Store};
 use crate::repository::layout;
@@ -50,7 +50,12 @@ impl Standing {
     pub(super) fn of_put(lock: &ObjectLock, key: &str, now_ms: i64) -> Option<Standing> {
         let until_ms = match key {
             _ if layout::is_of_snapshots(key) => now_ms.saturating_add(lock.granted_ms()),
-            _ if key == layout::probe_lock(lock.mode).as_str() => now_ms.saturating_add(PROOF_MS),
+            _ if [layout::probe_lock(lock.mode), layout::probe_lock_parts(lock.mode)]
+                .iter()
+                .any(|probe| probe.as_str() == key) =>
+            {
+                now_ms.saturating_add(PROOF_MS)
+            }
             // Proofs and whatever is taken away again stay free.
             _ => return None,
         };
@@ -158,6 +163,22 @@ impl S3Store {
             None => Ok(Some("it takes a lock and then does not show it")),
         }
     }
+
+    /// Whether an object that is put in parts is locked like one that is put whole: some stores forget what was asked for
+    /// when the upload began. Tried on an object of its own; one that was there before without a lock proves nothing, and is
+    /// taken for no.
+    pub async fn locks_parts(&self, mode: LockMode, content: &'static [u8]) -> StoreResult<bool> {
+        let inner = self.inner();
+        let key = layout::probe_lock_parts(mode);
+        let put = async {
+            let upload = self.start_multipart(&key, content.len() as u64).await?;
+            upload.put_part(0, Bytes::from_static(content)).await?;
+            upload.complete().await
+        };
+        put.await.map_err(|error| lockless(&inner, error))?;
+        let standing = self.persist(async |inner| inner.standing(key.as_str()).await).await?;
+        Ok(standing.is_some_and(|standing| standing.mode == mode))
+    }
 }
 
 /// What the proof was told, and what to do about it: nothing but the lock can be wrong with its requests.
@@ -244,6 +265,8 @@ mod tests {
         let segment = layout::object(FileKind::Segment, &Digest::of(b"x"));
         assert_eq!(until(&segment), Some(2 * DAY_MS));
         assert_eq!(until(&layout::probe_lock(LockMode::Compliance)), Some(PROOF_MS));
+        assert_eq!(until(&layout::probe_lock_parts(LockMode::Compliance)), Some(PROOF_MS));
+        assert_eq!(until(&layout::probe_lock_parts(LockMode::Governance)), None);
         assert_eq!(until(&layout::probe()), None);
     }
 

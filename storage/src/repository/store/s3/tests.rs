@@ -36,7 +36,9 @@ async fn every_proof_is_put_as_a_segment_is() {
         assert_eq!(put.get_ssekms_key_id().as_deref(), Some("alias/backup"), "{key}");
         assert_eq!(put.get_storage_class(), &Some(StorageClass::StandardIa), "{key}");
         // Proofs stay free, but the one of this lock.
-        let locked = *key == segment || *key == layout::probe_lock(LockMode::Compliance);
+        let locked = *key == segment
+            || *key == layout::probe_lock(LockMode::Compliance)
+            || *key == layout::probe_lock_parts(LockMode::Compliance);
         assert_eq!(put.get_object_lock_mode().is_some(), locked, "{key}");
         assert_eq!(put.get_object_lock_retain_until_date().is_some(), locked, "{key}");
 
