@@ -49,6 +49,7 @@ pub use timer::{Monotonic, SystemTimer};
 use crate::job::JobRunner;
 use crate::repositories::Repositories;
 use crate::storage::Storage;
+use crate::storage::turns::Turns;
 use daemon::Background;
 use expire::KnownExpiries;
 
@@ -78,8 +79,9 @@ pub struct Lifecycle {
     timer: Arc<dyn Monotonic>,
     /// What was read of snapshots that may expire.
     expiries: Mutex<KnownExpiries>,
-    /// One turn of collection at a time: a second one in this process would only meet the first one's mark.
-    collecting: tokio::sync::Mutex<()>,
+    /// One turn of collection at a time in a repository, which is named by its identity: a second one in this process would
+    /// only meet the first one's mark.
+    collecting: Turns<String>,
     background: Background,
     stopping: CancellationToken,
 }
@@ -109,7 +111,7 @@ impl Lifecycle {
             config,
             timer: Arc::new(SystemTimer::default()),
             expiries: Mutex::default(),
-            collecting: tokio::sync::Mutex::default(),
+            collecting: Turns::default(),
             background: Background::default(),
             stopping: CancellationToken::new(),
         })

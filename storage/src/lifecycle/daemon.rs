@@ -74,7 +74,7 @@ impl Lifecycle {
     }
 
     async fn collect_in(&self, row: &RepositoryRow) -> Result<CollectionReport> {
-        let _turn = self.collecting.lock().await;
+        let _turn = self.collecting.alone(row.identity.clone()).await;
         let collector = Collector {
             repository: self.repositories.get(row.id).await?,
             cluster_id: self.storage.catalog().cluster_id().to_owned(),

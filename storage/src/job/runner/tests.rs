@@ -193,6 +193,30 @@ async fn a_job_tells_that_its_repository_is_silent() {
     assert_eq!(bed.runner.verify_rows(Some(SILENT)).unwrap().remove(0).task_errors, "");
 }
 
+/// A collection in the silent repository holds none in another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_waits_for_its_own_repository_alone() {
+    let ground = Ground::new().await;
+    let bed = &ground.bed;
+    let jobs = super::JobRunner::start(Arc::clone(&bed.storage), Arc::clone(&bed.repositories), JobConfig::default());
+    let lifecycle = Lifecycle::new(
+        Arc::clone(&bed.storage),
+        Arc::clone(&bed.repositories),
+        Arc::new(jobs.unwrap()),
+        LifecycleConfig::default(),
+    );
+    ground.store.fall_silent();
+    let held = tokio::spawn({
+        let lifecycle = Arc::clone(&lifecycle);
+        async move { lifecycle.collect(SILENT).await.map(drop) }
+    });
+    ground.store.wait_for_connections(1).await;
+    tokio::time::timeout(SOON, lifecycle.collect(REPOSITORY)).await.expect("it is not held").unwrap();
+    assert!(!held.is_finished());
+    held.abort();
+    lifecycle.shutdown().await;
+}
+
 /// Of two backups of one label, of different databases, one comes to be; while both ask the repository nobody knows which.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_label_goes_to_one_of_two() {
