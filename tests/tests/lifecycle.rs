@@ -222,6 +222,97 @@ async fn what_has_lived_its_time_goes_by_itself() {
     assert!(metrics.contains("ebla_snapshots_expired_total{outcome=\"ok\"} 1"), "{metrics}");
 }
 
+/// What a metric has come to; zero before it is first counted.
+async fn counted(server: &Server, metric: &str) -> u64 {
+    let metrics = server.http_get("/metrics").await.text();
+    let value = metrics.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+    value.map_or(0, |value| value.trim().parse().unwrap())
+}
+
+/// Goal: the metrics of the lifecycle count what is done, once each. Method: they are compared with what statements say, after
+/// drops, turns of collection that succeed and fail, expiries that succeed and fail, and an answer that came wrong.
+#[tokio::test]
+async fn what_ends_is_counted() {
+    const EXPIRED: [&str; 2] = ["ok", "error"];
+    let Some(weed) = Weed::shared().await else { return };
+    let bucket = weed.bucket("lifecycle-counted").await;
+    let proxy = S3Proxy::start(&bucket.endpoint);
+    let server = Server::configure("life-counted")
+        .env("EBLA_REPOSITORY_COLLECTION_GRACE_S", &GRACE.as_secs().to_string())
+        .env("EBLA_REPOSITORY_COLLECTION_INTERVAL_S", "0")
+        .env("EBLA_SNAPSHOT_EXPIRY_INTERVAL_S", "1")
+        .start()
+        .await;
+    let mut client = server.client().await;
+    client.query("CREATE DATABASE d").await;
+    client.query(CREATE_TABLE).await;
+    client.query(&proxy.bucket(&bucket).create_repository("r", "p")).await;
+    insert(&mut client, 0..50).await;
+    backup(&mut client, "kept", "").await;
+    let kept = contents(&bucket).await.len();
+    for (number, label) in [(1, "one"), (2, "two")] {
+        insert(&mut client, number * 50..number * 50 + 50).await;
+        backup(&mut client, label, "").await;
+    }
+    let garbage = (contents(&bucket).await.len() - kept) as u64;
+    assert_eq!(counted(&server, "ebla_snapshots_dropped_total").await, 0);
+    client.query("DROP SNAPSHOT ON r WHERE SNAPSHOT IN ('one', 'two')").await;
+    client.refused("DROP SNAPSHOT one ON r").await;
+    assert_eq!(counted(&server, "ebla_snapshots_dropped_total").await, 2);
+
+    // Every turn says what it has done, and the metrics are the sums.
+    let columns = ["MarkedObjects", "RemovedObjects", "RemovedBytes"];
+    let (mut turns, mut sums) = (0, [0_u64; 3]);
+    wait_until(PATIENCE, async || {
+        let turn = client.query("ADMIN CLEAN REPOSITORY r").await;
+        let turn = turn.record(0).ok_or("no row")?;
+        turns += 1;
+        for (sum, column) in sums.iter_mut().zip(columns) {
+            *sum += turn.field(column).parse::<u64>().unwrap();
+        }
+        if sums[1] == garbage { Ok(()) } else { Err(format!("{sums:?} of {garbage}; {turn}")) }
+    })
+    .await;
+    let metrics = ["marked_objects", "removed_objects", "removed_bytes"];
+    for (metric, sum) in metrics.into_iter().zip(sums) {
+        assert_eq!(counted(&server, &format!("ebla_repository_{metric}_total")).await, sum, "{metric}");
+    }
+    assert_eq!(sums[0], garbage);
+    assert!(sums[2] > 0);
+    let refused = proxy.rule(Rule::new(Fault::Refuse(403, "AccessDenied")).on(Operation::PutObject).key("clock.json"));
+    client.refused("ADMIN CLEAN REPOSITORY r").await;
+    refused.lift();
+    assert_eq!(counted(&server, "ebla_repository_collections_total{outcome=\"ok\"}").await, turns);
+    assert_eq!(counted(&server, "ebla_repository_collections_total{outcome=\"error\"}").await, 1);
+
+    // A ttl that is over, with a store that lets nothing go, and then does.
+    let expired = EXPIRED.map(|outcome| format!("ebla_snapshots_expired_total{{outcome=\"{outcome}\"}}"));
+    let rule = Rule::new(Fault::Refuse(403, "AccessDenied")).on(Operation::DeleteObject).key("ebla/snapshots/");
+    let refused = proxy.rule(rule);
+    backup(&mut client, "short", "PROPERTIES (\"ttl\" = \"1 SECOND\")").await;
+    wait_until(PATIENCE, async || match counted(&server, &expired[1]).await {
+        0 => Err("no expiry has failed".to_owned()),
+        _ => Ok(()),
+    })
+    .await;
+    assert_eq!(counted(&server, &expired[0]).await, 0);
+    refused.lift();
+    let count = wait_until(PATIENCE, async || match counted(&server, &expired[0]).await {
+        0 => Err("nothing has expired".to_owned()),
+        count => Ok(count),
+    })
+    .await;
+    assert_eq!(count, 1);
+    assert_eq!(labels(&mut client).await, ["kept"]);
+    assert_eq!(counted(&server, "ebla_snapshots_dropped_total").await, 3, "an expiry is a drop too");
+
+    let wrong = "ebla_repository_wrong_answers_total";
+    let (before, at) = (counted(&server, wrong).await, timestamp(&mut client, "kept").await);
+    proxy.rule(Rule::new(Fault::HalveAnswer).on(Operation::GetObject).key("ebla/snapshots/kept/").times(1));
+    client.query(&format!("SHOW SNAPSHOT ON r WHERE SNAPSHOT = 'kept' AND TIMESTAMP = '{at}'")).await;
+    assert_eq!(counted(&server, wrong).await, before + 1);
+}
+
 #[tokio::test]
 async fn a_listing_that_leaves_out_snapshots_is_not_believed() {
     let Some(weed) = Weed::shared().await else { return };
