@@ -24,6 +24,12 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Repositories for the moments of two turns of collection.
 const REPOSITORIES: usize = 30;
 
+/// One more, which is marked last: when it is swept, all that is marked may be swept.
+const MARKED_LAST: usize = REPOSITORIES;
+
+/// One more, whose garbage is the youngest: when it is marked, all there is may be marked.
+const YOUNGEST: usize = REPOSITORIES + 1;
+
 /// Repositories for the moments of a drop.
 const DROPS: usize = 5;
 
@@ -178,6 +184,18 @@ impl Bed {
         self.client.query("DROP DATABASE back FORCE").await;
     }
 
+    /// Turns of collection until they have marked, or removed, so many objects in all.
+    async fn collect_until(&mut self, what: &str, number: usize, count: usize) {
+        let mut sum = 0;
+        wait_until(PATIENCE, async || {
+            let turn = self.client.query(&format!("ADMIN CLEAN REPOSITORY r{number}")).await;
+            let turn = turn.record(0).ok_or("no row")?;
+            sum += turn.field(what).parse::<usize>().unwrap();
+            if sum >= count { Ok(()) } else { Err(format!("{sum} of {count}: {turn}")) }
+        })
+        .await;
+    }
+
     /// Drops what is left to drop and collects until only what `kept` needs is there. Returns what the turns said.
     async fn tidy_up(&mut self, number: usize) -> String {
         if self.labels(number).await.contains(&"gone".to_owned()) {
@@ -307,8 +325,9 @@ async fn an_expiry_that_was_killed() {
 #[tokio::test]
 async fn a_turn_of_collection_that_was_killed() {
     let Some(weed) = Weed::shared().await else { return };
-    let mut bed = Bed::with_both("killed-clean", &weed, REPOSITORIES).await;
-    for number in 0..REPOSITORIES {
+    // The last one is backed up to last.
+    let mut bed = Bed::with_both("killed-clean", &weed, YOUNGEST + 1).await;
+    for number in 0..=YOUNGEST {
         bed.client.query(&format!("DROP SNAPSHOT gone ON r{number}")).await;
     }
     // The first turn marks: once everything is older than the grace, all of it.
@@ -318,7 +337,7 @@ async fn a_turn_of_collection_that_was_killed() {
         let turn = turn.record(0).unwrap();
         assert_eq!(turn.field("MarkedObjects"), garbage.to_string(), "{turn}");
     };
-    tokio::time::sleep(3 * GRACE).await; // A mark takes what is older than the grace, by the store's clock.
+    bed.collect_until("MarkedObjects", YOUNGEST, garbage).await;
     let requests = bed.requests_of("ADMIN CLEAN REPOSITORY r0").await;
     let mut number = 1;
     for (request, loss) in moments(&requests) {
@@ -334,14 +353,16 @@ async fn a_turn_of_collection_that_was_killed() {
     }
     // The rest is marked, and the next turn sweeps.
     let first = number;
-    for number in first..REPOSITORIES {
+    for number in first..=MARKED_LAST {
         marked(&mut bed, number).await;
     }
-    tokio::time::sleep(3 * GRACE).await;
+    bed.collect_until("RemovedObjects", MARKED_LAST, garbage).await;
     let requests = bed.requests_of(&format!("ADMIN CLEAN REPOSITORY r{first}")).await;
     let removals = requests.iter().filter(|request| request.operation == Operation::DeleteObject).count();
     assert!(removals > garbage, "this turn sweeps: {requests:?}");
-    for (number, (request, loss)) in (first + 1..).zip(moments(&requests)) {
+    let moments = moments(&requests);
+    assert!(first + moments.len() < MARKED_LAST, "{requests:?}");
+    for (number, (request, loss)) in (first + 1..).zip(moments) {
         bed.kill_at(&format!("ADMIN CLEAN REPOSITORY r{number}"), request, loss).await;
         println!("sweeping, killed at {:?}, {loss:?} lost", requests[request].operation);
         bed.assert_restores("kept", number, bed.kept).await;
