@@ -8,6 +8,9 @@ use crate::s3::{S3Client, S3Object};
 /// A prefix that is listed in place of another, and what is listed in place of that one.
 const PREFIXES: [&str; 2] = ["ebla/objects/", "ebla/snapshots/"];
 
+/// Objects that are tried in place of another.
+const OTHERS_MAX: usize = 16;
+
 /// What another request of the same kind is answered; nothing when there is none that would do.
 pub(super) async fn answer(shared: &Shared, head: &Head, asked: &Exchange) -> Option<Response> {
     let (_, target) = head.request()?;
@@ -44,9 +47,9 @@ async fn other_object(client: &S3Client, bucket: &str, key: &str, range: &[(&str
         let bytes = all.iter().find(|object| object.key == key).map_or(0, |object| object.size_bytes);
         all.retain(is_other);
         all.sort_by_key(|object| object.size_bytes.abs_diff(bytes));
-        for other in all {
-            let answer = client.send_with("GET", &format!("/{bucket}/{}", other.key), &[], range, &[]).await.ok()?;
-            if (200..300).contains(&answer.status) {
+        for other in all.into_iter().take(OTHERS_MAX) {
+            let answer = client.send_with("GET", &format!("/{bucket}/{}", other.key), &[], range, &[]).await;
+            if let Some(answer) = answer.ok().filter(|answer| (200..300).contains(&answer.status)) {
                 return Some(answer);
             }
         }
