@@ -276,7 +276,9 @@ fn first_start(config: &Config, storage: &Storage, accounts: &Accounts) -> Resul
             Ok(password) if !password.is_empty() => Ok(Some(password)),
             _ => {
                 let password = storage.catalog().random().identifier();
-                write_secret(&path, &password)?;
+                // It must be there before root is: nobody could tell the password otherwise.
+                ebla_storage::disk::write_secret(&path, &password)
+                    .map_err(|error| Error::Internal(format!("cannot write {}: {error}", path.display())))?;
                 Ok(Some(password))
             }
         }
@@ -288,20 +290,6 @@ fn first_start(config: &Config, storage: &Storage, accounts: &Accounts) -> Resul
         tracing::warn!("root has an empty password: set one with SET PASSWORD");
     }
     Ok(())
-}
-
-fn write_secret(path: &Path, secret: &str) -> Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let write = || {
-        // An earlier start may have died after this and before root was made.
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        writeln!(file, "{secret}")?;
-        file.sync_all()?;
-        // The name must be there before root is: nobody could tell the password otherwise.
-        path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
-    };
-    write().map_err(|error| Error::Internal(format!("cannot write {}: {error}", path.display())))
 }
 
 /// Writes where the server listens, whole or not at all: scripts and tests wait for this file.

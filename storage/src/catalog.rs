@@ -58,8 +58,8 @@ pub use table::{BASE_INDEX_NAME, IndexRow, TableRow};
 pub use upkeep::{Expired, TabletFile, TabletOwner};
 
 use crate::clock::{Clock, Random};
+use crate::disk;
 use crate::error::{Error, IoContext, Result};
-use crate::failpoint::{DurableStep, durable};
 pub(crate) use checksum::CatalogCheck;
 use checksum::Sums;
 
@@ -226,7 +226,7 @@ impl Catalog {
             .prepare_cached("UPDATE meta SET value = value + 1 WHERE key = 'catalog_version' RETURNING value")?
             .query_row([], |row| row.get(0))?;
         self.sums.store(&transaction)?;
-        let committed = durable(DurableStep::Commit, || transaction.commit()); // Commit point.
+        let committed = disk::commit(transaction); // Commit point.
         committed.map_err(|error| self.take_back(writer, error))?;
         self.sums.commit();
         self.version.store(version, Ordering::Release);
@@ -244,7 +244,7 @@ impl Catalog {
             // Not with RETURNING: the row would come before the commit.
             transaction.execute("UPDATE meta SET value = value + 1 WHERE key = 'catalog_version'", [])?;
             self.sums.store(&transaction)?;
-            transaction.commit()?;
+            disk::commit(transaction)?;
             self.sums.commit();
             meta_number(writer, "catalog_version")
         };
@@ -406,7 +406,7 @@ fn ensure_cluster_id(
     transaction
         .execute("INSERT INTO cluster (cluster_id, created_at_ms) VALUES (?1, ?2)", (&cluster_id, clock.now_ms()))?;
     sums.store(&transaction)?;
-    durable(DurableStep::Commit, || transaction.commit())?;
+    disk::commit(transaction)?;
     sums.commit();
     Ok(cluster_id)
 }

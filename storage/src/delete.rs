@@ -14,7 +14,6 @@ mod find;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,6 +29,7 @@ use crate::catalog::{
     WriteTransaction,
 };
 use crate::digest::Digest;
+use crate::disk;
 use crate::error::{Error, IoContext, Noun, Result};
 use crate::ids::{PartitionId, RowsetId, TableId, TabletId};
 use crate::load::LoadReceipt;
@@ -348,10 +348,7 @@ fn stage(
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     // An attempt before this one may have left it.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).at("remove", path),
-        _ => {}
-    }
+    disk::remove_file_if_there(path).at("remove", path)?;
     let mut file = create_file(path)?;
     file.write_all(bytes).at("write", path)?;
     sync_file(&file, path)

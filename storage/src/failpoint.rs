@@ -1,7 +1,9 @@
 //! Named places at which a test can make work fail, wait, or die with its whole process.
 //!
 //! There are two kinds. A **durable step** is something a crash can fall before or after: a commit, a sync, a rename, a
-//! PUT ([`DurableStep`]). Whoever takes one wraps it in [`durable`] or [`durable_async`], so there are always both sides.
+//! PUT ([`DurableStep`]). Whoever takes one wraps it in [`durable`] or [`durable_async`], so there are always both sides:
+//! those on a disk are functions of [`crate::disk`], requests to a store pass
+//! through [`crate::repository::store::Metered`].
 //! Places **of jobs** are those where the order of writes matters to more than one of them; a job comes to them through
 //! [`crate::job::JobContext::reach`], where it can also be held ([`StopAt`] does so for tests of a whole server).
 //!
@@ -59,6 +61,10 @@ listed! {
         PutPart,
         /// The parts become an object.
         CompleteMultipart,
+        /// The parts are given up.
+        AbortMultipart,
+        /// An object is deleted.
+        Delete,
     }
 }
 

@@ -15,14 +15,13 @@
 mod look;
 mod report;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, CatalogCheck};
 use crate::clock::{Clock, Random};
+use crate::disk;
 use crate::error::{Error, IoContext, Result};
-use crate::failpoint::{DurableStep, durable};
 use crate::roots::{StorageRoots, create_dir_durable};
 use crate::storage::{Storage, StorageConfig, take_lock};
 pub use report::{Finding, FsckReport, Kind, Verdict};
@@ -109,10 +108,7 @@ fn repair(config: StorageConfig, clock: &Arc<dyn Clock>, random: &Arc<dyn Random
 }
 
 fn remove_derived(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at("remove", path),
-        _ => Ok(()),
-    }
+    disk::remove_file_if_there(path).at("remove", path)
 }
 
 /// Moves a file of a root to its quarantine, under the same path. It stays on its disk, so nothing is copied.
@@ -122,7 +118,7 @@ fn quarantine(root: &Path, path: &Path) -> Result<()> {
     if let Some(directory) = to.parent() {
         create_dir_durable(directory)?;
     }
-    match durable(DurableStep::Rename, || fs::rename(path, &to)) {
+    match disk::rename(path, &to) {
         // Opening the directory has swept it.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         moved => moved.at("move to", &to),

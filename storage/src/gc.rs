@@ -25,8 +25,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use parking_lot::Mutex;
 
 use crate::catalog::{FileKind, GarbageRow};
+use crate::disk;
 use crate::error::{Error, IoContext, Result};
-use crate::failpoint::{DurableStep, durable};
 use crate::ids::TabletId;
 use crate::roots::{TREE_EXTENSION, sync_dir};
 use crate::storage::Storage;
@@ -167,9 +167,9 @@ impl Storage {
             let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
             if row.kind == FileKind::Segment {
                 // First, so that none outlives its segment. One that stays is in nobody's way.
-                let _ = fs::remove_file(path.with_extension(TREE_EXTENSION));
+                let _ = disk::remove_file(&path.with_extension(TREE_EXTENSION));
             }
-            match durable(DurableStep::Unlink, || fs::remove_file(&path)).at("delete", &path) {
+            match disk::remove_file(&path).at("delete", &path) {
                 Ok(()) => {
                     report.deleted_files += 1;
                     report.deleted_bytes += bytes;
@@ -213,8 +213,7 @@ impl Storage {
                     continue;
                 }
                 let directory = self.roots().tablet_dir(root.id, tablet)?;
-                match durable(DurableStep::RemoveDirectory, || fs::remove_dir_all(&directory)).at("remove", &directory)
-                {
+                match disk::remove_dir_all(&directory).at("remove", &directory) {
                     Ok(()) => report.removed_tablets += 1,
                     Err(error) => {
                         report.failure.get_or_insert_with(|| error.to_string());

@@ -11,6 +11,7 @@ pub mod compaction;
 pub mod ddl;
 pub mod delete;
 pub mod digest;
+pub mod disk;
 pub mod error;
 pub mod failpoint;
 pub mod fsck;

@@ -23,6 +23,7 @@ use std::path::PathBuf;
 
 use crate::catalog::{ReplicaRow, TabletFile, TabletOwner};
 use crate::digest::Digest;
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::ids::{StorageRootId, TabletId};
 use crate::roots::{CORRUPT_EXTENSION, StagedFile};
@@ -156,7 +157,7 @@ impl Storage {
                         }
                     }
                     // What was set aside has been replaced.
-                    let _ = fs::remove_file(path.with_extension(CORRUPT_EXTENSION));
+                    let _ = disk::remove_file(&path.with_extension(CORRUPT_EXTENSION));
                 }
                 Fetched::NotNeeded => {}
                 Fetched::Lost => {

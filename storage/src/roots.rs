@@ -19,8 +19,8 @@ use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, FileKind};
 use crate::digest::Digest;
+use crate::disk;
 use crate::error::{Error, IoContext, Result};
-use crate::failpoint::{DurableStep, durable};
 use crate::ids::{StorageRootId, TabletId};
 
 const TABLETS: &str = "tablets";
@@ -153,7 +153,7 @@ impl StorageRoots {
     pub fn create_staging(&self, root: StorageRootId, name: &str) -> Result<PathBuf> {
         let path = self.staging_dir(root, name)?;
         if !path.is_dir() {
-            durable(DurableStep::MakeDirectory, || fs::create_dir_all(&path)).at("create", &path)?;
+            disk::create_dir_all(&path).at("create", &path)?;
         }
         Ok(path)
     }
@@ -171,7 +171,7 @@ impl StorageRoots {
     pub fn remove_staging(&self, name: &str) -> Result<()> {
         for root in &self.roots {
             let path = self.staging_dir(root.id, name)?;
-            match durable(DurableStep::RemoveDirectory, || fs::remove_dir_all(&path)) {
+            match disk::remove_dir_all(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at("remove", &path),
                 _ => {}
             }
@@ -186,8 +186,8 @@ impl StorageRoots {
             let staging = root.path.join(STAGING);
             for entry in fs::read_dir(&staging).at("list", &staging)? {
                 let path = entry.at("list", &staging)?.path();
-                let remove = || if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-                durable(DurableStep::RemoveDirectory, remove).at("remove", &path)?;
+                let removed = if path.is_dir() { disk::remove_dir_all(&path) } else { disk::remove_file(&path) };
+                removed.at("remove", &path)?;
                 swept += 1;
             }
         }
@@ -204,7 +204,7 @@ impl StorageRoots {
         create_dir_durable(&directory)?;
         for file in files {
             let to = directory.join(format!("{}.{}", file.digest, file.kind));
-            durable(DurableStep::Rename, || fs::rename(&file.path, &to)).at("rename to", &to)?;
+            disk::rename(&file.path, &to).at("rename to", &to)?;
         }
         sync_dir(&directory)
     }
@@ -263,13 +263,12 @@ pub fn create_file(path: &Path) -> Result<File> {
 
 /// Makes a file's bytes durable. Its name is durable once its directory is synced as well.
 pub fn sync_file(file: &File, path: &Path) -> Result<()> {
-    durable(DurableStep::SyncFile, || file.sync_all()).at("sync", path)
+    disk::sync_file(file).at("sync", path)
 }
 
 /// Makes the names in a directory durable.
 pub fn sync_dir(path: &Path) -> Result<()> {
-    let sync = || File::open(path).and_then(|directory| directory.sync_all());
-    durable(DurableStep::SyncDirectory, sync).at("sync", path)
+    disk::sync_directory(path).at("sync", path)
 }
 
 /// Directories that were made and whose parents could not be synced then.
@@ -292,7 +291,7 @@ fn create_dir_synced(path: &Path, unsynced: &mut BTreeSet<PathBuf>) -> Result<()
     if let Some(parent) = path.parent() {
         create_dir_synced(parent, unsynced)?;
     }
-    match durable(DurableStep::MakeDirectory, || fs::create_dir(path)) {
+    match disk::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => made.at("create", path)?,
     }
@@ -327,11 +326,8 @@ fn sync_parent(path: &Path) -> Result<()> {
 /// Gives `from` a second name `to`: a hard link where both lie on one filesystem, a synced copy elsewhere. `to` is
 /// durable once its directory is synced. A `to` that is there is replaced.
 pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
-    match fs::remove_file(to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at("remove", to),
-        _ => {}
-    }
-    if durable(DurableStep::Link, || fs::hard_link(from, to)).is_ok() {
+    disk::remove_file_if_there(to).at("remove", to)?;
+    if disk::hard_link(from, to).is_ok() {
         return Ok(());
     }
     // Another filesystem, or one without links: whatever the reason was, the copy tells it.

@@ -21,8 +21,8 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Null, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::disk;
 use crate::error::Result;
-use crate::failpoint::{DurableStep, durable};
 
 /// The name under which the schema itself has a row.
 const SCHEMA: &str = "sqlite_schema";
@@ -210,7 +210,7 @@ fn store_all(connection: &Connection) -> Result<()> {
     }
     insert.execute(params![VERSION, user_version(connection)?, 0_u128.to_le_bytes()])?;
     drop(insert);
-    durable(DurableStep::Commit, || transaction.commit())?;
+    disk::commit(transaction)?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations};
 
+use crate::disk;
 use crate::error::Result;
 
 static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
@@ -19,7 +20,7 @@ static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
 
 /// Brings the schema to the newest version; refuses a catalog that is newer than this program.
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
-    MIGRATIONS.to_latest(connection)?;
+    disk::migrate(connection, &MIGRATIONS)?;
     Ok(())
 }
 

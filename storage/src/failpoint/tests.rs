@@ -215,6 +215,13 @@ scenarios! {
     adding_partitions: AddPartitions,
     truncating: Truncate,
     dropping_a_table: DropTable,
+    renaming: Rename,
+    recovering: Recover,
+    dropping_a_partition: DropPartition,
+    creating_a_database: CreateDatabase,
+    dropping_a_database: DropDatabase,
+    creating_an_account: CreateAccount,
+    making_root: FirstAccount,
     collecting_what_was_purged: Collect,
     sweeping_orphans: SweepOrphans,
     repairing_a_replica: Repair,
@@ -228,6 +235,12 @@ scenarios! {
     a_restore_that_is_resumed: ResumeRestore,
     a_restore_that_is_cancelled: CancelRestore,
     a_verification: Verify,
+    a_large_file_that_is_not_what_it_should_be: AbandonLargeFile,
+    dropping_a_snapshot: DropSnapshot,
+    a_snapshot_whose_time_is_over: ExpireSnapshot,
+    collecting_in_a_repository: CollectRepository,
+    altering_a_repository: AlterRepository,
+    dropping_a_repository: DropRepository,
 }
 
 /// Goal: no place is forgotten. Method: play every scenario whole; together they must come to all there are.

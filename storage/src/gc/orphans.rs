@@ -11,8 +11,8 @@ use std::io;
 use std::path::Path;
 
 use crate::digest::Digest;
+use crate::disk;
 use crate::error::{IoContext, Result};
-use crate::failpoint::{DurableStep, durable};
 use crate::ids::{StorageRootId, TabletId};
 use crate::roots::{CORRUPT_EXTENSION, TREE_EXTENSION};
 use crate::storage::Storage;
@@ -54,7 +54,7 @@ impl Storage {
             let orphan = digest_of(&path).is_some_and(|digest| !named.contains(&digest));
             if orphan {
                 tracing::debug!(%tablet, path = %path.display(), "deleting a file that nothing names");
-                durable(DurableStep::Unlink, || fs::remove_file(&path)).at("delete", &path)?;
+                disk::remove_file(&path).at("delete", &path)?;
                 swept += 1;
             }
         }

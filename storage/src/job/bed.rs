@@ -46,7 +46,7 @@ pub(crate) struct Bed {
     pub(crate) data_dir: PathBuf,
     pub(crate) storage: Arc<Storage>,
     pub(crate) repositories: Arc<Repositories>,
-    pub(crate) runner: JobRunner,
+    pub(crate) runner: Arc<JobRunner>,
     pub(crate) failpoints: Arc<TestFailPoints>,
 }
 
@@ -171,7 +171,7 @@ impl Bed {
             delay_max: Duration::from_millis(50),
         };
         let runner = JobRunner::start(Arc::clone(&storage), Arc::clone(&repositories), jobs).expect("jobs start");
-        Bed { data_dir, storage, repositories, runner, failpoints }
+        Bed { data_dir, storage, repositories, runner: Arc::new(runner), failpoints }
     }
 
     pub(crate) async fn add_repository(&self, location: &str, access: Access) {

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use super::files::damaged;
 use crate::digest::{DIGEST_LEN, Digest, DigestHasher};
+use crate::disk;
 use crate::error::{Error, IoContext, Result};
-use crate::failpoint::{DurableStep, durable};
 use crate::roots::{create_file, sync_file};
 
 /// Bytes of a number, the last eight of which a file ends with.
@@ -65,7 +65,7 @@ impl BundleWriter {
         let written = self.file.write_all(&count.to_le_bytes()).and_then(|()| self.file.flush());
         written.at("write", &self.temporary)?;
         sync_file(self.file.get_ref(), &self.temporary)?;
-        durable(DurableStep::Rename, || std::fs::rename(&self.temporary, &self.path)).at("rename to", &self.path)
+        disk::rename(&self.temporary, &self.path).at("rename to", &self.path)
     }
 }
 

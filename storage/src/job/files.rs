@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bundle::{self, BundleWriter};
 use crate::digest::{DIGEST_LEN, Digest};
+use crate::disk;
 use crate::error::{Error, IoContext, Result};
-use crate::failpoint::{DurableStep, durable};
 use crate::ids::JobId;
 use crate::roots::{create_dir_durable, create_file, sync_dir, sync_file};
 
@@ -52,7 +52,7 @@ impl JobFiles {
             io::Write::write_all(&mut file, bytes).and_then(|()| io::Write::write_all(&mut file, digest.as_bytes()));
         written.at("write", &temporary)?;
         sync_file(&file, &temporary)?;
-        durable(DurableStep::Rename, || fs::rename(&temporary, &path)).at("rename to", &path)?;
+        disk::rename(&temporary, &path).at("rename to", &path)?;
         sync_dir(&self.directory)
     }
 
@@ -83,7 +83,7 @@ impl JobFiles {
 
     /// Removes the directory with all that is in it; a missing one is no error.
     pub fn remove(&self) -> Result<()> {
-        match durable(DurableStep::RemoveDirectory, || fs::remove_dir_all(&self.directory)) {
+        match disk::remove_dir_all(&self.directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", &self.directory),
             _ => Ok(()),
         }
@@ -101,8 +101,7 @@ impl JobFiles {
             let entry = entry.at("list", &directory)?;
             let id = entry.file_name().to_str().and_then(|name| name.parse().ok()).map(JobId);
             if id.is_some_and(|id| !running.contains(&id)) {
-                durable(DurableStep::RemoveDirectory, || fs::remove_dir_all(entry.path()))
-                    .at("remove", entry.path())?;
+                disk::remove_dir_all(&entry.path()).at("remove", entry.path())?;
                 swept += 1;
             }
         }
@@ -113,10 +112,8 @@ impl JobFiles {
     fn temporary(&self) -> Result<PathBuf> {
         let turn = self.next_temporary.fetch_add(1, Ordering::Relaxed);
         let temporary = self.directory.join(format!(".{turn}.tmp"));
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", &temporary),
-            _ => Ok(temporary),
-        }
+        disk::remove_file_if_there(&temporary).at("remove", &temporary)?;
+        Ok(temporary)
     }
 
     fn path(&self, name: &str) -> Result<PathBuf> {

@@ -79,7 +79,7 @@ impl LoadState {
         let written = write_segments(&self.format, &directory, &id.to_string(), merged, rows, target_bytes)?;
         for run in &runs {
             // Staging is removed as a whole in the end: this only frees the space sooner.
-            let _ = std::fs::remove_file(&run.path);
+            let _ = crate::disk::remove_file(&run.path);
         }
         let files = written
             .iter()

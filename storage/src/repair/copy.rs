@@ -1,11 +1,12 @@
 //! Copying a file while checking that it is what it should be.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
 use crate::catalog::TabletFile;
 use crate::digest::DigestReader;
+use crate::disk;
 use crate::error::{Error, IoContext};
 use crate::roots::{create_file, sync_file};
 
@@ -27,10 +28,10 @@ pub(super) fn copy_checked(from: &Path, to: &Path, file: &TabletFile) -> Result<
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Failure::Missing),
         Err(error) => return Err(Failure::Damaged(error.to_string())),
     };
-    let _ = fs::remove_file(to);
+    let _ = disk::remove_file(to);
     let copied = copy(source, to, file);
     if copied.is_err() {
-        let _ = fs::remove_file(to);
+        let _ = disk::remove_file(to);
     }
     copied
 }

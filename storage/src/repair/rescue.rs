@@ -10,6 +10,8 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::TabletFile;
+use crate::disk;
+use crate::error::IoContext;
 use crate::error::Result;
 use crate::repositories::Repositories;
 use crate::repository::ObjectRef;
@@ -33,12 +35,7 @@ impl Storage {
         let rescue = self.rescue().get().and_then(Weak::upgrade);
         // Without a runtime nobody can be asked: a check of a stopped directory has none.
         let (Some(rescue), Ok(runtime)) = (rescue, tokio::runtime::Handle::try_current()) else { return Ok(false) };
-        match std::fs::remove_file(to) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(crate::Error::Io { action: "remove", path: to.to_owned(), source: error });
-            }
-            _ => {}
-        }
+        disk::remove_file_if_there(to).at("remove", to)?;
         runtime.block_on(rescue.fetch(file, to, self.background().stopping()))
     }
 }

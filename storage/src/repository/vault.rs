@@ -6,9 +6,9 @@
 //! apart from damage. No error here holds a byte of the key or of what was sealed.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 
 use super::properties::Secret;
-use crate::failpoint::{DurableStep, durable};
+use crate::disk;
 
 /// File of the key in the data directory.
 const KEY_FILE: &str = "secret.key";
@@ -145,7 +145,7 @@ impl Vault {
         }
         let mut bytes = [0; KEY_BYTES];
         aws_lc_rs::rand::fill(&mut bytes).map_err(|_| self.io("make", &io::Error::other("no random numbers")))?;
-        write_key(&self.path, &STANDARD.encode(bytes)).map_err(|error| self.io("write", &error))?;
+        disk::write_secret(&self.path, &STANDARD.encode(bytes)).map_err(|error| self.io("write", &error))?;
         tracing::info!(path = %self.path.display(), "made a secret key; keep a copy of it apart from the data");
         self.check_key()
     }
@@ -244,19 +244,6 @@ impl fmt::Debug for Vault {
 
 fn bound_to(identity: &str) -> String {
     format!("{PURPOSE} {identity}")
-}
-
-/// Writes the key whole or not at all, readable by its owner only from its first byte on.
-fn write_key(path: &Path, text: &str) -> io::Result<()> {
-    let aside = path.with_extension("key.new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-    writeln!(file, "{text}")?;
-    durable(DurableStep::SyncFile, || file.sync_all())?;
-    durable(DurableStep::Rename, || fs::rename(&aside, path))?;
-    match path.parent() {
-        Some(folder) => durable(DurableStep::SyncDirectory, || File::open(folder)?.sync_all()),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

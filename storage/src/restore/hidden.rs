@@ -6,7 +6,6 @@
 //! what it had made. Every file that is going to lie in them is pinned before the first one does, which keeps the
 //! collector away from files that no rowset names yet, and tells a cancelled job what to throw away.
 
-use std::fs;
 use std::io;
 use std::sync::Arc;
 
@@ -15,8 +14,8 @@ use super::{PartitionPlan, RestorePlan, RestoreSelection, TablePlan, Target, sou
 use crate::catalog::{FileKind, NewPartition, ReadTransaction, WriteTransaction};
 use crate::ddl::RootSpread;
 use crate::digest::Digest;
+use crate::disk;
 use crate::error::{Error, Result};
-use crate::failpoint::{DurableStep, durable};
 use crate::ids::{JobId, PartitionId, StorageRootId, TableId, TabletId};
 use crate::job::{Amount, JobContext, JobFiles};
 use crate::repository::ObjectRef;
@@ -280,7 +279,7 @@ pub(super) async fn remove_files(context: &JobContext, tablets: Vec<TabletId>) {
             for tablet in tablets {
                 for root in roots.all() {
                     let directory = roots.tablet_dir(root.id, tablet)?;
-                    match durable(DurableStep::RemoveDirectory, || fs::remove_dir_all(&directory)) {
+                    match disk::remove_dir_all(&directory) {
                         Err(error) if error.kind() != io::ErrorKind::NotFound => {
                             tracing::warn!(directory = %directory.display(), %error, "cannot remove a tablet yet");
                         }

@@ -14,6 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::hidden::{Hidden, HiddenTablet, WantedFile, staging_name};
 use crate::catalog::Catalog;
 use crate::digest::Digest;
+use crate::disk;
 use crate::error::{Error, IoContext, Result};
 use crate::ids::{StorageRootId, TabletId};
 use crate::job::{Amount, FileProgress, JobContext};
@@ -147,10 +148,7 @@ pub(super) fn is_there(roots: &StorageRoots, root: StorageRootId, tablet: Tablet
 
 /// Removes what an earlier attempt left.
 pub(super) fn remove_if_there(path: &PathBuf) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", path),
-        _ => Ok(()),
-    }
+    disk::remove_file_if_there(path).at("remove", path)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use super::census::{Census, Role, WantedObject};
 use super::reader::{Fault, Finding, Read, Reader};
 use super::{Depth, VerifyJob, finish, rows, scratch_name};
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::job::{Amount, FailPoint, FileProgress};
 use crate::repository::{Copy, Inspection, layout};
@@ -171,7 +172,7 @@ impl<'a> Inspector<'a> {
             .blocking(move || {
                 let decoded = rows::check(&path, &object, role, definition.as_deref(), &gate);
                 // What cannot be removed goes with its directory.
-                let _ = std::fs::remove_file(&path);
+                let _ = disk::remove_file(&path);
                 Ok(decoded)
             })
             .await?;

@@ -4,23 +4,25 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use tokio_util::sync::CancellationToken;
 
 use super::super::DurableStep;
-use crate::backup::BackupObjects;
-use crate::catalog::{FileKind, LoadKind};
+use crate::backup::{BackupObjects, Ttl};
+use crate::catalog::{FileKind, Grantee, LoadKind, Removal, TableRow, WriteTransaction};
 use crate::clock::{Clock, ManualClock};
 use crate::delete::DeleteSpec;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::job::bed::{
-    Action, Bed, DATABASE, REPOSITORY, Row, backup_spec, batch, damage, definition, partition, range, restore_spec,
-    rows, table_as,
+    Action, Bed, DATABASE, REPOSITORY, Row, backup_spec, batch, damage, definition, files_below, partition, range,
+    restore_spec, rows, table_as,
 };
 use crate::job::{FailPoint, JobConfig};
+use crate::lifecycle::{DropSpec, Lifecycle, LifecycleConfig, SnapshotChoice};
 use crate::load::LoadSpec;
 use crate::repository::{Access, ObjectRef};
 use crate::restore::RestoreObjects;
@@ -31,6 +33,25 @@ use crate::verify::{Depth, VerifyProperties, VerifySpec};
 /// When scenarios begin, and when the trash of then has expired.
 const BEGIN_MS: i64 = 1_700_000_000_000;
 const LATER_MS: i64 = BEGIN_MS + 10 * 86_400_000;
+
+/// What is created and dropped besides.
+const OTHER: &str = "other";
+const USER: &str = "u";
+const ROLE: &str = "reader";
+
+/// File of the data directory that has root's first password.
+const ROOT_PASSWORD: &str = "root-password";
+
+/// File beside the repository that says how many objects a collection leaves.
+const KEPT: &str = "kept";
+
+/// The grace of collections, and how much older everything is made before each. More than a job may take as well.
+const GRACE: Duration = Duration::from_secs(3_600);
+const LONG_BEFORE: Duration = Duration::from_secs(3 * 86_400);
+
+/// Turns after which nothing is left to collect: one that ends what a crash has begun, one that marks, one that sweeps,
+/// one that takes away the mark, and one for what the others left.
+const COLLECTIONS: usize = 5;
 
 /// More than a single PUT takes.
 const LARGE_BYTES: usize = 17 << 20;
@@ -51,6 +72,16 @@ listed! {
         AddPartitions,
         Truncate,
         DropTable,
+        Rename,
+        /// Of a table that was dropped.
+        Recover,
+        DropPartition,
+        CreateDatabase,
+        DropDatabase,
+        /// A user with a role.
+        CreateAccount,
+        /// Root's password is written down, and then root is made.
+        FirstAccount,
         /// What was dropped long ago goes, from the catalog and from the disk.
         Collect,
         SweepOrphans,
@@ -68,6 +99,15 @@ listed! {
         CancelRestore,
         /// As deep as it goes, so that objects are decoded beside the tablets.
         Verify,
+        /// Its last part shows that the file is not what it should be: what was sent is taken back.
+        AbandonLargeFile,
+        DropSnapshot,
+        /// Its ttl is over.
+        ExpireSnapshot,
+        /// What a dropped snapshot alone referred to is marked, and swept in a later turn.
+        CollectRepository,
+        AlterRepository,
+        DropRepository,
     }
 }
 
@@ -78,6 +118,11 @@ pub(super) struct State {
     tables: BTreeMap<String, (Vec<String>, Vec<Row>)>,
     /// The labels in the repository; nothing when there is no repository.
     snapshots: Option<Vec<String>>,
+    /// What is said to be wrong with the repository.
+    trouble: Option<String>,
+    databases: Vec<String>,
+    /// Each user's roles.
+    users: BTreeMap<String, Vec<String>>,
 }
 
 impl State {
@@ -98,13 +143,34 @@ impl State {
             let rows = bed.rows(&name);
             tables.insert(name, (partitions, rows));
         }
-        let known = catalog.read(|read| read.find_repository(REPOSITORY)).unwrap().is_some();
+        let known = catalog.read(|read| read.find_repository(REPOSITORY)).unwrap();
         let mut snapshots = None;
-        if known {
+        if known.is_some() {
             let listed = bed.repository().await.list_snapshots().await.unwrap().snapshots;
             snapshots = Some(listed.into_iter().map(|listing| listing.label).collect());
         }
-        State { tables, snapshots }
+        let databases = catalog.read(|read| read.databases()).unwrap().into_iter().map(|row| row.name).collect();
+        let users = catalog
+            .read(|read| {
+                let named = read.users()?.into_iter().map(|user| {
+                    let roles = read.roles_of(&grantee(&user.name))?;
+                    Ok((user.name, roles.into_iter().map(|(role, _)| role).collect()))
+                });
+                named.collect::<Result<_>>()
+            })
+            .unwrap();
+        State { tables, snapshots, trouble: known.and_then(|row| row.error), databases, users }
+    }
+
+    /// Of a directory where nothing has been done yet.
+    fn first() -> State {
+        State {
+            tables: BTreeMap::new(),
+            snapshots: None,
+            trouble: None,
+            databases: vec![DATABASE.to_owned()],
+            users: BTreeMap::new(),
+        }
     }
 
     fn rows(&self, table: &str) -> Option<&[Row]> {
@@ -126,8 +192,8 @@ impl Scenario {
     /// Steps that it cannot do without.
     pub(super) fn steps(self) -> &'static [DurableStep] {
         use DurableStep::{
-            Commit, CompleteMultipart, Link, MakeDirectory, Put, PutPart, RemoveDirectory, Rename, SyncDirectory,
-            SyncFile, Unlink,
+            AbortMultipart, Commit, CompleteMultipart, Delete, Link, MakeDirectory, Put, PutPart, RemoveDirectory,
+            Rename, SyncDirectory, SyncFile, Unlink,
         };
         match self {
             Scenario::FirstStart => &[MakeDirectory, SyncDirectory, Commit],
@@ -135,7 +201,22 @@ impl Scenario {
             Scenario::Load | Scenario::LoadThatSpills | Scenario::Overwrite | Scenario::Delete | Scenario::Compact => {
                 &[MakeDirectory, SyncFile, Rename, SyncDirectory, Commit, RemoveDirectory]
             }
-            Scenario::CreateTable | Scenario::AddPartitions | Scenario::Truncate | Scenario::DropTable => &[Commit],
+            Scenario::CreateTable
+            | Scenario::AddPartitions
+            | Scenario::Truncate
+            | Scenario::DropTable
+            | Scenario::Rename
+            | Scenario::Recover
+            | Scenario::DropPartition
+            | Scenario::CreateDatabase
+            | Scenario::DropDatabase
+            | Scenario::CreateAccount
+            | Scenario::DropRepository => &[Commit],
+            Scenario::FirstAccount => &[SyncFile, Rename, SyncDirectory, Commit],
+            Scenario::AbandonLargeFile => &[PutPart, AbortMultipart, Unlink],
+            Scenario::DropSnapshot | Scenario::ExpireSnapshot => &[Delete, Unlink, SyncDirectory, Put, Link],
+            Scenario::CollectRepository => &[Put, Link, Delete, Unlink, SyncDirectory],
+            Scenario::AlterRepository => &[Put, Commit],
             Scenario::Collect => &[Commit, Unlink, SyncDirectory, RemoveDirectory],
             Scenario::SweepOrphans => &[Unlink],
             Scenario::Repair => &[SyncFile, Rename, SyncDirectory, Commit],
@@ -155,7 +236,11 @@ impl Scenario {
     /// Opens the place it is played at.
     pub(super) fn open(self, place: &Path) -> Bed {
         // A job that was begun ten days ago would have run out of time.
-        self.open_at(place, if self == Scenario::Collect { LATER_MS } else { BEGIN_MS })
+        self.open_at(place, if self.is_later() { LATER_MS } else { BEGIN_MS })
+    }
+
+    fn is_later(self) -> bool {
+        matches!(self, Scenario::Collect | Scenario::ExpireSnapshot)
     }
 
     fn open_at(self, place: &Path, now_ms: i64) -> Bed {
@@ -178,7 +263,7 @@ impl Scenario {
     /// Makes the start, and returns how it looks.
     pub(super) async fn prepare(self, place: &Path) -> State {
         match self {
-            Scenario::FirstStart => return State { tables: BTreeMap::new(), snapshots: None },
+            Scenario::FirstStart => return State::first(),
             Scenario::Restore | Scenario::ResumeRestore | Scenario::CancelRestore => {
                 let other = self.open_at(&place.join("other"), BEGIN_MS);
                 add_repository(&other, place).await;
@@ -202,13 +287,26 @@ impl Scenario {
             add_repository(bed, place).await;
         }
         match self {
-            Scenario::FirstStart | Scenario::CreateRepository | Scenario::UploadLargeFile => {}
+            Scenario::FirstStart
+            | Scenario::FirstAccount
+            | Scenario::CreateRepository
+            | Scenario::UploadLargeFile
+            | Scenario::AbandonLargeFile => {}
+            Scenario::DropPartition => {
+                bed.create_table("t", &[0, 100, 200], 1);
+                bed.load("t", &rows(90..110));
+            }
             Scenario::AddPartitions => bed.create_table("t", &[0, 100, 200], 1),
             Scenario::Backup
             | Scenario::ResumeBackup
             | Scenario::CancelBackup
             | Scenario::RestoreAs
-            | Scenario::Verify => {
+            | Scenario::Verify
+            | Scenario::DropSnapshot
+            | Scenario::ExpireSnapshot
+            | Scenario::CollectRepository
+            | Scenario::AlterRepository
+            | Scenario::DropRepository => {
                 bed.create_table("t", &[0, 100, 200, 300], 1);
                 bed.load("t", &rows(0..300));
                 bed.delete("t", &[7, 8]);
@@ -241,7 +339,32 @@ impl Scenario {
                 }
             }
             Scenario::Repair => segment_paths(bed, 0).iter().for_each(|path| damage(path)),
-            Scenario::RestoreAs | Scenario::Verify => assert_eq!(bed.backup("x").await.state, "FINISHED"),
+            Scenario::Recover => bed.drop_table("t"),
+            Scenario::DropDatabase => create_database(bed),
+            Scenario::AlterRepository => bed
+                .storage
+                .catalog()
+                .write(|write| {
+                    let repository = write.find_repository(REPOSITORY)?.expect("it was made").id;
+                    write.set_repository_error(repository, Some("it was away"))
+                })
+                .unwrap(),
+            Scenario::ExpireSnapshot => {
+                let mut spec = backup_spec("x", BackupObjects::All);
+                spec.properties.ttl = Ttl::parse("1 DAY").unwrap();
+                let id = bed.runner.submit_backup(spec).await.unwrap();
+                assert_eq!(bed.ended(id).await.state, "FINISHED");
+            }
+            Scenario::CollectRepository => {
+                assert_eq!(bed.backup("x").await.state, "FINISHED");
+                std::fs::write(place.join(KEPT), objects(place).to_string()).unwrap();
+                bed.load("t", &rows(10..20));
+                assert_eq!(bed.backup("y").await.state, "FINISHED");
+                drop_snapshot(bed, "y").await;
+            }
+            Scenario::RestoreAs | Scenario::Verify | Scenario::DropSnapshot | Scenario::DropRepository => {
+                assert_eq!(bed.backup("x").await.state, "FINISHED")
+            }
             Scenario::ResumeBackup => stay_at(bed, self, FailPoint::BackupFileUploaded).await,
             Scenario::ResumeRestore => stay_at(bed, self, FailPoint::RestoreFileFetched).await,
             _ => {}
@@ -268,6 +391,17 @@ impl Scenario {
             Scenario::Truncate => storage.truncate(DATABASE, "t", None).unwrap(),
             Scenario::DropTable if bed.has_table("t") => bed.drop_table("t"),
             Scenario::DropTable => {}
+            Scenario::Rename => in_table(bed, "t", |write, table| write.rename_table(table, "renamed")),
+            Scenario::Recover => recover(bed),
+            Scenario::DropPartition => in_table(bed, "t", |write, table| {
+                let mut partitions = write.partitions(table.id)?;
+                partitions.retain(|row| row.bounds == range(0, 100));
+                write.drop_partitions(table.id, &partitions, Removal::ForGood)
+            }),
+            Scenario::CreateDatabase => create_database(bed),
+            Scenario::DropDatabase => drop_database(bed),
+            Scenario::CreateAccount => create_account(bed),
+            Scenario::FirstAccount => make_root(bed),
             Scenario::Collect => drop(storage.collect_garbage().unwrap()),
             Scenario::SweepOrphans => drop(storage.sweep_orphans().unwrap()),
             Scenario::Repair => repair(bed),
@@ -284,6 +418,15 @@ impl Scenario {
             Scenario::CancelBackup => cancel_at(bed, self, FailPoint::BackupBeforeCommit).await,
             Scenario::CancelRestore => cancel_at(bed, self, FailPoint::RestoreBeforeCommit).await,
             Scenario::Verify => verify(bed).await,
+            Scenario::AbandonLargeFile => abandon_large_file(bed).await,
+            Scenario::DropSnapshot => drop_snapshot(bed, "x").await,
+            Scenario::ExpireSnapshot => {
+                let (row, _) = bed.repositories.find(REPOSITORY).await.unwrap();
+                lifecycle(bed).expire(&row).await.unwrap();
+            }
+            Scenario::CollectRepository => collect_repository(bed).await,
+            Scenario::AlterRepository => bed.repositories.alter(REPOSITORY, Vec::new()).await.unwrap(),
+            Scenario::DropRepository => drop_repository(bed),
         }
     }
 
@@ -294,7 +437,22 @@ impl Scenario {
         let is = |wanted: Option<Vec<Row>>| t == wanted.as_deref();
         match self {
             Scenario::FirstStart => state.tables.is_empty() && state.snapshots.is_none(),
-            Scenario::CreateRepository | Scenario::UploadLargeFile => state.snapshots == Some(Vec::new()),
+            Scenario::CreateRepository | Scenario::UploadLargeFile | Scenario::AbandonLargeFile => {
+                state.snapshots == Some(Vec::new())
+            }
+            Scenario::Rename => t.is_none() && state.rows("renamed") == Some(&rows(0..40)),
+            Scenario::Recover => is(Some(rows(0..40))),
+            Scenario::DropPartition => is(Some(rows(100..110))),
+            Scenario::CreateDatabase => state.databases.iter().any(|name| name == OTHER),
+            Scenario::DropDatabase => !state.databases.iter().any(|name| name == OTHER),
+            Scenario::CreateAccount => state.users.get(USER).is_some_and(|roles| *roles == [ROLE]),
+            Scenario::FirstAccount => state.users.contains_key("root"),
+            Scenario::DropSnapshot | Scenario::ExpireSnapshot => {
+                is(both(0..7, 9..300)) && state.snapshots == Some(Vec::new())
+            }
+            Scenario::CollectRepository => t.is_some_and(|t| t.len() == 308) && state.has_snapshot(),
+            Scenario::AlterRepository => state.trouble.is_none() && state.snapshots == Some(Vec::new()),
+            Scenario::DropRepository => is(both(0..7, 9..300)) && state.snapshots.is_none(),
             Scenario::StartAfterCrash | Scenario::SweepOrphans | Scenario::Repair => is(Some(rows(0..40))),
             Scenario::Load | Scenario::LoadThatSpills => is(both(0..40, 100..140)),
             Scenario::Overwrite => is(Some(rows(100..140))),
@@ -326,8 +484,16 @@ impl Scenario {
         }
     }
 
-    /// What else must hold after a crash: a snapshot that is there restores to the state of its cut.
+    /// What else must hold after a crash: a snapshot that is there restores to the state of its cut, none lacks what a
+    /// collection took, and a root that is there has the password that was written down.
     pub(super) async fn check(self, bed: &Bed, place: &Path, told: &str) {
+        if self == Scenario::FirstAccount && State::of(bed).await.users.contains_key("root") {
+            let path = bed.data_dir.join(ROOT_PASSWORD);
+            assert_eq!(std::fs::read_to_string(path).unwrap(), "secret\n", "{told}: nobody could tell the password");
+        }
+        if self == Scenario::CollectRepository {
+            verify(bed).await;
+        }
         if !matches!(self, Scenario::Backup | Scenario::ResumeBackup | Scenario::CancelBackup)
             || !State::of(bed).await.has_snapshot()
         {
@@ -479,6 +645,117 @@ async fn upload_large_file(bed: &Bed) {
     let repository = bed.repository().await;
     repository.put_object(&object, &path, &(), &CancellationToken::new()).await.unwrap();
     assert!(repository.has_object(&object).await.unwrap());
+}
+
+/// Sends a large file that is not the one it should be: what was sent is found wrong at its end.
+async fn abandon_large_file(bed: &Bed) {
+    let path = bed.data_dir.join("large");
+    std::fs::write(&path, vec![1; LARGE_BYTES]).unwrap();
+    let digest = Digest::of(b"what the catalog says");
+    let object = ObjectRef { kind: FileKind::Segment, digest, bytes: LARGE_BYTES as u64 };
+    let repository = bed.repository().await;
+    repository.put_object(&object, &path, &(), &CancellationToken::new()).await.unwrap_err();
+    assert!(!repository.has_object(&object).await.unwrap());
+}
+
+fn lifecycle(bed: &Bed) -> Arc<Lifecycle> {
+    let config = LifecycleConfig { collection_grace: GRACE, ..LifecycleConfig::default() };
+    let (storage, repositories) = (Arc::clone(&bed.storage), Arc::clone(&bed.repositories));
+    Lifecycle::new(storage, repositories, Arc::clone(&bed.runner), config)
+}
+
+async fn drop_snapshot(bed: &Bed, label: &str) {
+    let choice = SnapshotChoice::Label(label.to_owned());
+    let spec = DropSpec { repository: REPOSITORY.to_owned(), choice, force: false };
+    match lifecycle(bed).drop_snapshots(&spec).await {
+        Err(error) if !error.to_string().contains("does not exist") => panic!("{error}"),
+        _ => {}
+    }
+}
+
+/// As many turns as it takes, each long after the one before. In the end there is what the snapshot refers to and
+/// nothing else.
+async fn collect_repository(bed: &Bed) {
+    let place = bed.data_dir.parent().expect("the data lies in the place");
+    let lifecycle = lifecycle(bed);
+    for _ in 0..COLLECTIONS {
+        for file in files_below(&place.join("repository")) {
+            let file = std::fs::File::options().write(true).open(file).unwrap();
+            let modified = file.metadata().unwrap().modified().unwrap();
+            file.set_modified(modified - LONG_BEFORE).unwrap();
+        }
+        lifecycle.collect(REPOSITORY).await.unwrap();
+    }
+    let kept = std::fs::read_to_string(place.join(KEPT)).unwrap();
+    assert_eq!(objects(place).to_string(), kept, "objects after {COLLECTIONS} turns");
+    assert_eq!(files_below(&place.join("repository/ebla/garbage")), Vec::<std::path::PathBuf>::new(), "marks");
+}
+
+/// How many objects and nodes the repository has.
+fn objects(place: &Path) -> usize {
+    let repository = place.join("repository/ebla");
+    ["objects", "trees"].iter().map(|folder| files_below(&repository.join(folder)).len()).sum()
+}
+
+fn drop_repository(bed: &Bed) {
+    let drop = bed.storage.catalog().write(|write| match write.find_repository(REPOSITORY)? {
+        Some(row) => write.drop_repository(row.id),
+        None => Ok(()),
+    });
+    drop.unwrap();
+}
+
+/// Changes a table, unless that has been done and the table is not there any more.
+fn in_table(bed: &Bed, name: &str, change: impl FnOnce(&WriteTransaction<'_>, &TableRow) -> Result<()>) {
+    let changed = bed.storage.catalog().write(|write| match write.find_table(write.database(DATABASE)?.id, name)? {
+        Some(table) => change(write, &table),
+        None => Ok(()),
+    });
+    changed.unwrap();
+}
+
+fn recover(bed: &Bed) {
+    let recovered = bed.storage.catalog().write(|write| {
+        let database = write.database(DATABASE)?.id;
+        match write.dropped_table(database, "t")? {
+            Some(table) => write.recover_table(&table),
+            None => Ok(()),
+        }
+    });
+    recovered.unwrap();
+}
+
+fn create_database(bed: &Bed) {
+    done_or_there(bed.storage.catalog().write(|write| write.create_database(OTHER, &BTreeMap::new())).map(drop));
+}
+
+fn drop_database(bed: &Bed) {
+    let dropped = bed.storage.catalog().write(|write| match write.find_database(OTHER)? {
+        Some(database) => write.drop_database(database.id),
+        None => Ok(()),
+    });
+    dropped.unwrap();
+}
+
+fn grantee(user: &str) -> Grantee {
+    Grantee::User { name: user.to_owned(), host: "%".to_owned() }
+}
+
+fn create_account(bed: &Bed) {
+    done_or_there(bed.storage.catalog().write(|write| {
+        write.create_user(USER, "%", Some(&[7; 20]))?;
+        write.create_role(ROLE, false, "")?;
+        write.grant_role(&grantee(USER), ROLE)
+    }));
+}
+
+/// As a first start of the server does it.
+fn make_root(bed: &Bed) {
+    let catalog = bed.storage.catalog();
+    if catalog.read(|read| read.find_user("root", "%")).unwrap().is_none() {
+        crate::disk::write_secret(&bed.data_dir.join(ROOT_PASSWORD), "secret").unwrap();
+        catalog.write(|write| write.create_user("root", "%", Some(&[1; 20]))).unwrap();
+    }
 }
 
 /// Submits a job and waits until it stands at a place.

@@ -27,7 +27,7 @@ use super::{
     Place, Put, StoreError, StoreErrorKind, StoreResult,
 };
 use crate::clock::Random;
-use crate::failpoint::{DurableStep, durable};
+use crate::disk;
 use crate::repository::location::FileLocation;
 
 /// A directory that holds objects.
@@ -169,14 +169,14 @@ impl ObjectDelete for FileStore {
     async fn delete(&self, key: &ObjectKey) -> StoreResult<()> {
         let path = self.root.path_of(key);
         self.run(Operation::Delete, key.as_str(), move |_| {
-            match std::fs::remove_file(&path) {
+            match disk::remove_file(&path) {
                 Ok(()) => {}
                 Err(error) if is_absent(&error) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
             // Directories stay: another writer may be about to link into them.
             if let Some(directory) = path.parent() {
-                sync_directory(directory)?;
+                disk::sync_directory(directory)?;
             }
             Ok(())
         })
@@ -301,8 +301,4 @@ fn read_exactly(file: &File, offset: u64, bytes: u64) -> Result<Bytes, Fault> {
     let mut body = vec![0; length];
     file.read_exact_at(&mut body, offset)?;
     Ok(Bytes::from(body))
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    durable(DurableStep::SyncDirectory, || File::open(path)?.sync_all())
 }

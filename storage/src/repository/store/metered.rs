@@ -175,7 +175,8 @@ impl MeteredDelete {
 #[async_trait]
 impl ObjectDelete for MeteredDelete {
     async fn delete(&self, key: &ObjectKey) -> StoreResult<()> {
-        measure(&self.stats, Operation::Delete, |()| 0, self.inner.delete(key)).await
+        let delete = durable_async(DurableStep::Delete, self.inner.delete(key));
+        measure(&self.stats, Operation::Delete, |()| 0, delete).await
     }
 }
 
@@ -260,7 +261,7 @@ impl MultipartUpload for MeteredUpload {
     async fn abort(self: Box<Self>) {
         let Self { inner, stats } = *self;
         let abort = async {
-            inner.abort().await;
+            durable_async(DurableStep::AbortMultipart, inner.abort()).await;
             Ok(())
         };
         // An abort has no outcome to report: the backend logs what it must.

@@ -15,7 +15,7 @@ use super::super::error::{RepositoryError, RepositoryResult};
 use super::super::store::{ObjectKey, ObjectStore, PART_BYTES, StoreErrorKind, TransferLimits, part_range, watched};
 use super::{Attempt, ObjectRef, PARTS_IN_FLIGHT_MAX, Progress, on_file, unless_cancelled};
 use crate::digest::{Digest, DigestHasher};
-use crate::failpoint::{DurableStep, durable};
+use crate::disk;
 
 /// How often an object is fetched before its bytes, and not the way they took, are called damaged.
 const ATTEMPTS_MAX: u32 = 3;
@@ -180,7 +180,7 @@ impl<'a> Target<'a> {
 
     async fn finish(self) -> RepositoryResult<Digest> {
         if let (Destination::Durable(path), Some(file)) = (self.to, self.file) {
-            on_file("sync", path, move || durable(DurableStep::SyncFile, || file.sync_all())).await?;
+            on_file("sync", path, move || disk::sync_file(&file)).await?;
         }
         let (digest, _) = self.hasher.lock().finish();
         Ok(digest)
@@ -199,5 +199,5 @@ impl<'a> Destination<'a> {
 /// Best effort: what stays lies in a staging directory that is swept.
 async fn remove(path: &Path) {
     let removed = path.to_owned();
-    let _ = on_file("remove", path, move || std::fs::remove_file(removed)).await;
+    let _ = on_file("remove", path, move || disk::remove_file(&removed)).await;
 }

@@ -1,14 +1,12 @@
 //! Creating a file that is either wholly there, durable, under its name, or not there at all.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{CWD, RenameFlags};
-
-use super::{Fault, Put, Root, open_object, sync_directory};
-use crate::failpoint::{DurableStep, durable};
+use super::{Fault, Put, Root, open_object};
+use crate::disk;
 
 /// Where files wait for their names. The dot keeps it out of listings.
 pub(super) const STAGING: &str = ".ebla-staging";
@@ -32,7 +30,7 @@ impl Staged {
 impl Drop for Staged {
     fn drop(&mut self) {
         // Best effort: what stays is swept as a leftover.
-        let _ = durable(DurableStep::Unlink, || fs::remove_file(&self.path));
+        let _ = disk::remove_file(&self.path);
     }
 }
 
@@ -41,7 +39,7 @@ impl Root {
     pub(super) fn stage(&self) -> io::Result<Staged> {
         let directory = self.path.join(STAGING);
         if !directory.is_dir() {
-            durable(DurableStep::MakeDirectory, || fs::create_dir_all(&directory))?;
+            disk::create_dir_all(&directory)?;
         }
         if self.durable.lock().insert(directory.clone()) {
             // The first write of this process, so the sweep costs one directory read per open repository.
@@ -54,12 +52,12 @@ impl Root {
 
     /// Gives a written file its name, unless the name is taken.
     pub(super) fn publish(&self, staged: Staged, path: &Path) -> Result<Put, Fault> {
-        durable(DurableStep::SyncFile, || staged.file.sync_all())?;
+        disk::sync_file(&staged.file)?;
         let directory = path.parent().unwrap_or(&self.path);
         self.make_durable(directory)?;
-        match durable(DurableStep::Link, || link(&staged.path, path)) {
+        match link(&staged.path, path) {
             Ok(()) => {
-                sync_directory(directory)?; // The object exists from here on.
+                disk::sync_directory(directory)?; // The object exists from here on.
                 Ok(Put::Created)
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => self.found(path),
@@ -71,7 +69,7 @@ impl Root {
     /// before anybody relies on it; its bytes were synced before it had a name.
     pub(super) fn found(&self, path: &Path) -> Result<Put, Fault> {
         open_object(path)?;
-        sync_directory(path.parent().unwrap_or(&self.path))?;
+        disk::sync_directory(path.parent().unwrap_or(&self.path))?;
         Ok(Put::Exists)
     }
 
@@ -81,11 +79,11 @@ impl Root {
         if self.durable.lock().contains(directory) {
             return Ok(());
         }
-        durable(DurableStep::MakeDirectory, || DirBuilder::new().recursive(true).create(directory))?;
+        disk::create_dir_all(directory)?;
         let above_root = self.path.parent().unwrap_or(&self.path);
         let chain = directory.ancestors().skip(1).take_while(|ancestor| ancestor.starts_with(above_root));
         for ancestor in chain {
-            match sync_directory(ancestor) {
+            match disk::sync_directory(ancestor) {
                 // The directory above the root may be readable by nobody but its owner; it is not ours to sync then.
                 Err(error) if error.kind() == ErrorKind::PermissionDenied && ancestor == above_root => {}
                 synced => synced?,
@@ -98,12 +96,11 @@ impl Root {
 
 /// Gives a file a name that must be free. Where a file system has no links, a rename that replaces nothing does it.
 fn link(staged: &Path, path: &Path) -> io::Result<()> {
-    match fs::hard_link(staged, path) {
+    match disk::hard_link(staged, path) {
         Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
-            rustix::fs::renameat_with(CWD, staged, CWD, path, RenameFlags::NOREPLACE).map_err(|errno| {
-                // Only "the name is taken" says more than why linking failed.
-                if errno == rustix::io::Errno::EXIST { errno.into() } else { error }
-            })
+            // Only "the name is taken" says more than why linking failed.
+            disk::rename_to_free(staged, path)
+                .map_err(|renaming| if renaming.kind() == ErrorKind::AlreadyExists { renaming } else { error })
         }
         linked => linked,
     }
@@ -122,7 +119,7 @@ fn sweep(directory: &Path) {
             .and_then(|at| SystemTime::now().duration_since(at).ok());
         if age.is_some_and(|age| age > LEFTOVER_AGE) {
             // Another process may sweep at the same time.
-            let _ = fs::remove_file(entry.path());
+            let _ = disk::remove_file(&entry.path());
         }
     }
 }
