@@ -58,6 +58,9 @@ pub const NAME_BYTES_MAX: usize = 4 * 1024;
 /// Most partitions of a table, most buckets of a partition, most rowsets of a partition.
 pub const CHILDREN_MAX: usize = 1_000_000;
 
+/// Largest JSON of the properties of all partitions of a table together: read, a few letters of it take hundreds of bytes.
+pub const PROPERTIES_BYTES_MAX: usize = 1024 * 1024;
+
 /// Largest segment: what S3 allows an object.
 pub const OBJECT_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024 * 1024;
 

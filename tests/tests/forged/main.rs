@@ -9,6 +9,7 @@
 
 mod forger;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -445,9 +446,20 @@ async fn a_bomb_does_not_go_off() {
     let mut of_type = whole.table.clone();
     of_type["definition"]["columns"][1]["data_type"] = json!({"x": "@", "type": "int"});
     let of_type = world.forger.put_node(&with_raw(&of_type, &format!("[{}0]", "0,".repeat(100 << 20)))).await;
+    // Each of ten letters takes a hundred bytes once it is a property.
+    let mut of_properties = whole.table.clone();
+    of_properties["partitions"][0]["properties"] = json!("@");
+    let mut raw = String::from("{");
+    for number in 10_000_000..18_000_000 {
+        write!(raw, "\"{number}\":\"\",").unwrap();
+    }
+    raw += "\"\":\"\"}";
+    let of_properties = world.forger.put_node(&with_raw(&of_properties, &raw)).await;
+    drop(raw);
     let mut cases = Vec::new();
     for (what, node, words) in [
         ("300 MiB of nothing", zeros, "at most 268435456"),
+        ("eight million properties of a partition", of_properties, "the properties of its partitions"),
         ("a hundred million numbers in a type", of_type, "a member beside its list"),
     ] {
         let mut commit = whole.commit.clone();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CHILDREN_MAX, FORMAT_VERSION, FormatError, MEMBER_BYTES_MAX, NODE_BYTES_MAX, NODE_STORED_BYTES_MAX,
-    OBJECT_BYTES_MAX, check_count, check_equal, check_name, inconsistent, outline, parse, sum,
+    OBJECT_BYTES_MAX, PROPERTIES_BYTES_MAX, check_count, check_equal, check_name, inconsistent, outline, parse, sum,
 };
 use crate::catalog::{DeleteVectorMeta, SegmentMeta, ZoneMap};
 use crate::digest::Digest;
@@ -33,6 +33,11 @@ pub trait Node: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// Where it is in the tree.
     const LEVEL: NodeLevel;
+
+    /// Errors when the JSON of a node holds more than a reader has room for, before anything is made of it.
+    fn check_outline(json: &[u8]) -> Result<(), FormatError> {
+        outline::members_are_bounded(json, Self::CHILDREN, MEMBER_BYTES_MAX)
+    }
 
     /// The `kind` field.
     fn kind(&self) -> &str;
@@ -182,7 +187,7 @@ pub fn encode_node<N: Node>(node: &N) -> Result<EncodedNode, FormatError> {
         return Err(FormatError::TooLarge { what: N::KIND, found: json.len() as u64, max: NODE_BYTES_MAX });
     }
     // What is written must be read again.
-    outline::members_are_bounded(&json, N::CHILDREN, MEMBER_BYTES_MAX)?;
+    N::check_outline(&json)?;
     let stored =
         zstd::bulk::compress(&json, ZSTD_LEVEL).map_err(|error| FormatError::Compression(error.to_string()))?;
     if stored.len() as u64 > NODE_STORED_BYTES_MAX {
@@ -219,7 +224,7 @@ pub fn decompressed_bytes<N: Node>(stored: &[u8], max: u64) -> Result<u64, Forma
 pub fn read_stored<N: Node>(stored: &[u8]) -> Result<N, FormatError> {
     let mut json = Vec::new();
     decompress(N::KIND, stored, NODE_BYTES_MAX, &mut json)?;
-    outline::members_are_bounded(&json, N::CHILDREN, MEMBER_BYTES_MAX)?;
+    N::check_outline(&json)?;
     let decoded: N = parse(N::KIND, &json)?;
     if decoded.kind() != N::KIND {
         return Err(inconsistent(format!("a {} was expected where a different node is", N::KIND)));
@@ -244,6 +249,11 @@ impl Node for TableNode {
     const KIND: &'static str = "table";
     const CHILDREN: &'static str = "partitions";
     const LEVEL: NodeLevel = NodeLevel::Table;
+
+    fn check_outline(json: &[u8]) -> Result<(), FormatError> {
+        outline::members_are_bounded(json, Self::CHILDREN, MEMBER_BYTES_MAX)?;
+        outline::details_are_bounded(json, Self::CHILDREN, "properties", PROPERTIES_BYTES_MAX)
+    }
 
     fn kind(&self) -> &str {
         &self.kind
