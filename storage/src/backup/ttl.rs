@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Days, Local, Months, TimeDelta};
+use chrono::{DateTime, Days, Local, LocalResult, Months, NaiveDateTime, Offset, TimeDelta, TimeZone};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -55,25 +55,48 @@ impl Ttl {
         Ok(Some(Ttl { count, unit }))
     }
 
-    /// When a snapshot that ended at `finished_at_ms` is not wanted any more.
+    /// When a snapshot that ended at `finished_at_ms` is not wanted any more, by the calendar of this machine's zone.
     pub fn expires_at_ms(&self, finished_at_ms: i64) -> i64 {
-        let Some(finished) = DateTime::from_timestamp_millis(finished_at_ms) else {
-            return i64::MAX;
-        };
-        let finished = finished.with_timezone(&Local);
-        let count = self.count;
-        let expires = match self.unit {
-            TtlUnit::Second => finished.checked_add_signed(TimeDelta::seconds(count.into())),
-            TtlUnit::Minute => finished.checked_add_signed(TimeDelta::minutes(count.into())),
-            TtlUnit::Hour => finished.checked_add_signed(TimeDelta::hours(count.into())),
-            // Calendar days and months: the same time of day, whatever the clocks did between.
-            TtlUnit::Day => finished.checked_add_days(Days::new(count.into())),
-            TtlUnit::Week => finished.checked_add_days(Days::new(u64::from(count) * 7)),
-            TtlUnit::Month => finished.checked_add_months(Months::new(count)),
-            TtlUnit::Year => finished.checked_add_months(Months::new(count.saturating_mul(12))),
-        };
-        expires.map_or(i64::MAX, |expires| expires.timestamp_millis())
+        self.expires_in(&Local, finished_at_ms).unwrap_or(i64::MAX)
     }
+
+    /// The same by the calendar of `zone`; `None` when no calendar reaches that far.
+    fn expires_in<Z: TimeZone>(&self, zone: &Z, finished_at_ms: i64) -> Option<i64> {
+        let finished = DateTime::from_timestamp_millis(finished_at_ms)?;
+        let count = self.count;
+        let exact = |time: TimeDelta| Some(finished.checked_add_signed(time)?.timestamp_millis());
+        // Calendar days and months: the same time of day, whatever the clocks did between.
+        let finished_here = finished.with_timezone(zone);
+        let on = |day: Option<NaiveDateTime>| at_local_time(zone, day?, finished_here.offset().fix().local_minus_utc());
+        match self.unit {
+            TtlUnit::Second => exact(TimeDelta::seconds(count.into())),
+            TtlUnit::Minute => exact(TimeDelta::minutes(count.into())),
+            TtlUnit::Hour => exact(TimeDelta::hours(count.into())),
+            TtlUnit::Day => on(finished_here.naive_local().checked_add_days(Days::new(count.into()))),
+            TtlUnit::Week => on(finished_here.naive_local().checked_add_days(Days::new(u64::from(count) * 7))),
+            TtlUnit::Month => on(finished_here.naive_local().checked_add_months(Months::new(count))),
+            TtlUnit::Year => on(finished_here.naive_local().checked_add_months(Months::new(count.saturating_mul(12)))),
+        }
+    }
+}
+
+/// The moment at which clocks show `local`. When they show it twice, as at the end of summer time, it is the one with the
+/// offset from UTC given in seconds, or else the first; when they leave it out, the time that has passed counts, as if they had
+/// not been moved. Java's ZonedDateTime, and so StarRocks, does the same.
+fn at_local_time<Z: TimeZone>(zone: &Z, local: NaiveDateTime, offset_s: i32) -> Option<i64> {
+    let moment = match zone.from_local_datetime(&local) {
+        LocalResult::Single(moment) => moment.timestamp_millis(),
+        LocalResult::Ambiguous(first, second) => {
+            let chosen = if second.offset().fix().local_minus_utc() == offset_s { second } else { first };
+            chosen.timestamp_millis()
+        }
+        LocalResult::None => {
+            let before = zone.offset_from_local_datetime(&local.checked_sub_days(Days::new(1))?).earliest()?;
+            let utc = local.checked_sub_signed(TimeDelta::seconds(before.fix().local_minus_utc().into()))?;
+            utc.and_utc().timestamp_millis()
+        }
+    };
+    Some(moment)
 }
 
 impl TtlUnit {
@@ -136,5 +159,21 @@ mod tests {
         assert_eq!(ttl("1000 YEAR").expires_at_ms(i64::MAX), i64::MAX);
     }
 
-    use chrono::TimeZone;
+    #[test]
+    fn a_ttl_ends_also_when_the_clocks_are_moved() {
+        let moment = |text: &str| DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis();
+        for (finished, ttl, expires) in [
+            // In 2024 Berlin's clocks went from 2 to 3 on 31 March, and from 3 to 2 on 27 October.
+            ("2024-03-30T02:30:00+01:00", "1 DAY", "2024-03-31T03:30:00+02:00"),
+            ("2024-03-24T02:30:00+01:00", "1 WEEK", "2024-03-31T03:30:00+02:00"),
+            ("2023-07-31T02:30:00+02:00", "8 MONTH", "2024-03-31T03:30:00+02:00"),
+            ("2024-10-26T02:30:00+02:00", "1 DAY", "2024-10-27T02:30:00+02:00"),
+            ("2024-01-27T02:30:00+01:00", "9 MONTH", "2024-10-27T02:30:00+01:00"),
+            ("2024-10-26T12:00:00+02:00", "1 DAY", "2024-10-27T12:00:00+01:00"),
+            ("2024-10-26T12:00:00+02:00", "24 HOUR", "2024-10-27T11:00:00+01:00"),
+        ] {
+            let ends = Ttl::parse(ttl).unwrap().unwrap().expires_in(&chrono_tz::Europe::Berlin, moment(finished));
+            assert_eq!(ends, Some(moment(expires)), "{finished} and {ttl}");
+        }
+    }
 }
