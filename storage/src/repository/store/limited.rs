@@ -43,6 +43,10 @@ const MEMORY_UNIT_BYTES: u64 = 4 * 1024;
 /// Those of [`NODE_MEMORY_BYTES_MAX`].
 const NODE_UNITS_MAX: u32 = (NODE_MEMORY_BYTES_MAX / MEMORY_UNIT_BYTES) as u32;
 
+/// Bodies of up to this size do not wait, though they count: marks, announcements and what takes them back, which are hardly
+/// larger than the headers that nobody counts, and without which a cancelled job does not come to its end.
+const SMALL_BYTES_MAX: u64 = 4 * 1024;
+
 /// How much of a second's bandwidth may be used at once after a pause.
 const BURST: Duration = Duration::from_millis(250);
 
@@ -166,33 +170,62 @@ impl Default for TransferLimits {
     }
 }
 
-/// Hands out bytes at a steady rate. Whoever asks is told at once when its turn ends, so large and small requests
-/// are served in the order they came.
+/// Hands out bytes at a steady rate, to one after the other in the order they came. Who gives up while it waits leaves no
+/// debt behind, so a job that is cancelled does not hold up those that go on.
 #[derive(Debug)]
 struct TokenBucket {
     bytes_per_second: u64,
+    /// Held by whoever waits for its bytes to be paid for.
+    turn: tokio::sync::Mutex<()>,
     /// When the bytes handed out so far will have been paid for.
     free_at: Mutex<Option<Instant>>,
 }
 
+/// Bytes that were handed out and are paid for by waiting. What has not been paid when it is dropped is given back.
+struct Unpaid<'a> {
+    bucket: &'a TokenBucket,
+    cost: Duration,
+    paid_at: Instant,
+}
+
 impl TokenBucket {
     fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second: bytes_per_second.max(1), free_at: Mutex::new(None) }
+        Self {
+            bytes_per_second: bytes_per_second.max(1),
+            turn: tokio::sync::Mutex::default(),
+            free_at: Mutex::new(None),
+        }
     }
 
     async fn take(&self, bytes: u64) {
-        if bytes == 0 {
+        let cost = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+        if bytes <= SMALL_BYTES_MAX {
+            self.charge(cost);
             return;
         }
+        let _turn = self.turn.lock().await;
+        let paid_at = self.charge(cost);
+        let mut unpaid = Unpaid { bucket: self, cost, paid_at };
+        tokio::time::sleep_until(paid_at.checked_sub(BURST).unwrap_or(paid_at)).await;
+        // The rest is the burst, which may be used at once.
+        unpaid.cost = Duration::ZERO;
+    }
+
+    /// Puts a cost behind what was handed out before. Returns when it will have been paid.
+    fn charge(&self, cost: Duration) -> Instant {
+        let mut free_at = self.free_at.lock();
         let now = Instant::now();
-        let cost = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
-        let turn_ends = {
-            let mut free_at = self.free_at.lock();
-            let turn_begins = free_at.map_or(now, |at| at.max(now));
-            *free_at = Some(turn_begins + cost);
-            turn_begins + cost
-        };
-        tokio::time::sleep_until(turn_ends.checked_sub(BURST).unwrap_or(now)).await;
+        let paid_at = free_at.map_or(now, |at| at.max(now)) + cost;
+        *free_at = Some(paid_at);
+        paid_at
+    }
+}
+
+impl Drop for Unpaid<'_> {
+    fn drop(&mut self) {
+        let unpaid = self.paid_at.saturating_duration_since(Instant::now()).min(self.cost);
+        let mut free_at = self.bucket.free_at.lock();
+        *free_at = free_at.and_then(|at| at.checked_sub(unpaid));
     }
 }
 
@@ -298,6 +331,32 @@ mod tests {
         }
         // Half a second's worth of bytes, less what may be used at once.
         assert!(start.elapsed() >= Duration::from_millis(250), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_leaves_no_debt() {
+        let bucket = TokenBucket::new(1_000_000);
+        let soon = Duration::from_millis(50);
+        // Two hours' worth, given up, and behind it some that never came to their turn.
+        let first = tokio::time::timeout(soon, bucket.take(7_200_000_000));
+        let behind = tokio::time::timeout(soon, bucket.take(7_200_000_000));
+        let (first, behind) = tokio::join!(first, behind);
+        assert!(first.is_err() && behind.is_err());
+        let next = tokio::time::timeout(Duration::from_secs(60), bucket.take(100_000)).await;
+        assert!(next.is_ok(), "what others gave up is still waited for");
+    }
+
+    #[tokio::test]
+    async fn what_is_small_counts_and_does_not_wait() {
+        use futures::FutureExt;
+
+        let bucket = TokenBucket::new(1_000);
+        let start = Instant::now();
+        let mut data = Box::pin(bucket.take(60_000));
+        assert!((&mut data).now_or_never().is_none(), "a minute's worth is had at once");
+        assert!(bucket.take(4_000).now_or_never().is_some(), "a mark waits for the data");
+        let free_at = bucket.free_at.lock().expect("two have asked");
+        assert!(free_at >= start + Duration::from_secs(64), "{:?}", free_at - start);
     }
 
     #[tokio::test]
