@@ -237,7 +237,7 @@ fn change_roles(
 
 /// GRANT of privileges.
 pub fn grant_privileges(session: &Session, statement: PrivilegeGrant) -> Result<Outcome> {
-    if is_legacy_admin(&statement) {
+    if is_legacy_admin(&statement)? {
         // ADMIN_PRIV of 2.x is the role db_admin of 3.x, active from login on.
         require_grant(session)?;
         let grantees = grantees(session, &statement.grantees)?;
@@ -273,7 +273,7 @@ pub fn grant_privileges(session: &Session, statement: PrivilegeGrant) -> Result<
 
 /// REVOKE of privileges.
 pub fn revoke_privileges(session: &Session, statement: PrivilegeGrant) -> Result<Outcome> {
-    if is_legacy_admin(&statement) {
+    if is_legacy_admin(&statement)? {
         require_grant(session)?;
         let grantees = grantees(session, &statement.grantees)?;
         session
@@ -298,9 +298,16 @@ pub fn revoke_privileges(session: &Session, statement: PrivilegeGrant) -> Result
     done()
 }
 
-fn is_legacy_admin(statement: &PrivilegeGrant) -> bool {
-    matches!(statement.object, PrivilegeObject::Pattern { .. })
-        && statement.privileges.iter().any(|privilege| privilege == "ADMIN_PRIV")
+/// Whether a statement of 2.x is about ADMIN_PRIV. It is no privilege on less than everything there is.
+fn is_legacy_admin(statement: &PrivilegeGrant) -> Result<bool> {
+    let PrivilegeObject::Pattern { database, table } = &statement.object else { return Ok(false) };
+    if !statement.privileges.iter().any(|privilege| privilege == "ADMIN_PRIV") {
+        return Ok(false);
+    }
+    match (database, table) {
+        (PatternPart::Any, PatternPart::Any) => Ok(true),
+        _ => Err(Error::analysis("ADMIN_PRIV is on everything: write ON *.*, or name the privileges that are meant")),
+    }
 }
 
 /// The privileges that a GRANT or REVOKE is about, one row each.

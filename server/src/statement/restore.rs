@@ -8,6 +8,7 @@ use ebla_storage::restore::{RestoreObjects, RestoreProperties, RestoreSelection,
 
 use super::backup::{cancel_job, check_database};
 use super::database::check_name;
+use super::definition::check_table_name;
 use super::done;
 use super::information_schema::{Cell, Viewer};
 use super::rows::{TextRows, text};
@@ -43,6 +44,8 @@ pub async fn submit(session: &Session, statement: Restore) -> Result<Outcome> {
     let properties = RestoreProperties::parse(&pairs(&statement.properties))?;
     // A restore makes the database it is to go into.
     database.map_or(Ok(()), check_name)?;
+    // And the tables, under names that CREATE TABLE would refuse as well.
+    scope.relations().iter().filter_map(|relation| relation.alias.as_deref()).try_for_each(check_table_name)?;
     if scope.relations().iter().any(|relation| relation.temporary_partitions) {
         return Err(Error::refused("Do not support restoring temporary partitions"));
     }
