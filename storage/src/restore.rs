@@ -44,7 +44,7 @@ use crate::catalog::WriteTransaction;
 use crate::error::{Error, Result};
 use crate::ids::{JobId, RepositoryId};
 use crate::job::{Abandon, Amount, FailPoint, JobContext, JobStatus, StatusCode, encode_payload, human_bytes};
-use crate::repository::SnapshotTimestamp;
+use crate::repository::{Repository, RepositoryError, SnapshotTimestamp};
 use hidden::Hidden;
 
 /// The file that holds the plan.
@@ -244,9 +244,25 @@ impl RestoreJob {
         let hidden = self.hidden(context).await?;
         let missing = fetch::missing(context, hidden).await?;
         let planned = Amount { files: self.files_downloaded, bytes: self.bytes_downloaded };
-        fetch::run(context, &repository, &missing, planned).await?;
+        if let Err(error) = fetch::run(context, &repository, &missing, planned).await {
+            return Err(self.unless_dropped(&repository, error).await);
+        }
         self.download_finished_at_ms = Some(context.now_ms());
         Ok(self.at(RestoreState::Commit))
+    }
+
+    /// What ended the restore: of a snapshot that another cluster has dropped meanwhile, what is missing is not damaged.
+    async fn unless_dropped(&self, repository: &Repository, error: Error) -> Error {
+        if !matches!(error, Error::Repository(RepositoryError::CorruptObject { .. })) {
+            return error;
+        }
+        match repository.has_commit(&(self.label.clone(), self.timestamp.clone())).await {
+            Ok(false) => Error::Conflict(format!(
+                "snapshot {} was dropped from repository {} while it was restored: restore another one",
+                self.label, self.repository
+            )),
+            _ => error,
+        }
     }
 
     /// Looks into every file, because its digest only says that it is what somebody wrote: rows and columns must be

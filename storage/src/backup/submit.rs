@@ -12,7 +12,7 @@ use chrono::Local;
 use super::{BackupJob, BackupObjects, BackupSpec, BackupState, BackupTotals, ParentCandidate, TableSelection};
 use crate::catalog::{JobKind, JobRow, NewJob, ReadTransaction, RepositoryRow};
 use crate::error::{Error, Result};
-use crate::ids::{DatabaseId, RepositoryId};
+use crate::ids::DatabaseId;
 use crate::job::{JobStatus, encode_payload};
 use crate::repositories::Repositories;
 use crate::repository::layout::{LabelError, encode_label};
@@ -31,9 +31,9 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
-    /// The repository, and the label that the snapshot is to have there.
-    pub(crate) fn snapshot(&self) -> (RepositoryId, &str) {
-        (self.repository.id, &self.spec.label)
+    /// The identity of the repository, and the label that the snapshot is to have there.
+    pub(crate) fn snapshot(&self) -> (&str, &str) {
+        (&self.repository.identity, &self.spec.label)
     }
 }
 
@@ -58,8 +58,12 @@ pub(crate) async fn check(storage: &Arc<Storage>, spec: BackupSpec) -> Result<Ch
 pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, checked: Checked) -> Result<NewJob> {
     let Checked { spec, repository: row, shown } = checked;
     let (catalog, database) = (Arc::clone(storage.catalog()), spec.database.clone());
-    let (running, last_backup) = blocking(move || {
-        catalog.read(|read| Ok((read.running_jobs()?, read.last_finished_backup(&database, row.id)?)))
+    let (identity, repository_id) = (row.identity.clone(), row.id);
+    let (running, writing, last_backup) = blocking(move || {
+        catalog.read(|read| {
+            let writing = read.running_jobs_in(&identity)?;
+            Ok((read.running_jobs()?, writing, read.last_finished_backup(&database, repository_id)?))
+        })
     })
     .await?;
     refuse_busy_database(&running, &spec.database)?;
@@ -67,8 +71,7 @@ pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, 
         return Err(Error::invalid(format!("Repository {} is read only", spec.repository)));
     }
     let taken = || Error::Conflict(format!("Snapshot with name '{}' already exist in repository", spec.label));
-    let is_same = |job: &JobRow| job.kind == JobKind::Backup && job.repository_id == row.id && job.label == spec.label;
-    if running.iter().any(is_same) {
+    if writing.iter().any(|job| job.kind == JobKind::Backup && job.label == spec.label) {
         return Err(taken());
     }
     let repository = repositories.get_interactive(row.id).await?;
@@ -191,7 +194,7 @@ fn parents(mut listing: Vec<SnapshotListing>, last_backup: Option<&JobRow>) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::JobId;
+    use crate::ids::{JobId, RepositoryId};
 
     fn listed(label: &str, timestamp: &str) -> SnapshotListing {
         SnapshotListing { label: label.into(), timestamp: timestamp.parse().unwrap() }

@@ -124,6 +124,17 @@ impl ReadTransaction<'_> {
         rows.map(|row| row?).collect()
     }
 
+    /// Jobs that have not ended and have to do with the repository that carries this identity, by whichever of its names here.
+    pub fn running_jobs_in(&self, identity: &str) -> Result<Vec<JobRow>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM jobs WHERE state NOT IN ('FINISHED', 'CANCELLED')
+             AND repository_id IN (SELECT id FROM repositories WHERE identity = ?1) ORDER BY id"
+        );
+        let mut statement = self.prepare_cached(&sql)?;
+        let rows = statement.query_map([identity], from_row)?;
+        rows.map(|row| row?).collect()
+    }
+
     /// The last job of a database, of whichever kind.
     pub fn last_job(&self, database: &str) -> Result<Option<JobRow>> {
         let sql = format!("SELECT {COLUMNS} FROM jobs WHERE database = ?1 ORDER BY id DESC LIMIT 1");

@@ -26,7 +26,7 @@ use super::{FailPoints, Gate, JobContext, JobFiles, NoFailPoints, Progress, Retr
 use crate::backup::{self, BackupSpec};
 use crate::catalog::{JobKind, JobRow, NewJob};
 use crate::error::{Error, Result};
-use crate::ids::{JobId, RepositoryId};
+use crate::ids::JobId;
 use crate::repositories::{Repositories, in_time};
 use crate::restore::{self, RestoreSpec};
 use crate::storage::turns::{OwnTurn, SharedTurn, Turns};
@@ -78,7 +78,8 @@ pub(super) struct Shared {
     config: Arc<JobConfig>,
     /// The labels of repositories: a backup looks for its own there and among running jobs, and nobody else may take or
     /// drop it in between; who reads a snapshot does so beside others, and nobody drops it meanwhile.
-    labels: Turns<(RepositoryId, String)>,
+    /// By the identity that a repository carries itself: it may have several names here.
+    labels: Turns<(String, String)>,
     slots: Semaphore,
     /// Verifications have slots of their own: they take long, and no backup is to wait for one.
     verify_slots: Semaphore,
@@ -163,7 +164,7 @@ impl JobRunner {
         shared.refuse_when_ending()?;
         let submission = async {
             let (row, repository) = shared.repositories.find(&spec.repository).await?;
-            let _turn = self.turn_beside_others(row.id, &spec.label).await?;
+            let _turn = self.turn_beside_others(&row.identity, &spec.label).await?;
             self.submit(restore::decide(&shared.storage, row.id, &repository, spec).await?).await
         };
         shared.repositories.promptly(submission).await
@@ -177,10 +178,10 @@ impl JobRunner {
         let submission = async {
             let (row, repository) = shared.repositories.find(&spec.repository).await?;
             let _turn = match &spec.snapshot {
-                Some(wanted) => Some(self.turn_beside_others(row.id, &wanted.label).await?),
+                Some(wanted) => Some(self.turn_beside_others(&row.identity, &wanted.label).await?),
                 None => None,
             };
-            self.submit(verify::decide(&shared.storage, row.id, &repository, spec).await?).await
+            self.submit(verify::decide(&shared.storage, &row, &repository, spec).await?).await
         };
         shared.repositories.promptly(submission).await
     }
@@ -268,24 +269,24 @@ impl JobRunner {
         self.shared.tasks.wait().await;
     }
 
-    /// Waits until nobody else has to do with a label of a repository. Until what is returned is dropped, no job of it
-    /// begins.
-    pub(crate) async fn turn_alone(&self, repository: RepositoryId, label: &str) -> Result<OwnTurn> {
-        in_time(OTHERS_OF_LABEL, self.shared.labels.alone((repository, label.to_owned())))
-            .await
-            .ok_or_else(being_submitted)
+    /// Waits until nobody else has to do with a label of the repository that carries this identity. Until what is returned is
+    /// dropped, no job of it begins.
+    pub(crate) async fn turn_alone(&self, repository: &str, label: &str) -> Result<OwnTurn> {
+        let turn = self.shared.labels.alone((repository.to_owned(), label.to_owned()));
+        in_time(OTHERS_OF_LABEL, turn).await.ok_or_else(being_submitted)
     }
 
-    /// Waits until nobody makes or drops a label of a repository. Until what is returned is dropped, nobody does.
-    async fn turn_beside_others(&self, repository: RepositoryId, label: &str) -> Result<SharedTurn> {
-        let turn = self.shared.labels.beside_others((repository, label.to_owned()));
+    /// Waits until nobody makes or drops a label of the repository that carries this identity. Until what is returned is
+    /// dropped, nobody does.
+    async fn turn_beside_others(&self, repository: &str, label: &str) -> Result<SharedTurn> {
+        let turn = self.shared.labels.beside_others((repository.to_owned(), label.to_owned()));
         in_time(OTHERS_OF_LABEL, turn).await.ok_or_else(being_submitted)
     }
 
     /// How many have a turn at a label, or wait for one.
     #[cfg(test)]
-    pub(crate) fn takers(&self, repository: RepositoryId, label: &str) -> usize {
-        self.shared.labels.takers(&(repository, label.to_owned()))
+    pub(crate) fn takers(&self, repository: &str, label: &str) -> usize {
+        self.shared.labels.takers(&(repository.to_owned(), label.to_owned()))
     }
 
     async fn submit(&self, new: NewJob) -> Result<JobId> {

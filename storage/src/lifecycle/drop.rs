@@ -68,7 +68,7 @@ impl Lifecycle {
         let mut turns = Vec::new();
         let listing = match &spec.choice {
             SnapshotChoice::Label(label) => {
-                turns.push(self.jobs.turn_alone(row.id, label).await?);
+                turns.push(self.jobs.turn_alone(&row.identity, label).await?);
                 refuse_busy(&self.running_in(&row).await?, label)?;
                 let listed = repository.list_snapshots_of(label).await?.snapshots;
                 if listed.is_empty() {
@@ -83,7 +83,7 @@ impl Lifecycle {
         if turns.is_empty() {
             // In the order of their names, so that of two who drop the same each comes to its end.
             for label in chosen.iter().map(|snapshot| snapshot.label.as_str()).collect::<BTreeSet<_>>() {
-                turns.push(self.jobs.turn_alone(row.id, label).await?);
+                turns.push(self.jobs.turn_alone(&row.identity, label).await?);
             }
         }
         let running = self.running_in(&row).await?;
@@ -107,12 +107,10 @@ impl Lifecycle {
         Ok(chosen.len())
     }
 
-    /// Jobs that read or write the repository.
+    /// Jobs that read or write the repository, by whichever name.
     pub(super) async fn running_in(&self, row: &RepositoryRow) -> Result<Vec<JobRow>> {
-        let catalog = self.storage.catalog().clone();
-        let mut running = blocking(move || catalog.read(|read| read.running_jobs())).await?;
-        running.retain(|job| job.repository_id == row.id);
-        Ok(running)
+        let (catalog, identity) = (self.storage.catalog().clone(), row.identity.clone());
+        blocking(move || catalog.read(|read| read.running_jobs_in(&identity))).await
     }
 
     async fn refuse_foreign(
@@ -180,7 +178,8 @@ async fn remove_seen(repository: &Repository, timer: &dyn Monotonic, name: &Comm
 
 /// Errors while a job of this cluster reads or writes a snapshot of this label.
 pub(super) fn refuse_busy(running: &[JobRow], label: &str) -> Result<()> {
-    match running.iter().find(|job| job.label == label) {
+    // A verification without a label reads them all.
+    match running.iter().find(|job| job.label == label || job.kind == JobKind::Verify && job.label.is_empty()) {
         None => Ok(()),
         Some(job) => Err(Error::Conflict(match job.kind {
             JobKind::Backup => format!("Can not drop snapshot {label}: a backup is writing it"),

@@ -81,7 +81,7 @@ impl Lifecycle {
 
     /// Drops one, unless a job uses it. Returns whether it did.
     async fn drop_expired(&self, repository: &Repository, row: &RepositoryRow, name: &CommitName) -> Result<bool> {
-        let _turn = self.jobs.turn_alone(row.id, &name.0).await?;
+        let _turn = self.jobs.turn_alone(&row.identity, &name.0).await?;
         if refuse_busy(&self.running_in(row).await?, &name.0).is_err() {
             return Ok(false);
         }

@@ -127,6 +127,35 @@ async fn an_alias_makes_another_table() {
     assert_eq!(bed.rows("copy").len(), 10);
 }
 
+/// Goal: what somebody drops while it is restored is not called damaged. Method: another cluster drops and collects, that is,
+/// removes the commit object and what it names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_is_dropped_meanwhile_is_said_to_be() {
+    for dropped in [true, false] {
+        let (dir, bed) = Bed::temporary().await;
+        bed.create_table("t", &[], 1);
+        bed.load("t", &rows(0..10));
+        bed.backup("x").await;
+        let other = Bed::open_with(&dir.path().join("other"), 1, Arc::new(SystemClock), Default::default());
+        other.add_repository(&format!("file://{}", dir.path().join("repository").display()), Access::ReadWrite).await;
+        other.failpoints.arm(FailPoint::StepBegins("DOWNLOADING"), Action::Wait);
+        let id = other.runner.submit_restore(restore_spec("x", RestoreObjects::All)).await.unwrap();
+        other.failpoints.wait_for(FailPoint::StepBegins("DOWNLOADING")).await;
+        let parts: &[&str] = if dropped { &["snapshots", "objects"] } else { &["objects"] };
+        for file in files_below(&dir.path().join("repository")) {
+            if parts.iter().any(|part| file.iter().any(|name| name == *part)) {
+                std::fs::remove_file(file).unwrap();
+            }
+        }
+        other.failpoints.disarm();
+        assert_eq!(other.ended(id).await.state, "CANCELLED");
+        let status = other.restore_row(id).status.to_string();
+        let told = status.contains("snapshot x was dropped from repository r while it was restored");
+        assert_eq!(told, dropped, "{status}");
+        assert!(dropped || status.contains("is damaged"), "{status}");
+    }
+}
+
 /// Goal: a refusal names everything, before a byte moves. Method: an existing table that differs in five ways.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_difference_is_named_and_nothing_moves() {

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::reader::Fault;
 use super::{VerifiedSnapshot, VerifyCounts, VerifyJob, VerifySpec, VerifyState};
-use crate::catalog::{JobKind, NewJob};
+use crate::catalog::{JobKind, NewJob, RepositoryRow};
 use crate::error::{Error, Result};
-use crate::ids::RepositoryId;
 use crate::job::{JobStatus, encode_payload};
 use crate::repository::Repository;
 use crate::restore::find_snapshot;
@@ -16,13 +15,14 @@ use crate::storage::{Storage, blocking};
 /// of at once and not by the job; a snapshot is looked for with one listing, or none when its timestamp is given whole.
 pub(crate) async fn decide(
     storage: &Arc<Storage>,
-    repository_id: RepositoryId,
+    row: &RepositoryRow,
     repository: &Repository,
     spec: VerifySpec,
 ) -> Result<NewJob> {
     let catalog = Arc::clone(storage.catalog());
-    let running = blocking(move || catalog.read(|read| read.running_jobs())).await?;
-    if let Some(job) = running.iter().find(|job| job.kind == JobKind::Verify && job.repository_id == repository_id) {
+    let identity = row.identity.clone();
+    let running = blocking(move || catalog.read(|read| read.running_jobs_in(&identity))).await?;
+    if let Some(job) = running.iter().find(|job| job.kind == JobKind::Verify) {
         return Err(Error::Conflict(format!(
             "Can only run one verify job of a repository at same time. Running: job {}, state {}; SHOW VERIFY ON {} \
              shows it, CANCEL VERIFY ON {} ends it",
@@ -45,7 +45,7 @@ pub(crate) async fn decide(
     };
     let job = VerifyJob {
         state: VerifyState::Pending,
-        repository_id,
+        repository_id: row.id,
         repository: spec.repository,
         snapshot,
         depth: spec.properties.depth,

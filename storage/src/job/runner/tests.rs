@@ -9,16 +9,17 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use super::JobRunner;
 use crate::backup::{BackupObjects, BackupSpec};
 use crate::clock::SystemClock;
 use crate::error::Result;
-use crate::ids::{JobId, RepositoryId};
+use crate::ids::JobId;
 use crate::job::bed::{Action, Bed, REPOSITORY, backup_spec, definition, partition, restore_spec};
 use crate::job::{FailPoint, JobConfig};
 use crate::lifecycle::{DropSpec, Lifecycle, LifecycleConfig, SnapshotChoice};
 use crate::repositories::{RepositoriesConfig, RepositorySpec};
 use crate::repository::store::tests::servers::{ACCESS_KEY, SECRET_KEY, SilentS3, s3_properties};
-use crate::repository::{Access, RepositoryPolicy, RequestLimits};
+use crate::repository::{Access, RepositoryPolicy, RepositoryProperties, RequestLimits};
 use crate::restore::{RestoreObjects, RestoreSpec};
 use crate::schema::PartitionBounds;
 use crate::storage::StorageConfig;
@@ -84,14 +85,34 @@ impl Ground {
         tokio::spawn(async move { bed.runner.submit_backup(spec).await })
     }
 
-    async fn silent_id(&self) -> RepositoryId {
-        self.bed.repositories.find(SILENT).await.unwrap().0.id
+    /// Jobs and the lifecycle that asks them, over the same catalog.
+    fn lifecycle(&self) -> (Arc<JobRunner>, Arc<Lifecycle>) {
+        let bed = &self.bed;
+        let (storage, repositories) = (Arc::clone(&bed.storage), Arc::clone(&bed.repositories));
+        let config = JobConfig { failpoints: Arc::clone(&bed.failpoints) as _, ..JobConfig::default() };
+        let jobs = Arc::new(JobRunner::start(Arc::clone(&storage), Arc::clone(&repositories), config).unwrap());
+        let lifecycle = Lifecycle::new(storage, repositories, Arc::clone(&jobs), LifecycleConfig::default());
+        (jobs, lifecycle)
+    }
+
+    /// The identity of the silent repository.
+    async fn silent_id(&self) -> String {
+        self.bed.repositories.find(SILENT).await.unwrap().0.identity
     }
 }
 
 fn verify_of(repository: &str) -> VerifySpec {
     let properties = VerifyProperties::parse(&BTreeMap::new()).unwrap();
     VerifySpec { repository: repository.into(), snapshot: None, properties }
+}
+
+/// DROP SNAPSHOT … WHERE SNAPSHOT = label.
+fn drop_snapshot(lifecycle: &Arc<Lifecycle>, repository: &str, label: &str) -> JoinHandle<Result<usize>> {
+    let lifecycle = Arc::clone(lifecycle);
+    let labels = vec![label.to_owned()];
+    let choice = SnapshotChoice::Where { labels, timestamp: None, not_before: None, not_after: None };
+    let spec = DropSpec { repository: repository.into(), choice, force: false };
+    tokio::spawn(async move { lifecycle.drop_snapshots(&spec).await })
 }
 
 /// What a submission is answered, which nobody holds up.
@@ -103,7 +124,7 @@ async fn answer<T>(submission: JoinHandle<T>) -> T {
 async fn wait_for_takers(ground: &Ground, label: &str, number: usize) {
     let id = ground.silent_id().await;
     let waiting = async {
-        while ground.bed.runner.takers(id, label) < number {
+        while ground.bed.runner.takers(&id, label) < number {
             tokio::task::yield_now().await;
         }
     };
@@ -240,32 +261,8 @@ async fn a_snapshot_is_dropped_or_restored() {
     let bed = &ground.bed;
     let made = answer(ground.backup("d", "x", SILENT)).await.unwrap();
     assert_eq!(bed.ended(made).await.state, "FINISHED");
-    let runner = super::JobRunner::start(
-        Arc::clone(&bed.storage),
-        Arc::clone(&bed.repositories),
-        JobConfig { failpoints: Arc::clone(&bed.failpoints) as _, ..JobConfig::default() },
-    );
-    let jobs = Arc::new(runner.unwrap());
-    let lifecycle = Lifecycle::new(
-        Arc::clone(&bed.storage),
-        Arc::clone(&bed.repositories),
-        Arc::clone(&jobs),
-        LifecycleConfig::default(),
-    );
-    let drop_x = || {
-        let lifecycle = Arc::clone(&lifecycle);
-        let spec = DropSpec {
-            repository: SILENT.into(),
-            choice: SnapshotChoice::Where {
-                labels: vec!["x".into()],
-                timestamp: None,
-                not_before: None,
-                not_after: None,
-            },
-            force: false,
-        };
-        tokio::spawn(async move { lifecycle.drop_snapshots(&spec).await })
-    };
+    let (jobs, lifecycle) = ground.lifecycle();
+    let drop_x = || drop_snapshot(&lifecycle, SILENT, "x");
     let restore = || {
         let jobs = Arc::clone(&jobs);
         let spec = RestoreSpec { repository: SILENT.into(), ..restore_spec("x", RestoreObjects::All) };
@@ -274,10 +271,10 @@ async fn a_snapshot_is_dropped_or_restored() {
     let id = ground.silent_id().await;
 
     // A restore that has its turn and waits for the store; the drop comes when it has become a job.
-    let turn = jobs.turn_beside_others(id, "x").await.unwrap();
+    let turn = jobs.turn_beside_others(&id, "x").await.unwrap();
     let dropping = drop_x();
     let waiting = async {
-        while jobs.takers(id, "x") < 2 {
+        while jobs.takers(&id, "x") < 2 {
             tokio::task::yield_now().await;
         }
     };
@@ -294,10 +291,10 @@ async fn a_snapshot_is_dropped_or_restored() {
     bed.failpoints.wait_for(FailPoint::StepBegins("DOWNLOAD")).await;
     let error = answer(drop_x()).await.unwrap_err().to_string();
     assert_eq!(error, "Can not drop snapshot x: a restore is reading it");
-    let turn = jobs.turn_alone(id, "x").await.unwrap();
+    let turn = jobs.turn_alone(&id, "x").await.unwrap();
     let late = restore();
     let waiting = async {
-        while jobs.takers(id, "x") < 2 {
+        while jobs.takers(&id, "x") < 2 {
             tokio::task::yield_now().await;
         }
     };
@@ -308,4 +305,49 @@ async fn a_snapshot_is_dropped_or_restored() {
     assert!(error.starts_with("Can only run one backup or restore job of a database at same time"), "{error}");
     bed.failpoints.disarm();
     assert_eq!(jobs.wait(restored).await.unwrap().unwrap().state, "FINISHED");
+}
+
+/// Nothing is dropped while a job reads it, whatever name of the repository each of them uses, nor below a verification of
+/// the whole repository.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_is_read_is_dropped_under_no_name() {
+    const AGAIN: &str = "again";
+    let ground = Ground::new().await;
+    let bed = &ground.bed;
+    let (jobs, lifecycle) = ground.lifecycle();
+    let location = bed.repositories.find(REPOSITORY).await.unwrap().0.location;
+    let properties = RepositoryProperties::parse(Vec::<(String, String)>::new()).unwrap();
+    let spec =
+        RepositorySpec { name: AGAIN.into(), location, access: Access::ReadWrite, broker: String::new(), properties };
+    bed.repositories.create(spec).await.unwrap();
+    let made = answer(ground.backup("d", "x", REPOSITORY)).await.unwrap();
+    assert_eq!(bed.ended(made).await.state, "FINISHED");
+
+    bed.failpoints.arm(FailPoint::StepBegins("DOWNLOAD"), Action::Wait);
+    let restored = jobs.submit_restore(restore_spec("x", RestoreObjects::All)).await.unwrap();
+    bed.failpoints.wait_for(FailPoint::StepBegins("DOWNLOAD")).await;
+    for name in [REPOSITORY, AGAIN] {
+        let error = answer(drop_snapshot(&lifecycle, name, "x")).await.unwrap_err().to_string();
+        assert_eq!(error, "Can not drop snapshot x: a restore is reading it", "{name}");
+    }
+    bed.failpoints.disarm();
+    assert_eq!(jobs.wait(restored).await.unwrap().unwrap().state, "FINISHED");
+
+    bed.failpoints.arm(FailPoint::StepBegins("VERIFYING"), Action::Wait);
+    let whole = |repository: &str| VerifySpec {
+        repository: repository.into(),
+        snapshot: None,
+        properties: VerifyProperties::parse(&BTreeMap::new()).unwrap(),
+    };
+    let verified = jobs.submit_verify(whole(AGAIN)).await.unwrap();
+    bed.failpoints.wait_for(FailPoint::StepBegins("VERIFYING")).await;
+    for name in [REPOSITORY, AGAIN] {
+        let error = answer(drop_snapshot(&lifecycle, name, "x")).await.unwrap_err().to_string();
+        assert_eq!(error, "Can not drop snapshot x: a verify is reading it", "{name}");
+    }
+    let error = jobs.submit_verify(whole(REPOSITORY)).await.unwrap_err().to_string();
+    assert!(error.starts_with("Can only run one verify job of a repository at same time"), "{error}");
+    bed.failpoints.disarm();
+    assert_eq!(jobs.wait(verified).await.unwrap().unwrap().state, "FINISHED");
+    assert_eq!(answer(drop_snapshot(&lifecycle, AGAIN, "x")).await.unwrap(), 1);
 }
