@@ -105,14 +105,21 @@ async fn compaction(worker: Worker) {
     }
 }
 
-/// How often the catalog is held against its checksums. The start and every backup do it besides.
-const CATALOG_CHECK_INTERVAL: Duration = Duration::from_secs(6 * 3600);
+/// How often the catalog is held against its checksums when that takes no time to speak of. The start and every backup do
+/// it besides.
+const CATALOG_CHECK_PAUSE: Duration = Duration::from_secs(60);
+
+/// The checks may take this share of the time at most: 1 in so many.
+const CATALOG_CHECK_SHARE: u32 = 200;
 
 /// Looks whether the catalog has changed on the disk. Once it has, the catalog says so to everybody.
 async fn catalog_check(worker: Worker) {
     let mut checking = Step::new("check catalog");
-    while worker.pause(CATALOG_CHECK_INTERVAL).await.is_some() {
+    let mut took = Duration::ZERO;
+    while worker.pause(CATALOG_CHECK_PAUSE.max(took * CATALOG_CHECK_SHARE)).await.is_some() {
+        let began = Instant::now();
         worker.run(&mut checking, |storage| storage.catalog().verify()).await;
+        took = began.elapsed();
     }
 }
 

@@ -351,8 +351,8 @@ impl LoadState {
             let number = load.runs_named.fetch_add(1, Ordering::Relaxed);
             let path = directory.join(format!("run-{number}"));
             let sequence = taken.sequence;
-            write_run(&load.format, &path, sort(load.format.sort_key(), taken.batches)?)?;
-            load.memtables[slot].lock().add_run(Run { sequence, path });
+            let digest = write_run(&load.format, &path, sort(load.format.sort_key(), taken.batches)?)?;
+            load.memtables[slot].lock().add_run(Run { sequence, path, digest });
             Ok(())
         })
         .await

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 
 use crate::catalog::{Catalog, FileKind};
-use crate::digest::Digest;
+use crate::digest::{Digest, DigestWriter};
 use crate::disk;
 use crate::error::{Error, IoContext, Result};
 use crate::ids::{StorageRootId, TabletId};
@@ -331,15 +331,17 @@ pub fn link_or_copy(from: &Path, to: &Path) -> Result<()> {
         return Ok(());
     }
     // Another filesystem, or one without links: whatever the reason was, the copy tells it.
-    copy_synced(from, to)
+    copy_synced(from, to).map(drop)
 }
 
-/// Copies a file and syncs the copy.
-pub fn copy_synced(from: &Path, to: &Path) -> Result<()> {
+/// Copies a file and syncs the copy. Returns the digest of what was read and written.
+pub fn copy_synced(from: &Path, to: &Path) -> Result<Digest> {
     let mut source = File::open(from).at("open", from)?;
-    let mut target = create_file(to)?;
+    let mut target = DigestWriter::new(create_file(to)?);
     io::copy(&mut source, &mut target).at("copy to", to)?;
-    sync_file(&target, to)
+    let (target, digest, _) = target.finish();
+    sync_file(&target, to)?;
+    Ok(digest)
 }
 
 #[cfg(test)]

@@ -14,6 +14,6 @@ mod segment;
 
 pub use bucket::{bucket_of, bucket_of_key};
 pub use files::TabletFiles;
-pub(crate) use install::{StagedTablet, staging_for};
+pub(crate) use install::{StagedTablet, check_staged, staging_for};
 pub use router::{PartitionRouter, value_to_array};
 pub use segment::SegmentHandle;

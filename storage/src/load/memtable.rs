@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::LoadState;
+use crate::digest::Digest;
 use crate::error::Result;
 use crate::segment::batch_bytes;
 use crate::storage::Storage;
@@ -44,6 +45,8 @@ pub(super) struct Run {
     /// Its place in the order the rows came.
     pub(super) sequence: u64,
     pub(super) path: PathBuf,
+    /// What it must be when it is read again: from here on a changed byte would be a row that nobody sent.
+    pub(super) digest: Digest,
 }
 
 /// What a memtable held. It counts against the budget until it is dropped.

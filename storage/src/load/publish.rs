@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::memtable::{Run, TakenRows};
 use super::{LoadReceipt, LoadState};
 use crate::catalog::{FileKind, LoadKind, SegmentMeta, WriteTransaction};
-use crate::error::{Error, Noun, Result};
+use crate::digest::Digest;
+use crate::error::{Error, IoContext, Noun, Result};
 use crate::ids::TabletId;
 use crate::roots::StagedFile;
 use crate::segment::{SegmentReader, SortedStream, merge, sort, write_segments};
 use crate::storage::blocking;
-use crate::tablet::{StagedTablet, staging_for};
+use crate::tablet::{StagedTablet, check_staged, staging_for};
 
 /// What a load adds to one tablet.
 #[derive(Debug)]
@@ -70,6 +71,7 @@ impl LoadState {
 
         let mut streams: Vec<SortedStream> = Vec::with_capacity(runs.len() + 1);
         for run in &runs {
+            check_staged(id, &run.path, run.digest, Digest::of_file(&run.path).at("read", &run.path)?.0)?;
             let reader = SegmentReader::open(id, &run.path, self.format.schema())?;
             streams.push(Box::new(reader.map(|batch| Ok(batch?.rows))));
         }

@@ -273,6 +273,33 @@ async fn loads_larger_than_memory_spill_and_still_make_few_sorted_segments() {
     assert_eq!(storage.memtables().used_bytes(), 0);
 }
 
+/// Goal: a byte of a run that changes on the disk becomes nobody's row. Method: one byte after the other, over the whole file.
+#[tokio::test]
+async fn a_run_that_changes_on_the_disk_ends_the_load() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.memtable_bytes_max = 1;
+    let storage = open(config);
+    create_table(&storage, "t", 1);
+    for place in 0..20 {
+        let mut load = storage.begin_load(labelled("a")).await.unwrap();
+        load.write(batch(&rows(0..100))).await.unwrap();
+        let [staging] = &staged(&storage)[..] else { panic!("one load has one staging") };
+        let directory = storage.roots().all()[0].path.join("staging").join(staging);
+        let run = std::fs::read_dir(directory).unwrap().next().expect("rows are spilled at once").unwrap().path();
+        let mut bytes = std::fs::read(&run).unwrap();
+        let position = place * (bytes.len() - 1) / 19;
+        bytes[position] ^= 1;
+        std::fs::write(&run, bytes).unwrap();
+        let error = load.commit().await.unwrap_err();
+        assert!(matches!(&error, Error::Corrupt { path, .. } if *path == run), "byte {position}: {error}");
+        assert_eq!(table_rows(&storage, "t"), []);
+        assert!(staged(&storage).is_empty());
+    }
+    load(&storage, labelled("a"), &rows(0..100)).await.unwrap();
+    assert_eq!(table_rows(&storage, "t").len(), 100);
+}
+
 #[tokio::test]
 async fn replicas_get_the_same_files_and_a_broken_one_does_not_stop_a_load() {
     let dir = tempfile::tempdir().unwrap();

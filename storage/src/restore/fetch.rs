@@ -16,6 +16,7 @@ use crate::ids::{StorageRootId, TabletId};
 use crate::job::{Amount, FailPoint, FileProgress, JobContext, human_bytes};
 use crate::repository::{ObjectRef, Repository};
 use crate::roots::{StagedFile, StorageRoots, copy_synced, link_or_copy};
+use crate::tablet::check_staged;
 
 /// An object to fetch, and where it is wanted.
 #[derive(Debug, Clone)]
@@ -136,7 +137,7 @@ fn place(roots: &StorageRoots, staging: &str, path: &Path, file: &MissingFile) -
             link_or_copy(path, &copy)?;
         } else {
             remove_if_there(&copy)?;
-            copy_synced(path, &copy)?;
+            check_staged(*tablet, path, object.digest, copy_synced(path, &copy)?)?;
         }
         roots.install(*root, *tablet, &[staged(copy)])?;
     }

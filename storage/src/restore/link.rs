@@ -121,7 +121,10 @@ fn link_copy(
     let (here, elsewhere): (Vec<_>, Vec<_>) = copies.iter().partition(|copy| copy.root == root);
     for copy in here.into_iter().chain(elsewhere) {
         remove_if_there(&path)?;
-        let staged = if copy.root == root { link_or_copy(&copy.path, &path) } else { copy_synced(&copy.path, &path) };
+        let staged = match copy.root == root {
+            true => link_or_copy(&copy.path, &path),
+            false => copy_synced(&copy.path, &path).map(drop),
+        };
         match staged {
             // It went after it had been found.
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,

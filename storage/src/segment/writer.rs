@@ -1,6 +1,6 @@
 //! Writing segments: sorted batches in, synced Parquet files with digest and zone maps out.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,8 @@ use super::format::SegmentFormat;
 use super::sort::{SortedStream, batch_bytes};
 use super::zone_map::ZoneMapBuilder;
 use crate::catalog::SegmentMeta;
-use crate::digest::DigestWriter;
-use crate::error::{Error, IoContext, Result};
+use crate::digest::{Digest, DigestWriter};
+use crate::error::{Error, Result};
 use crate::roots::{create_file, sync_file};
 
 /// A delete vector counts rows in 32 bits.
@@ -68,16 +68,18 @@ pub fn write_segments(
     Ok(written)
 }
 
-/// Writes sorted rows as one run: a file that only this process reads again. It is not synced.
-pub fn write_run(format: &SegmentFormat, path: &Path, rows: SortedStream) -> Result<u64> {
-    let file = create_file(path)?;
+/// Writes sorted rows as one run: a file that only this process reads again. It is not synced. Returns what its bytes must
+/// be when they are read.
+pub fn write_run(format: &SegmentFormat, path: &Path, rows: SortedStream) -> Result<Digest> {
+    let file = DigestWriter::new(create_file(path)?);
     let created = ArrowWriter::try_new(file, format.schema().clone(), Some(format.run_properties()));
     let mut writer = created.map_err(|error| cannot_write(path, error))?;
     for batch in rows {
         writer.write(&batch?).map_err(|error| cannot_write(path, error))?;
     }
-    writer.close().map_err(|error| cannot_write(path, error))?;
-    Ok(fs::metadata(path).at("measure", path)?.len())
+    let written = writer.into_inner().map_err(|error| cannot_write(path, error))?;
+    let (_, digest, _) = written.finish();
+    Ok(digest)
 }
 
 /// What Parquet says of a file that it cannot write does not tell which one.

@@ -3,9 +3,10 @@
 //! A replica that cannot take the files is given up as long as another one can: it is to be marked as bad in the same
 //! transaction that publishes the files, and is rebuilt later. Only when no replica takes them is it an error.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::catalog::{ReplicaRow, WriteTransaction};
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::ids::{ReplicaId, StorageRootId, TabletId};
 use crate::roots::{StagedFile, StorageRoots, copy_synced};
@@ -56,9 +57,13 @@ impl StagedTablet {
     ) -> Result<StagedTablet> {
         let mut staged = StagedTablet { tablet, replicas: Vec::with_capacity(replicas.len()), bad: Vec::new() };
         for replica in replicas {
-            let copied =
-                if replica.root_id == root { Ok(files.clone()) } else { copy_to(roots, name, replica.root_id, &files) };
+            let copied = match replica.root_id == root {
+                true => Ok(files.clone()),
+                false => copy_to(roots, name, tablet, replica.root_id, &files),
+            };
             match copied {
+                // What every replica is to have is not what was written.
+                Err(error @ Error::Corrupt { .. }) => return Err(error),
                 Ok(files) => staged.replicas.push(StagedReplica { id: replica.id, root: replica.root_id, files }),
                 Err(error) => staged.give_up(replica.id, &error),
             }
@@ -98,13 +103,31 @@ impl StagedTablet {
     }
 }
 
-fn copy_to(roots: &StorageRoots, name: &str, root: StorageRootId, files: &[StagedFile]) -> Result<Vec<StagedFile>> {
+/// Errors when the bytes of a staged file are not those that were written to it.
+pub(crate) fn check_staged(tablet: TabletId, path: &Path, written: Digest, read: Digest) -> Result<()> {
+    if read == written {
+        return Ok(());
+    }
+    let detail =
+        "its bytes have changed since they were written to staging. Nothing of this statement is kept: look at the \
+                  disk, and give it again"
+            .to_owned();
+    Err(Error::Corrupt { tablet, path: path.to_owned(), detail })
+}
+
+fn copy_to(
+    roots: &StorageRoots,
+    name: &str,
+    tablet: TabletId,
+    root: StorageRootId,
+    files: &[StagedFile],
+) -> Result<Vec<StagedFile>> {
     let directory = roots.create_staging(root, name)?;
     let mut copies = Vec::with_capacity(files.len());
     for file in files {
         let name = file.path.file_name().ok_or_else(|| Error::Internal("a staged file has no name".to_owned()))?;
         let path = directory.join(name);
-        copy_synced(&file.path, &path)?;
+        check_staged(tablet, &file.path, file.digest, copy_synced(&file.path, &path)?)?;
         copies.push(StagedFile { path, digest: file.digest, kind: file.kind });
     }
     Ok(copies)
