@@ -172,7 +172,7 @@ impl<'a> Worker<'a> {
         self.create(&db).await;
         self.insert(&db).await;
         for step in 0..STEPS {
-            match self.rng.random_range(0..20) {
+            match self.rng.random_range(0..22) {
                 0..5 => self.insert(&db).await,
                 5..9 => self.stream_load(&db).await,
                 9..12 => self.delete(&db).await,
@@ -182,12 +182,17 @@ impl<'a> Worker<'a> {
                 15 => self.drop_table(&db).await,
                 16 => self.compact(&db).await,
                 17..19 => self.backup(&db).await,
+                19 => self.drop_snapshot(&db).await,
+                20 => self.clean().await,
                 _ => self.restore(&db).await,
             }
-            // Whatever the lot says, each client has a snapshot and a restore.
+            // Whatever the lot says, each client has snapshots, a restore, and a snapshot that it drops; what that alone
+            // referred to is marked, and swept.
             match step {
-                8 => self.backup(&db).await,
+                8 | 10 => self.backup(&db).await,
+                12 => self.drop_snapshot(&db).await,
                 14 => self.restore(&db).await,
+                13 | 16 | 19 => self.clean().await,
                 _ => {}
             }
         }
@@ -289,6 +294,20 @@ impl<'a> Worker<'a> {
         self.note(begun, &sql, |state| {
             state.snapshots.insert(label, state.databases[db].clone());
         });
+    }
+
+    async fn drop_snapshot(&mut self, db: &str) {
+        let Some(label) = self.state.snapshots.keys().choose(&mut self.rng).cloned() else {
+            return self.backup(db).await;
+        };
+        self.say(&format!("DROP SNAPSHOT {label} ON p_repo"), |state| {
+            state.snapshots.remove(&label);
+        })
+        .await;
+    }
+
+    async fn clean(&mut self) {
+        self.say("ADMIN CLEAN REPOSITORY p_repo", |_| {}).await;
     }
 
     /// Into a new database, or over the one it came from.

@@ -51,7 +51,9 @@ impl Recording {
     async fn of_a_load(name: &str, layer: &Layer, rng: &mut StdRng) -> Recording {
         let folder = Folder::new(name);
         let watched = Watched::new(layer, folder.path());
-        let mut server = watched.record(Server::configure(name).data("disk/data")).start_in(folder).await;
+        // So short that what was marked is swept within the recording.
+        let builder = Server::configure(name).data("disk/data").env("EBLA_REPOSITORY_COLLECTION_GRACE_S", "1");
+        let mut server = watched.record(builder).start_in(folder).await;
         let s3 = S3sFs::start();
         let histories = load::run(&server, &watched, &s3, rng).await;
         // Not killed: that might come between an operation and its record.
