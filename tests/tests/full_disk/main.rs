@@ -45,18 +45,21 @@ async fn walk(name: &str, statements: &[Statement], areas: &[&'static str]) {
     let Some(layer) = Layer::get() else { return };
     let mut walk = Walk::start(name, &layer).await;
     for statement in statements {
+        let mut seen = 0;
         for area in areas {
             for class in CLASSES {
-                walk.cell(*statement, area, class).await;
+                seen += walk.cell(*statement, area, class).await;
             }
         }
+        assert!(seen > 0, "{statement:?} does nothing in {areas:?} that could fail");
     }
     walk.end(statements.len()).await;
 }
 
 #[tokio::test]
 async fn loads_and_deletes_meet_a_failing_disk() {
-    let statements = [Statement::Insert, Statement::StreamLoad, Statement::Delete, Statement::FirstInsert];
+    let statements =
+        [Statement::Insert, Statement::StreamLoad, Statement::Delete, Statement::FirstInsert, Statement::Overwrite];
     walk("faults-load", &statements, &[CATALOG, STAGING, TABLETS]).await;
 }
 
@@ -77,6 +80,12 @@ async fn definitions_and_compaction_meet_a_failing_disk() {
 async fn backups_and_restores_meet_a_failing_disk() {
     let statements = [Statement::Backup, Statement::Restore];
     walk("faults-jobs", &statements, &[CATALOG, STAGING, TABLETS, JOBS, REPOSITORY]).await;
+}
+
+#[tokio::test]
+async fn repositories_meet_a_failing_disk() {
+    let statements = [Statement::CreateRepository, Statement::DropSnapshot, Statement::Clean];
+    walk("faults-keep", &statements, &[CATALOG, REPOSITORY]).await;
 }
 
 /// Everything that grows a file fails at some byte, and so does everything after it until there is room again.
@@ -137,10 +146,12 @@ async fn what_a_failed_sync_has_lost_is_not_relied_on() {
     let mut walk = Walk::of(server, faults).await;
     let mut told = Vec::new();
     for statement in [Statement::StreamLoad, Statement::Delete, Statement::Restore, Statement::FirstInsert] {
+        let mut seen = 0;
         for area in [CATALOG, STAGING, TABLETS, JOBS, REPOSITORY] {
-            walk.cell(statement, area, Class::Sync).await;
+            seen += walk.cell(statement, area, Class::Sync).await;
             told.push((watched.position(), walk.rows().clone()));
         }
+        assert!(seen > 0, "{statement:?} syncs nothing");
     }
     let mut server = walk.into_server();
     server.kill9();

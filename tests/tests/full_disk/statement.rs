@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+/// Stands in a statement for the URL of the disk.
+pub const DISK: &str = "{disk}";
+
 /// A statement that works on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Statement {
@@ -9,6 +12,8 @@ pub enum Statement {
     Insert,
     /// Of some rows, into tablets that have no directories yet.
     FirstInsert,
+    /// Of some rows, in the place of all there are.
+    Overwrite,
     /// Of some rows, with a label.
     StreamLoad,
     /// Of some rows.
@@ -29,6 +34,12 @@ pub enum Statement {
     Backup,
     /// Into a new database.
     Restore,
+    /// In a directory.
+    CreateRepository,
+    /// From a directory.
+    DropSnapshot,
+    /// Of a repository in a directory.
+    Clean,
 }
 
 impl Statement {
@@ -51,6 +62,11 @@ impl Statement {
             Statement::FirstInsert => vec!["TRUNCATE TABLE d.t".to_string()],
             // Something that no snapshot has yet.
             Statement::Backup => vec![format!("INSERT INTO d.u VALUES ({turn}, 1, 'new')")],
+            Statement::DropSnapshot => vec![backup(turn)],
+            // Something that nothing refers to.
+            Statement::Clean => {
+                vec![format!("INSERT INTO d.u VALUES ({turn}, 1, 'new')"), backup(turn), drop_snapshot(turn)]
+            }
             _ => Vec::new(),
         }
     }
@@ -59,6 +75,7 @@ impl Statement {
     pub fn sql(self, turn: u64) -> String {
         match self {
             Statement::Insert | Statement::FirstInsert => format!("INSERT INTO d.t VALUES {}", values(turn)),
+            Statement::Overwrite => format!("INSERT OVERWRITE d.t VALUES {}", values(turn)),
             Statement::StreamLoad => format!("label-{turn}"),
             Statement::Delete => format!("DELETE FROM d.t WHERE k = {}", turn % 40),
             Statement::CreateTable => create(turn),
@@ -69,7 +86,12 @@ impl Statement {
             Statement::Rename => format!("ALTER TABLE d.x{turn} RENAME y{turn}"),
             Statement::DropTable => format!("DROP TABLE d.x{turn} FORCE"),
             Statement::Compact => format!("ALTER TABLE d.x{turn} COMPACT"),
-            Statement::Backup => format!("BACKUP SNAPSHOT d.s{turn} TO repo ON (u)"),
+            Statement::Backup => backup(turn),
+            Statement::CreateRepository => {
+                format!("CREATE REPOSITORY r{turn} WITH BROKER ON LOCATION \"{DISK}/repository-{turn}\"")
+            }
+            Statement::DropSnapshot => drop_snapshot(turn),
+            Statement::Clean => "ADMIN CLEAN REPOSITORY repo".to_string(),
             Statement::Restore => format!("RESTORE SNAPSHOT first FROM repo DATABASE d AS copy{turn}"),
         }
     }
@@ -91,6 +113,9 @@ impl Statement {
     pub fn always(self, turn: u64) -> Option<(String, &'static str)> {
         match self {
             Statement::Compact => Some((format!("SELECT * FROM d.x{turn}"), "2 rows")),
+            Statement::Clean | Statement::DropSnapshot => {
+                Some(("SHOW SNAPSHOT ON repo WHERE SNAPSHOT = 'first'".to_string(), "1 rows"))
+            }
             _ => None,
         }
     }
@@ -99,6 +124,7 @@ impl Statement {
     pub fn change(self, turn: u64, rows: &mut BTreeSet<i64>) {
         match self {
             Statement::Insert | Statement::FirstInsert | Statement::StreamLoad => rows.extend(keys(turn)),
+            Statement::Overwrite => *rows = keys(turn).into_iter().collect(),
             Statement::Delete => {
                 rows.remove(&((turn % 40) as i64));
             }
@@ -118,6 +144,7 @@ impl Statement {
                 vec![format!("DROP TABLE IF EXISTS d.x{turn} FORCE"), format!("DROP TABLE IF EXISTS d.y{turn} FORCE")]
             }
             Statement::Restore => vec![format!("DROP DATABASE IF EXISTS copy{turn} FORCE")],
+            Statement::CreateRepository => vec![format!("DROP REPOSITORY r{turn}")],
             // What it has taken is there for the next turn; rows that came stay few.
             Statement::Delete => vec![],
             _ => Vec::new(),
@@ -134,6 +161,15 @@ pub fn keys(turn: u64) -> Vec<i64> {
 fn values(turn: u64) -> String {
     let rows: Vec<String> = keys(turn).iter().map(|k| format!("({k}, {}, 'inserted')", k % 10)).collect();
     rows.join(", ")
+}
+
+fn backup(turn: u64) -> String {
+    format!("BACKUP SNAPSHOT d.s{turn} TO repo ON (u)")
+}
+
+/// In the form that is fine with a snapshot that is gone: a removal that could not be synced may have happened.
+fn drop_snapshot(turn: u64) -> String {
+    format!("DROP SNAPSHOT ON repo WHERE SNAPSHOT = 's{turn}'")
 }
 
 fn create(turn: u64) -> String {

@@ -12,7 +12,7 @@ use ebla_tests::http::Body;
 use ebla_tests::server::Server;
 use ebla_tests::wait::{JOB_PATIENCE, assert_finished, wait_backup, wait_until};
 
-use crate::statement::{Statement, keys, table};
+use crate::statement::{DISK, Statement, keys, table};
 
 /// How many of a statement's operations of one class in one area are made to fail, one at a time. Those in between are
 /// like those beside them.
@@ -46,7 +46,9 @@ impl Walk {
     pub async fn start(name: &str, layer: &Layer) -> Walk {
         let folder = Folder::new(name);
         let watched = Watched::new(layer, folder.path());
-        let (builder, faults) = watched.fail(Server::configure(name).data("disk/data"));
+        // What one ADMIN CLEAN REPOSITORY marks a later one sweeps.
+        let builder = Server::configure(name).data("disk/data").env("EBLA_REPOSITORY_COLLECTION_GRACE_S", "1");
+        let (builder, faults) = watched.fail(builder);
         Walk::of(builder.start_in(folder).await, faults).await
     }
 
@@ -80,25 +82,27 @@ impl Walk {
         self.server
     }
 
-    /// Has the operations of one class in one area fail under a statement, one after the other.
-    pub async fn cell(&mut self, statement: Statement, area: &'static str, class: Class) {
+    /// Has the operations of one class in one area fail under a statement, one after the other, of a full disk and of a
+    /// broken one. Returns how many there are.
+    pub async fn cell(&mut self, statement: Statement, area: &'static str, class: Class) -> u64 {
         let fault = |skip, count, error| Fault { class, area, error, skip, count };
         // Counts them first.
         let what = format!("{statement:?} without a fault");
         let seen = self.run(statement, &what, |faults| faults.arm(fault(0, 0, Errno::Io))).await;
-        if seen == 0 {
-            return;
-        }
         let most = std::env::var("EBLA_FAULTS_PER_CELL").ok().map_or(ORDINALS, |text| text.parse().unwrap());
         let step = seen.div_ceil(most).max(1);
         for skip in (0..seen).step_by(step as usize) {
-            let error = if skip.is_multiple_of(2) { Errno::NoSpace } else { Errno::Io };
-            let what = format!("{statement:?} with {class:?} number {skip} of {seen} in {area} failing: {error:?}");
-            self.run(statement, &what, |faults| faults.arm(fault(skip, 1, error))).await;
+            for error in [Errno::NoSpace, Errno::Io] {
+                let what = format!("{statement:?} with {class:?} number {skip} of {seen} in {area} failing: {error:?}");
+                self.run(statement, &what, |faults| faults.arm(fault(skip, 1, error))).await;
+            }
         }
-        let error = if seen.is_multiple_of(2) { Errno::NoSpace } else { Errno::Io };
-        let what = format!("{statement:?} with every {class:?} in {area} failing: {error:?}");
-        self.run(statement, &what, |faults| faults.arm(fault(0, u64::MAX, error))).await;
+        if seen > 0 {
+            let error = if seen.is_multiple_of(2) { Errno::NoSpace } else { Errno::Io };
+            let what = format!("{statement:?} with every {class:?} in {area} failing: {error:?}");
+            self.run(statement, &what, |faults| faults.arm(fault(0, u64::MAX, error))).await;
+        }
+        seen
     }
 
     /// Has the disk fill up under a statement.
@@ -115,6 +119,9 @@ impl Walk {
         eprintln!("{what} (turn {turn})");
         for sql in statement.before(turn) {
             self.client.query(&sql).await;
+            if sql.starts_with("BACKUP") {
+                assert_finished(&wait_backup(&mut self.client, "d").await);
+            }
         }
         if statement == Statement::FirstInsert {
             self.rows.clear();
@@ -147,7 +154,8 @@ impl Walk {
     }
 
     async fn attempt(&mut self, statement: Statement, turn: u64, what: &str) -> Outcome {
-        let sql = statement.sql(turn);
+        let disk = format!("file://{}", self.server.folder().join("disk").display());
+        let sql = statement.sql(turn).replace(DISK, &disk);
         if statement == Statement::StreamLoad {
             let body: String = keys(turn).iter().map(|k| format!("{k}\t{}\tloaded\n", k % 10)).collect();
             let body = Body::Bytes(body.into_bytes());
@@ -214,6 +222,15 @@ impl Walk {
         if let Some((sql, expected)) = statement.always(turn) {
             let count = format!("{} rows", self.reader.query(&sql).await.rows.len());
             assert_eq!(count, expected, "{what}: {sql}");
+        }
+        if statement == Statement::CreateRepository {
+            let there =
+                self.reader.query("SHOW REPOSITORIES").await.column("RepoName").contains(&format!("r{turn}").as_str());
+            assert_eq!(there, done, "{what}: repository r{turn}");
+        }
+        if statement == Statement::DropSnapshot && done {
+            let left = self.reader.query(&format!("SHOW SNAPSHOT ON repo WHERE SNAPSHOT = 's{turn}'")).await;
+            assert_eq!(left.rows.len(), 0, "{what}: snapshots s{turn}");
         }
         if statement == Statement::Restore {
             let databases = self.reader.query("SHOW DATABASES").await;
