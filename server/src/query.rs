@@ -25,6 +25,7 @@ mod joins;
 mod lists;
 mod operators;
 mod orders;
+mod padding;
 mod recursion;
 mod rewrite;
 mod scan;

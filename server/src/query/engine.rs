@@ -40,12 +40,13 @@ use super::context::{StatementContext, VariableScope};
 use super::error::QueryError;
 use super::filters;
 use super::functions;
-use super::groups;
+use super::groups::{self, SameInput};
 use super::interrupt::{self, Interrupt};
-use super::joins::{self, KeepMarks};
+use super::joins::{self, KeepSides};
 use super::lists;
 use super::operators::MySqlOperators;
 use super::orders::KeepOrders;
+use super::padding::PaddedConstants;
 use super::recursion;
 use super::rewrite::{self, FunctionNames, Grouping};
 use super::scan::Reports;
@@ -67,6 +68,8 @@ const MERGE_SHARE: usize = 16;
 /// batch and merging takes memory for the keys beside the rows, which is not there when the limit is why they are
 /// spilled. A sort reserves twice what it holds, so no column of the batch passes the 2 GiB that its offsets can count.
 const SORT_IN_PLACE_BYTES_MAX: usize = 3 << 30;
+/// The engine's rule that is the first to ask what is known of columns.
+const DISTRIBUTION_RULE: &str = "EnforceDistribution";
 /// The engine's rule by which operators get the orders that they ask for.
 const ORDERING_RULE: &str = "EnforceSorting";
 /// Files smaller than this are not split between threads.
@@ -344,9 +347,12 @@ fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 /// where orders are settled and projections are not moved yet.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules: Vec<_> = PhysicalOptimizer::new().rules.into_iter().map(filters::keep_to_names).collect();
+    rules.insert(0, Arc::new(SameInput));
+    let before = rules.iter().position(|rule| rule.name() == DISTRIBUTION_RULE).unwrap_or(0);
+    rules.insert(before, Arc::new(PaddedConstants));
     let behind = rules.iter().position(|rule| rule.name() == ORDERING_RULE).map_or(0, |place| place + 1);
     rules.insert(behind, Arc::new(KeepOrders));
-    rules.insert(behind + 1, Arc::new(KeepMarks));
+    rules.insert(behind + 1, Arc::new(KeepSides));
     rules
 }
 
@@ -425,6 +431,8 @@ fn options(threads: usize, memory_bytes: usize) -> ConfigOptions {
     options.execution.sort_in_place_threshold_bytes = SORT_IN_PLACE_BYTES_MAX;
     options.execution.target_partitions = threads;
     options.execution.batch_size = BATCH_ROWS;
+    // `SameInput` checks it instead.
+    options.execution.skip_physical_aggregate_schema_check = true;
     options.execution.parquet.pushdown_filters = true;
     options.execution.parquet.reorder_filters = true;
     options.execution.parquet.schema_force_view_types = false;

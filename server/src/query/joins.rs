@@ -9,9 +9,9 @@
 //! engine filters both sides. In `x.b <> 1 AND x.b NOT IN (SELECT t.b …)` that would take the NULLs from t which make it
 //! NULL for every row. [`keep_not_in`] moves conditions to the left side of such joins and nowhere else.
 //!
-//! A join that marks rows (EXISTS and IN within OR, NOT or CASE) answers the columns of one of its sides and the mark. The
+//! A join for EXISTS or IN answers the columns of one of its sides, and a mark where they stand within OR, NOT or CASE. The
 //! engine, when it moves a projection below a join, takes the first columns for those of the left side whatever the
-//! join is, and projects the wrong ones. [`KeepMarks`] gives these joins a projection of their own, of all their columns;
+//! join is, and projects the wrong ones. [`KeepSides`] gives these joins a projection of their own, of all their columns;
 //! below a join that has one nothing is moved.
 
 use std::sync::Arc;
@@ -93,13 +93,13 @@ pub(super) fn keep_nulls(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Executi
     .data()
 }
 
-/// The rule that keeps marks where they are.
+/// The rule that keeps the columns of one side, and marks, where they are.
 #[derive(Debug)]
-pub(super) struct KeepMarks;
+pub(super) struct KeepSides;
 
-impl PhysicalOptimizerRule for KeepMarks {
+impl PhysicalOptimizerRule for KeepSides {
     fn name(&self) -> &str {
-        "KeepMarks"
+        "KeepSides"
     }
 
     fn schema_check(&self) -> bool {
@@ -110,13 +110,13 @@ impl PhysicalOptimizerRule for KeepMarks {
         plan.transform_up(|node| {
             let all = Some((0..node.schema().fields().len()).collect());
             if let Some(join) = node.downcast_ref::<HashJoinExec>()
-                && marks(join.join_type())
+                && is_one_sided(join.join_type())
                 && !join.contains_projection()
             {
                 return Ok(Transformed::yes(Arc::new(join.with_projection(all)?)));
             }
             if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>()
-                && marks(join.join_type())
+                && is_one_sided(join.join_type())
                 && !join.contains_projection()
             {
                 return Ok(Transformed::yes(Arc::new(join.with_projection(all)?)));
@@ -127,6 +127,8 @@ impl PhysicalOptimizerRule for KeepMarks {
     }
 }
 
-fn marks(join_type: &JoinType) -> bool {
-    matches!(join_type, JoinType::LeftMark | JoinType::RightMark)
+/// Whether a join's columns are not those of its left side and then those of its right side. Where they are the left
+/// side's alone the engine sees by itself that nothing is left of the right one.
+fn is_one_sided(join_type: &JoinType) -> bool {
+    matches!(join_type, JoinType::LeftMark | JoinType::RightMark | JoinType::RightSemi | JoinType::RightAnti)
 }

@@ -9,6 +9,7 @@ mod bounded;
 mod engine;
 mod filters;
 mod functions;
+mod joins;
 mod lists;
 mod metadata;
 mod mixed;
