@@ -218,6 +218,7 @@ impl Bound {
         );
         tracing::info!("listeners are closed");
         // The next start must not read the addresses of this one.
+        #[expect(clippy::disallowed_methods, reason = "the next start writes the file anew in any case")]
         let _ = std::fs::remove_file(server.config.data_dir.join(ADDRESSES_FILE));
         server.lifecycle.shutdown().await;
         server.jobs.shutdown().await;
@@ -293,6 +294,7 @@ fn first_start(config: &Config, storage: &Storage, accounts: &Accounts) -> Resul
 }
 
 /// Writes where the server listens, whole or not at all: scripts and tests wait for this file.
+#[expect(clippy::disallowed_methods, reason = "it is not kept: every start writes it anew")]
 fn write_addresses(data_dir: &Path, addresses: Addresses) -> Result<()> {
     let text = serde_json::json!({
         "mysql": addresses.mysql,

@@ -2,7 +2,7 @@
 //!
 //! There are two kinds. A **durable step** is something a crash can fall before or after: a commit, a sync, a rename, a
 //! PUT ([`DurableStep`]). Whoever takes one wraps it in [`durable`] or [`durable_async`], so there are always both sides:
-//! those on a disk are functions of [`crate::disk`], requests to a store pass
+//! those on a disk are functions of [`crate::disk`], and clippy refuses what would pass them by; requests to a store pass
 //! through [`crate::repository::store::Metered`].
 //! Places **of jobs** are those where the order of writes matters to more than one of them; a job comes to them through
 //! [`crate::job::JobContext::reach`], where it can also be held ([`StopAt`] does so for tests of a whole server).

@@ -163,6 +163,7 @@ pub struct Description {
 impl QueryEngine {
     /// Starts the engine: makes the spill directory and the threads.
     pub fn new(config: &QueryConfig) -> Result<Self, QueryError> {
+        #[expect(clippy::disallowed_methods, reason = "what spills is not kept")]
         std::fs::create_dir_all(&config.spill_dir).map_err(|error| {
             QueryError::Internal(format!("create spill directory {}: {error}", config.spill_dir.display()))
         })?;
