@@ -9,6 +9,7 @@
 
 mod assignments;
 mod calls;
+mod common;
 mod expr;
 mod frames;
 mod grouping;
@@ -56,7 +57,8 @@ pub(crate) fn rewrite_query(
     if grouping == Grouping::Relaxed {
         grouping::relax(query);
     }
-    let mut rewriter = Rewriter { context, functions, relations, headers: &mut headers };
+    let common = common::Common::of(query);
+    let mut rewriter = Rewriter { context, functions, relations, common, headers: &mut headers };
     match VisitMut::visit(query, &mut rewriter) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(headers),
@@ -70,7 +72,9 @@ pub(crate) fn rewrite_expr(
     functions: &FunctionNames,
 ) -> Result<(), QueryError> {
     let mut headers = Headers::default();
-    let mut rewriter = Rewriter { context, functions, relations: names::Relations::default(), headers: &mut headers };
+    let common = common::Common::of(expr);
+    let relations = names::Relations::default();
+    let mut rewriter = Rewriter { context, functions, relations, common, headers: &mut headers };
     match VisitMut::visit(expr, &mut rewriter) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
@@ -133,7 +137,35 @@ struct Rewriter<'a> {
     context: &'a StatementContext,
     functions: &'a FunctionNames,
     relations: names::Relations,
+    common: common::Common,
     headers: &'a mut Headers,
+}
+
+impl Rewriter<'_> {
+    /// Rewrites the queries of WITH, each before its name is known to what follows it, and enters the query.
+    fn enter_query(&mut self, query: &mut Query) -> Result<(), QueryError> {
+        let outside = self.common.ctes();
+        let mut with = query.with.take();
+        let recursive = with.as_ref().is_some_and(|with| with.recursive);
+        for cte in with.iter_mut().flat_map(|with| &mut with.cte_tables) {
+            let columns = self.columns().of_cte(cte)?;
+            if recursive {
+                self.common.define(columns.clone());
+            }
+            if let ControlFlow::Break(error) = VisitMut::visit(&mut cte.query, self) {
+                return Err(error);
+            }
+            if !recursive {
+                self.common.define(columns);
+            }
+        }
+        self.common.enter_query(query, with, outside);
+        Ok(())
+    }
+
+    fn columns(&self) -> common::Columns<'_> {
+        common::Columns::new(self.context, &self.relations, &self.common)
+    }
 }
 
 impl VisitorMut for Rewriter<'_> {
@@ -143,11 +175,19 @@ impl VisitorMut for Rewriter<'_> {
         recursive::spell_out(query);
         names::lower_cte_columns(query, self.headers);
         select::query_clauses(query);
+        if self.common.is_wanted()
+            && let Err(error) = self.enter_query(query)
+        {
+            return ControlFlow::Break(error);
+        }
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
         select::name_cells(&mut query.body);
+        if self.common.is_wanted() {
+            self.common.leave_query(query);
+        }
         ControlFlow::Continue(())
     }
 
@@ -164,14 +204,23 @@ impl VisitorMut for Rewriter<'_> {
                 self.relations.wildcard(name);
             }
         }
-        match select::before(select) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
+        if let Err(error) = select::before(select) {
+            return ControlFlow::Break(error);
         }
+        if self.common.is_wanted() {
+            let columns = common::Columns::new(self.context, &self.relations, &self.common);
+            if let Err(error) = common::enter_select(&mut self.common, columns, select, self.headers) {
+                return ControlFlow::Break(error);
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<QueryError> {
         select::after(select);
+        if self.common.is_wanted() {
+            self.common.leave_select(select);
+        }
         ControlFlow::Continue(())
     }
 

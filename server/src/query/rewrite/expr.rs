@@ -125,7 +125,7 @@ impl Rewriter<'_> {
                 return Ok(string(&self.context.current_role));
             }
         }
-        Ok(self.relations.column(vec![ident]))
+        Ok(self.common.value(&ident.value).unwrap_or_else(|| self.relations.column(vec![ident])))
     }
 
     fn compound(&self, parts: Vec<Ident>) -> Result<Expr, QueryError> {

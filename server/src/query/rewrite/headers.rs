@@ -42,6 +42,14 @@ impl Headers {
         self.spelling.get(field.name()).cloned().unwrap_or_else(|| field.name().clone())
     }
 
+    /// Notes the header of an output that the planner knows by this name.
+    pub(super) fn spell_as(&mut self, name: &str, written: &str) {
+        self.spell(written);
+        if written.to_lowercase() != name {
+            self.by_name.insert(name.to_owned(), written.to_owned());
+        }
+    }
+
     /// Notes how an alias was written; the first spelling stays.
     pub(super) fn spell(&mut self, written: &str) {
         self.spelling.entry(written.to_lowercase()).or_insert_with(|| written.to_owned());

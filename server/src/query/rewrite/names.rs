@@ -163,7 +163,8 @@ impl Relations {
     }
 }
 
-fn database_and_table(name: &ObjectName) -> Option<(Option<String>, String)> {
+/// A table's name, and its database where it is named.
+pub(super) fn database_and_table(name: &ObjectName) -> Option<(Option<String>, String)> {
     let mut parts = name.0.iter().rev().map(|part| part.as_ident().map(|ident| ident.value.clone()));
     let table = parts.next()??;
     Some((parts.next().flatten(), table))

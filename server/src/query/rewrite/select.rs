@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, GroupByExpr, GroupByWithModifier, Ident, JoinConstraint, JoinOperator, LimitClause,
+    BinaryOperator, Expr, Function, GroupByExpr, GroupByWithModifier, JoinConstraint, JoinOperator, LimitClause,
     NamedWindowExpr, ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, Visit,
     VisitMut, Visitor, VisitorMut,
 };
@@ -137,7 +137,6 @@ pub(super) fn before(select: &mut Select) -> Result<(), QueryError> {
     for table in &mut select.from {
         for join in &mut table.joins {
             join.join_operator = plain_join(std::mem::replace(&mut join.join_operator, JoinOperator::CrossApply));
-            lower_using(&mut join.join_operator);
         }
     }
     rollup(&mut select.group_by);
@@ -186,7 +185,7 @@ fn drop_dual(select: &mut Select) {
 }
 
 /// The join without MySQL's extras: STRAIGHT_JOIN only fixes an order, CROSS and INNER mean the same.
-fn plain_join(operator: JoinOperator) -> JoinOperator {
+pub(super) fn plain_join(operator: JoinOperator) -> JoinOperator {
     match operator {
         JoinOperator::StraightJoin(constraint) => inner(constraint),
         JoinOperator::CrossJoin(constraint) => inner(constraint),
@@ -204,7 +203,8 @@ fn inner(constraint: JoinConstraint) -> JoinOperator {
     }
 }
 
-fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
+/// What a join says of the rows that belong together, if it may say anything.
+pub(super) fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     match operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
@@ -222,16 +222,6 @@ fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
         | JoinOperator::RightAnti(constraint)
         | JoinOperator::StraightJoin(constraint) => Some(constraint),
         _ => None,
-    }
-}
-
-fn lower_using(operator: &mut JoinOperator) {
-    if let Some(JoinConstraint::Using(columns)) = constraint_mut(operator) {
-        for part in columns.iter_mut().flat_map(|column| &mut column.0) {
-            if let ObjectNamePart::Identifier(ident) = part {
-                *ident = Ident::new(ident.value.to_lowercase());
-            }
-        }
     }
 }
 
