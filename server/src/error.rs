@@ -84,6 +84,15 @@ pub enum Error {
         /// The value.
         value: String,
     },
+    /// A SQL mode in which double quotes hold names.
+    #[error(
+        "Variable 'sql_mode' can't be set to the value of '{0}': double quotes always hold texts here; quote names with \
+         backticks, and set the mode's other parts (such as PIPES_AS_CONCAT) by their own names"
+    )]
+    AnsiQuotes(String),
+    /// A variable that tells a fact.
+    #[error("Variable '{0}' is a read only variable")]
+    ReadOnlyVariable(String),
     /// A variable that is not there.
     #[error("Unknown system variable '{0}'")]
     UnknownVariable(String),
@@ -142,7 +151,8 @@ impl Error {
             Error::WrongTable { .. } => (1104, b"42000"),
             Error::NoDatabase => (1046, b"3D000"),
             Error::NotYet(_) => (1235, b"42000"),
-            Error::BadVariableValue { .. } => (1231, b"42000"),
+            Error::BadVariableValue { .. } | Error::AnsiQuotes(_) => (1231, b"42000"),
+            Error::ReadOnlyVariable(_) => (1238, b"HY000"),
             Error::UnknownVariable(_) => (1193, b"HY000"),
             Error::UnknownThread(_) => (1094, b"HY000"),
             Error::Config(_) => (5102, b"F0000"),
@@ -166,6 +176,7 @@ fn query_code(error: &QueryError) -> (u16, &'static [u8; 5]) {
     match error {
         QueryError::UnknownDatabase(_) => UNKNOWN_DATABASE,
         QueryError::UnknownTable(_) => UNKNOWN_TABLE,
+        QueryError::UnknownPartition { .. } => (1567, b"HY000"),
         QueryError::UnknownColumn { .. } => (1054, b"42S22"),
         QueryError::UnknownFunction(_) => (1305, b"42000"),
         QueryError::UnknownVariable(_) => (1193, b"HY000"),

@@ -4,9 +4,11 @@
 //! makes it a number, a date makes it a date; a literal is converted here and now, to the column's own type, so that
 //! pruning by zone maps still sees `column op literal`. A decimal beside a DOUBLE is a DOUBLE, everywhere.
 //!
-//! Where values become one column (CASE, COALESCE, UNION, VALUES, arrays, LAG's default), they take one type: a text if there is one, DOUBLE if there is
-//! a FLOAT or DOUBLE among numbers. The planner asked for types before this; arithmetic it chose for exact numbers is
-//! changed here to that of DOUBLE where it turns out to be about one.
+//! Where values become one column (CASE, COALESCE, UNION, VALUES, arrays, LAG's default), they take one type: a text if
+//! there is one or dates stand among numbers, DATETIME of dates and times, DOUBLE if there is a FLOAT or DOUBLE among
+//! numbers; TRUE and FALSE are 1 and 0 among them. The planner asked for types before this; arithmetic it chose for exact
+//! numbers is changed here to that of DOUBLE where it turns out to be about one, and a truth value that has become a
+//! number is taken for its truth where one is wanted.
 
 mod columns;
 mod literals;
@@ -35,6 +37,7 @@ use super::convert::{self, DATETIME};
 use super::error::QueryError;
 use super::functions;
 use super::functions::conditional::{self, COALESCE};
+use super::operators;
 
 /// Functions whose arguments take one type.
 const OF_ONE_TYPE: [&str; 2] = [COALESCE, "make_array"];
@@ -67,9 +70,12 @@ impl AnalyzerRule for MySqlCoercion {
                 schema.merge(&source);
             }
             let names = NamePreserver::new(&plan);
+            let is_filter = matches!(plan, LogicalPlan::Filter(_));
             plan.map_expressions(|expr| {
                 let name = names.save(&expr);
-                coerce(expr, &schema).map(|coerced| coerced.update_data(|expr| name.restore(expr)))
+                let coerced = coerce(expr, &schema)?;
+                let coerced = if is_filter { coerced.map_data(|expr| condition(expr, &schema))? } else { coerced };
+                Ok(coerced.update_data(|expr| name.restore(expr)))
             })?
             .map_data(LogicalPlan::recompute_schema)
         })
@@ -124,10 +130,30 @@ pub(crate) fn result_type(types: &[DataType]) -> Option<DataType> {
             || convert::is_temporal(data_type)
             || *data_type == DataType::Boolean
     };
-    if types.iter().any(convert::is_string) {
-        return known.all(plain).then_some(DataType::Utf8);
+    let beside_numbers = |data_type: &DataType| convert::is_temporal(data_type) || *data_type == DataType::Boolean;
+    if types.iter().any(|data_type| convert::is_string(data_type) || beside_numbers(data_type)) {
+        return known.all(plain).then(|| conditional::common_type(types));
     }
     (types.iter().any(DataType::is_floating) && known.all(convert::is_number)).then_some(DataType::Float64)
+}
+
+/// A condition that was a truth value while planning, whatever it has become.
+fn condition(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    match &expr {
+        Expr::BinaryExpr(binary) if is_comparison(binary.op) || matches!(binary.op, Operator::And | Operator::Or) => {
+            Ok(expr)
+        }
+        Expr::Not(_)
+        | Expr::IsNull(_)
+        | Expr::IsNotNull(_)
+        | Expr::InList(_)
+        | Expr::InSubquery(_)
+        | Expr::SetComparison(_)
+        | Expr::Exists(_)
+        | Expr::Between(_)
+        | Expr::Like(_) => Ok(expr),
+        _ => operators::truth(expr, schema),
+    }
 }
 
 struct Coercion<'a> {
@@ -140,10 +166,15 @@ impl TreeNodeRewriter for Coercion<'_> {
     fn f_up(&mut self, expr: Expr) -> Result<Transformed<Expr>> {
         match expr {
             Expr::BinaryExpr(binary) if is_comparison(binary.op) => self.comparison(binary),
+            Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
+                let (left, right) = (condition(*left, self.schema)?, condition(*right, self.schema)?);
+                Ok(Transformed::yes(binary(left, op, right)))
+            }
+            Expr::Not(inner) => Ok(Transformed::yes(Expr::Not(Box::new(condition(*inner, self.schema)?)))),
             Expr::InList(list) => self.in_list(list),
             Expr::Between(between) => self.between(between),
             Expr::Case(case) => {
-                let case = if case.expr.is_some() { self.case(case)? } else { case };
+                let case = if case.expr.is_some() { self.case(case)? } else { self.conditions(case)? };
                 self.results(case)
             }
             Expr::InSubquery(test) => self.in_subquery(test),
@@ -238,6 +269,15 @@ impl Coercion<'_> {
         })
     }
 
+    /// What a CASE without a value to compare asks.
+    fn conditions(&self, mut case: Case) -> Result<Case> {
+        for (when, _) in &mut case.when_then_expr {
+            let taken = std::mem::replace(when.as_mut(), lit(ScalarValue::Null));
+            **when = condition(taken, self.schema)?;
+        }
+        Ok(case)
+    }
+
     /// What a CASE may answer, in one type.
     fn results(&self, mut case: Case) -> Result<Transformed<Expr>> {
         let mut results: Vec<&mut Box<Expr>> =
@@ -281,15 +321,14 @@ impl Coercion<'_> {
         let (Some(left), Some(right)) = (sides.next(), sides.next()) else {
             return Err(QueryError::Internal(format!("operator {op} without two sides")).wrap());
         };
-        Ok(Transformed::yes(binary(left, op, right)))
+        Ok(Transformed::yes(functions::arithmetic::on_doubles(left, op, right)))
     }
 
     /// `x IN (SELECT y)` compares like `x = y`.
     fn in_subquery(&self, test: InSubquery) -> Result<Transformed<Expr>> {
         let (qualifier, field) = test.subquery.subquery.schema().qualified_field(0);
         let (left_type, right_type) = (test.expr.get_type(self.schema)?, field.data_type());
-        let numbers = convert::is_number(&left_type) && convert::is_number(right_type);
-        let Some(common) = common_type(&left_type, right_type).filter(|_| numbers) else {
+        let Some(common) = common_type(&left_type, right_type) else {
             return Ok(Transformed::no(Expr::InSubquery(test)));
         };
         let expr = cast_expr(*test.expr, &left_type, &common);
@@ -431,7 +470,7 @@ fn common_type(left: &DataType, right: &DataType) -> Option<DataType> {
         let other = if convert::is_temporal(left) { right } else { left };
         return match other {
             other if convert::is_temporal(other) => Some(DATETIME),
-            other if convert::is_number(other) => Some(DataType::Float64),
+            other if convert::is_number(other) || is_bool(other) => Some(DataType::Float64),
             _ => None,
         };
     }

@@ -26,6 +26,14 @@ pub enum QueryError {
     /// The table named does not exist; the text is `database.table` as far as it is known.
     #[error("Unknown table '{0}'")]
     UnknownTable(String),
+    /// The table has no partition of this name.
+    #[error("Unknown partition '{partition}' in table '{table}'")]
+    UnknownPartition {
+        /// The partition as the statement names it.
+        partition: String,
+        /// The table.
+        table: String,
+    },
     /// No relation of the FROM clause has this column.
     #[error("Column '{column}' cannot be resolved{hint}")]
     UnknownColumn {

@@ -87,7 +87,7 @@ impl ExprPlanner for MySqlOperators {
             BinaryOperator::Arrow => self.json_query.call(vec![left, right]),
             BinaryOperator::LongArrow => self.json_string.call(vec![left, right]),
             BinaryOperator::Custom(name) if name == TRUTH => truth(left, schema)?,
-            BinaryOperator::Custom(name) if name == CELL => left.alias(CELL),
+            BinaryOperator::Custom(name) if name == CELL => cell(left, schema)?,
             BinaryOperator::Eq => coerce::comparison(left, Operator::Eq, right, schema)?,
             BinaryOperator::NotEq => coerce::comparison(left, Operator::NotEq, right, schema)?,
             BinaryOperator::Lt => coerce::comparison(left, Operator::Lt, right, schema)?,
@@ -98,10 +98,30 @@ impl ExprPlanner for MySqlOperators {
         };
         Ok(PlannerResult::Planned(planned))
     }
+
+    /// The items of `[a, b]`, in one type.
+    fn plan_array_literal(&self, items: Vec<Expr>, schema: &DFSchema) -> Result<PlannerResult<Vec<Expr>>> {
+        let types: Result<Vec<DataType>> = items.iter().map(|item| coerce::settled_type(item, schema)).collect();
+        let types = types?;
+        let Some(target) = coerce::result_type(&types) else {
+            return Ok(PlannerResult::Original(items));
+        };
+        let items = items.into_iter().zip(&types);
+        let items =
+            items.map(|(item, from)| if from.is_null() { item } else { coerce::cast_expr(item, from, &target) });
+        Ok(PlannerResult::Original(items.collect()))
+    }
+}
+
+/// A cell of VALUES under its name. The planner knows no type for truth values beside numbers, so it is shown a number.
+fn cell(written: Expr, schema: &DFSchema) -> Result<Expr> {
+    let is_truth = written.get_type(schema)? == DataType::Boolean;
+    let named = written.alias(CELL);
+    Ok(if is_truth { Expr::Cast(Cast::new(Box::new(named), DataType::Int8)) } else { named })
 }
 
 impl MySqlOperators {
-    /// `+`, `-`, `*`: the operator on doubles, the checked function on exact numbers.
+    /// `+`, `-`, `*`: that of doubles, or the checked function on exact numbers.
     fn arithmetic(
         &self,
         op: Operator,
@@ -119,7 +139,8 @@ impl MySqlOperators {
             return Ok(Expr::Literal(ScalarValue::try_from(&data_type)?, None));
         }
         if left_type.is_floating() || right_type.is_floating() {
-            return Ok(binary(op, double(left, &left_type), double(right, &right_type)));
+            let (left, right) = (double(left, &left_type), double(right, &right_type));
+            return Ok(functions::arithmetic::on_doubles(left, op, right));
         }
         let left = tighten(left, &right_type);
         let right = tighten(right, &left_type);
@@ -214,7 +235,7 @@ fn logic(op: Operator, left: Expr, right: Expr, schema: &DFSchema) -> Result<Exp
 
 /// The value as TRUE, FALSE or NULL.
 pub(crate) fn truth(expr: Expr, schema: &DFSchema) -> Result<Expr> {
-    let data_type = expr.get_type(schema)?;
+    let data_type = coerce::settled_type(&expr, schema)?;
     Ok(match &data_type {
         DataType::Boolean => expr,
         DataType::Null => Expr::Literal(ScalarValue::Boolean(None), None),

@@ -15,6 +15,7 @@ mod frames;
 mod grouping;
 mod headers;
 mod names;
+mod orders;
 mod recursive;
 mod select;
 
@@ -54,6 +55,7 @@ pub(crate) fn rewrite_query(
     let mut headers = Headers::default();
     let relations = names::Relations::of(query);
     headers::name_outputs(&mut query.body, &mut headers);
+    orders::rename_hiding(query, &mut headers);
     if grouping == Grouping::Relaxed {
         grouping::relax(query);
     }
@@ -174,6 +176,7 @@ impl VisitorMut for Rewriter<'_> {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
         recursive::spell_out(query);
         names::lower_cte_columns(query, self.headers);
+        headers::name_later(&mut query.body);
         select::query_clauses(query);
         if self.common.is_wanted()
             && let Err(error) = self.enter_query(query)

@@ -99,7 +99,7 @@ impl SegmentTable {
     ) -> Result<Self, QueryError> {
         for wanted in &only_partitions {
             if !view.partitions.iter().any(|p| p.name.eq_ignore_ascii_case(wanted)) {
-                return Err(QueryError::Semantic(format!("Unknown partition '{wanted}' in table '{}'", view.name)));
+                return Err(QueryError::UnknownPartition { partition: wanted.clone(), table: view.name.clone() });
             }
         }
         Ok(Self { schema: lower_case_schema(&view.schema), view, only_partitions, reports })

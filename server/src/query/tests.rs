@@ -14,6 +14,7 @@ mod lists;
 mod metadata;
 mod mixed;
 mod nulls;
+mod one_column;
 mod scan;
 mod select;
 mod semantics;

@@ -77,7 +77,8 @@ impl Value {
             Self::Boolean(value) => ScalarValue::Boolean(Some(*value)),
             Self::Int(value) => ScalarValue::Int64(Some(*value)),
             Self::UInt(value) => ScalarValue::UInt64(Some(*value)),
-            Self::Double(value) => ScalarValue::Float64(Some(*value)),
+            // Zero has no sign in the engine.
+            Self::Double(value) => ScalarValue::Float64(Some(*value + 0.0)),
             Self::Decimal(digits, scale) => match digits.to_i128().filter(|d| d.unsigned_abs() < 10u128.pow(38)) {
                 Some(digits) => ScalarValue::Decimal128(Some(digits), 38, *scale),
                 None => ScalarValue::Decimal256(Some(*digits), 76, *scale),

@@ -194,7 +194,7 @@ impl Variables {
         let bad = |value: &str| Error::BadVariableValue { name: name.to_owned(), value: value.to_owned() };
         let value = match (kind_of(name), value) {
             (None | Some(Kind::Fact), _) => {
-                return Err(Error::refused(format!("Variable '{name}' is a read only variable")));
+                return Err(Error::ReadOnlyVariable(name.to_owned()));
             }
             (_, None) => defaults.get(name).unwrap_or_default().to_owned(),
             (Some(Kind::Switch), Some(value)) => match value.to_ascii_lowercase().as_str() {
@@ -208,7 +208,10 @@ impl Variables {
                     crate::query::TimeZone::parse(value).map_err(|_| bad(value))?;
                     value.to_owned()
                 }
-                "sql_mode" => sql_modes(value).map_err(|mode| bad(&mode))?,
+                "sql_mode" => sql_modes(value).map_err(|mode| match is_ansi(&mode) {
+                    true => Error::AnsiQuotes(mode),
+                    false => bad(&mode),
+                })?,
                 _ => value.to_owned(),
             },
         };
@@ -228,12 +231,20 @@ impl Variables {
     }
 }
 
-/// A list of SQL modes as it is kept: in capitals, each once. Errors with the first that is none.
+/// Modes in which double quotes hold names. A statement has been read before its session's mode is looked at, and what
+/// stands in double quotes is a text to the reader: with such a mode answers would be wrong without a word.
+fn is_ansi(mode: &str) -> bool {
+    ["ANSI", "ANSI_QUOTES", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"]
+        .iter()
+        .any(|ansi| ansi.eq_ignore_ascii_case(mode))
+}
+
+/// A list of SQL modes as it is kept: in capitals, each once. Errors with the first that is none or not to be had.
 fn sql_modes(list: &str) -> Result<String, String> {
     let mut modes: Vec<String> = Vec::new();
     for mode in list.split(',').map(str::trim).filter(|mode| !mode.is_empty()) {
         let mode_upper = mode.to_ascii_uppercase();
-        if !SQL_MODES.contains(&mode_upper.as_str()) {
+        if !SQL_MODES.contains(&mode_upper.as_str()) || is_ansi(mode) {
             return Err(mode.to_owned());
         }
         if !modes.contains(&mode_upper) {
@@ -262,10 +273,15 @@ mod tests {
         assert!(session.set("version", Some("9"), &globals).is_err());
         assert!(session.set("nonsense", Some("9"), &globals).is_err());
         assert!(session.set("time_zone", Some("Mars/Olympus"), &globals).is_err());
-        let modes = session.set("sql_mode", Some("ansi_quotes, ONLY_FULL_GROUP_BY,ANSI_QUOTES,"), &globals);
-        assert_eq!(modes.expect("modes"), "ANSI_QUOTES,ONLY_FULL_GROUP_BY");
+        let modes = session.set("sql_mode", Some("pipes_as_concat, ONLY_FULL_GROUP_BY,PIPES_AS_CONCAT,"), &globals);
+        assert_eq!(modes.expect("modes"), "PIPES_AS_CONCAT,ONLY_FULL_GROUP_BY");
         assert_eq!(session.set("sql_mode", Some(""), &globals).expect("none"), "");
-        assert!(session.set("sql_mode", Some("ANSI,CAREFUL"), &globals).is_err());
+        assert!(session.set("sql_mode", Some("NO_ZERO_DATE,CAREFUL"), &globals).is_err());
+        for ansi in ["ANSI_QUOTES", "STRICT_TRANS_TABLES,ansi", "Oracle"] {
+            let refused = session.set("sql_mode", Some(ansi), &globals).expect_err(ansi);
+            assert!(matches!(&refused, Error::AnsiQuotes(_)), "{refused:?}");
+        }
+        assert_eq!(session.get("sql_mode"), Some(""));
         session.set("tx_isolation", Some("READ-COMMITTED"), &globals).expect("a text");
         assert_eq!(session.get("transaction_isolation"), Some("READ-COMMITTED"));
     }

@@ -13,12 +13,13 @@ use crate::session::Session;
 
 /// KILL.
 pub fn kill(session: &Session, statement: Kill) -> Result<Outcome> {
-    let found = session.server.processes.find(statement.id);
+    let id = statement.id.unwrap_or(session.process.id.into());
+    let found = session.server.processes.find(id);
     // Of connections of others nobody learns whether they are there.
     if found.as_ref().is_none_or(|process| process.user != session.identity.user) {
         session.access()?.require("OPERATE", Object::System)?;
     }
-    let process = found.ok_or(Error::UnknownThread(statement.id))?;
+    let process = found.ok_or(Error::UnknownThread(id))?;
     match statement.target {
         KillTarget::Query => {
             process.cancel_statement();

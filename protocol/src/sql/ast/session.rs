@@ -147,13 +147,13 @@ pub enum LockMode {
     Write,
 }
 
-/// `KILL [CONNECTION | QUERY] id`
+/// `KILL [CONNECTION | QUERY] {id | CONNECTION_ID()}`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kill {
     /// The connection, or only what it runs.
     pub target: KillTarget,
-    /// The connection's id.
-    pub id: u64,
+    /// The connection's id; `None` for `CONNECTION_ID()`, that of the connection which says so.
+    pub id: Option<u64>,
 }
 
 /// What KILL ends.

@@ -241,7 +241,7 @@ pub(super) fn flush(c: &mut Cursor) -> Result<Statement> {
     Ok(Statement::Flush(what))
 }
 
-/// `KILL [CONNECTION | QUERY] id`
+/// `KILL [CONNECTION | QUERY] {id | CONNECTION_ID()}`
 pub(super) fn kill(c: &mut Cursor) -> Result<Statement> {
     c.need("KILL")?;
     let target = if c.accept("QUERY") {
@@ -250,7 +250,14 @@ pub(super) fn kill(c: &mut Cursor) -> Result<Statement> {
         c.accept("CONNECTION");
         KillTarget::Connection
     };
-    Ok(Statement::Kill(Kill { target, id: c.number("a connection's id")? }))
+    let id = if c.accept("CONNECTION_ID") {
+        c.need_symbol(&Token::LParen)?;
+        c.need_symbol(&Token::RParen)?;
+        None
+    } else {
+        Some(c.number("a connection's id")?)
+    };
+    Ok(Statement::Kill(Kill { target, id }))
 }
 
 /// `PREPARE`, `EXECUTE`, `DEALLOCATE PREPARE`, `DROP PREPARE`

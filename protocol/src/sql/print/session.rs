@@ -111,9 +111,13 @@ impl Display for LockTable {
 
 impl Display for Kill {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.target {
-            KillTarget::Connection => write!(f, "KILL CONNECTION {}", self.id),
-            KillTarget::Query => write!(f, "KILL QUERY {}", self.id),
+        f.write_str(match self.target {
+            KillTarget::Connection => "KILL CONNECTION ",
+            KillTarget::Query => "KILL QUERY ",
+        })?;
+        match self.id {
+            Some(id) => write!(f, "{id}"),
+            None => f.write_str("CONNECTION_ID()"),
         }
     }
 }

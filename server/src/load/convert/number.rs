@@ -12,6 +12,28 @@ use crate::load::LoadError;
 
 /// Converts a column of numbers, booleans or dates.
 pub(super) fn convert(source: &ArrayRef, target: &DataType) -> Result<Converted, LoadError> {
+    let Converted { array, failed } = convert_signed(source, target)?;
+    Ok(Converted { array: without_negative_zeros(array), failed })
+}
+
+/// A column without negative zeros: comparisons, groups and joins would take them for other values than zero.
+fn without_negative_zeros(array: ArrayRef) -> ArrayRef {
+    if let Some(values) = array.as_primitive_opt::<Float64Type>() {
+        let is_negative = |value: &f64| *value == 0.0 && value.is_sign_negative();
+        if values.values().iter().any(is_negative) {
+            return Arc::new(values.unary::<_, Float64Type>(|value| value + 0.0));
+        }
+    }
+    if let Some(values) = array.as_primitive_opt::<Float32Type>() {
+        let is_negative = |value: &f32| *value == 0.0 && value.is_sign_negative();
+        if values.values().iter().any(is_negative) {
+            return Arc::new(values.unary::<_, Float32Type>(|value| value + 0.0));
+        }
+    }
+    array
+}
+
+fn convert_signed(source: &ArrayRef, target: &DataType) -> Result<Converted, LoadError> {
     match (source.data_type(), target) {
         // A day counts as the number 20240131, a moment as 20240131120000.
         (ArrowType::Date32 | ArrowType::Date64 | ArrowType::Timestamp(..), target) if *target != DataType::Boolean => {

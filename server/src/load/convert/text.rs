@@ -47,7 +47,8 @@ pub(super) fn convert(source: &ArrayRef, target: &DataType) -> Result<Converted,
         )?,
         DataType::Float => parse::<Float32Type>(texts, |text| {
             // Through the text, not through DOUBLE: rounding twice may end elsewhere.
-            number_text(text)?.parse::<f32>().ok().filter(|value| value.is_finite())
+            // Plus zero, which makes zero of negative zero.
+            number_text(text)?.parse::<f32>().ok().filter(|value| value.is_finite()).map(|value| value + 0.0)
         }),
         DataType::Double => parse::<Float64Type>(texts, parse_double),
         DataType::Decimal { precision, scale } => {
@@ -260,7 +261,7 @@ fn parse_exponent(digits: &[u8]) -> Option<i64> {
 }
 
 fn parse_double(text: &str) -> Option<f64> {
-    number_text(text)?.parse::<f64>().ok().filter(|value| value.is_finite())
+    number_text(text)?.parse::<f64>().ok().filter(|value| value.is_finite()).map(|value| value + 0.0)
 }
 
 /// The text, unless it begins like none of SQL's numbers: the standard parser also takes `inf` and `nan`.

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Column, DFSchema};
+use datafusion::common::{Column, DFSchema, NullEquality};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Union, Values};
 
 use super::{cast_expr, coerce, common_type, result_type};
-use crate::query::convert;
 use crate::query::operators::CELL;
 
 /// A union whose columns have one type in all its parts.
@@ -63,7 +62,9 @@ pub(super) fn rows_of_one_type(rows: Values) -> Result<Values> {
             written.push((cell, data_type));
         }
         let types: Vec<DataType> = written.iter().map(|(_, data_type)| data_type.clone()).collect();
-        let target = result_type(&types).filter(|_| written.len() == values.len());
+        // Truth values alone are numbers to the planner, too.
+        let truths = types.iter().find(|data_type| **data_type == DataType::Boolean);
+        let target = result_type(&types).or_else(|| truths.cloned()).filter(|_| written.len() == values.len());
         if let Some(target) = &target {
             for (row, (cell, data_type)) in values.iter_mut().zip(written) {
                 row[index] = cast_expr(cell, &data_type, target);
@@ -89,17 +90,20 @@ fn as_written(cell: &Expr) -> Option<&Expr> {
     }
 }
 
-/// A join whose keys, where both are numbers, have one type on both sides.
+/// A join whose keys have one type on both sides: that in which they are compared or, of EXCEPT and INTERSECT, that of
+/// one column of them.
 pub(super) fn keys_of_one_type(mut join: Join) -> Result<Join> {
     for (left, right) in &mut join.on {
-        let left_type = left.get_type(join.left.schema())?;
-        let right_type = right.get_type(join.right.schema())?;
-        if convert::is_number(&left_type)
-            && convert::is_number(&right_type)
-            && let Some(common) = common_type(&left_type, &right_type)
-        {
-            *left = cast_expr(left.clone(), &left_type, &common);
-            *right = cast_expr(right.clone(), &right_type, &common);
+        let types = [left.get_type(join.left.schema())?, right.get_type(join.right.schema())?];
+        if types.iter().any(DataType::is_null) {
+            continue;
+        }
+        // No other join matches NULL with NULL by its keys before it is optimised.
+        let of_sets = join.null_equality == NullEquality::NullEqualsNull;
+        let column = if of_sets { result_type(&types) } else { None };
+        if let Some(common) = column.or_else(|| common_type(&types[0], &types[1])) {
+            *left = cast_expr(left.clone(), &types[0], &common);
+            *right = cast_expr(right.clone(), &types[1], &common);
         }
     }
     Ok(join)

@@ -9,7 +9,7 @@ use datafusion::arrow::error::ArrowError;
 /// Digits of the wide decimal that texts are read into.
 const WIDE_PRECISION: u8 = 76;
 
-/// Reads a DOUBLE; `None` for anything but one whole number text.
+/// Reads a DOUBLE; `None` for anything but one whole number text. `-0` is zero like any other.
 pub(crate) fn parse_double(text: &str) -> Option<f64> {
     let text = text.trim_ascii();
     // The standard parser also takes "inf" and "nan", which are no numbers in SQL.
@@ -17,7 +17,7 @@ pub(crate) fn parse_double(text: &str) -> Option<f64> {
     if !starts_well {
         return None;
     }
-    text.parse::<f64>().ok().filter(|value| value.is_finite())
+    text.parse::<f64>().ok().filter(|value| value.is_finite()).map(|value| value + 0.0)
 }
 
 /// The integer towards zero; `None` out of range.

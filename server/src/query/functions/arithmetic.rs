@@ -1,15 +1,18 @@
 //! Arithmetic. `+`, `-` and `*` are [`checked`]; of `/`, `%` and DIV a division by zero is NULL, and decimals stay
 //! decimals. A result that its type cannot hold is an error.
+//!
+//! Zero is one value: a DOUBLE that came out as -0.0 would be another one to comparisons, groups and joins, so no function
+//! answers it.
 
 pub(crate) mod checked;
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array as _, ArrayRef, AsArray, Decimal128Array, Decimal256Array};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::array::{Array as _, ArrayRef, AsArray, Decimal128Array, Decimal256Array, Float64Array};
+use datafusion::arrow::compute::{binary, cast};
 use datafusion::arrow::datatypes::{DataType, Decimal256Type, Float64Type, Int64Type, i256};
 use datafusion::error::Result;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, ScalarUDF};
 
 use super::support::{Args, Returns, Scalar};
 use crate::query::convert;
@@ -38,6 +41,42 @@ pub(crate) fn modulo() -> Arc<ScalarUDF> {
     modulo_entry().into_udf()
 }
 
+/// `+`, `-` or `*` of two DOUBLEs. Sums and differences of zeros that have no sign have none; products may get one.
+pub(crate) fn on_doubles(left: Expr, op: Operator, right: Expr) -> Expr {
+    if op == Operator::Multiply {
+        return product_entry().into_udf().call(vec![left, right]);
+    }
+    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
+}
+
+/// The same number, with zero for negative zero: the sum of the two zeros has no sign.
+pub(crate) fn without_negative_zero(value: f64) -> f64 {
+    value + 0.0
+}
+
+fn product_entry() -> Scalar {
+    Scalar::double("multiply", 2, 2, |args| {
+        let column = |index: usize| -> Result<Float64Array> { Ok(convert::to_doubles(&args.raw(index)?)?) };
+        let (left, right) = (column(0)?, column(1)?);
+        // A single value for all rows; NULL makes all of them NULL.
+        let single = |values: &Float64Array| values.is_valid(0).then(|| values.value(0));
+        let times = |a: f64, b: f64| without_negative_zero(a * b);
+        let product: Float64Array = match (args.is_single(0), args.is_single(1)) {
+            (true, false) => match single(&left) {
+                Some(left) => right.unary(|right| times(left, right)),
+                None => Float64Array::new_null(args.rows()),
+            },
+            (false, true) => match single(&right) {
+                Some(right) => left.unary(|left| times(left, right)),
+                None => Float64Array::new_null(args.rows()),
+            },
+            // Two columns, or two values for the one row.
+            _ => binary(&left, &right, times)?,
+        };
+        Ok(Arc::new(product))
+    })
+}
+
 fn divide_entry() -> Scalar {
     Scalar::new("divide", 2, 2, Returns::Of(quotient_type), |args| match args.return_type() {
         DataType::Decimal128(_, scale) => decimal_quotient(args, *scale),
@@ -45,7 +84,7 @@ fn divide_entry() -> Scalar {
             let (left, right) = (args.doubles(0)?, args.doubles(1)?);
             Ok(args.build::<Float64Type>(|row| {
                 let (left, right) = (left.get(row)?, right.get(row)?);
-                (right != 0.0).then(|| left / right)
+                (right != 0.0).then(|| without_negative_zero(left / right))
             }))
         }
     })
@@ -140,7 +179,7 @@ fn remainder(args: &Args<'_>, positive: bool) -> Result<ArrayRef> {
                     return None;
                 }
                 let rest = left % right;
-                Some(if positive && rest < 0.0 { rest + right.abs() } else { rest })
+                Some(if positive && rest < 0.0 { rest + right.abs() } else { without_negative_zero(rest) })
             }))
         }
     }

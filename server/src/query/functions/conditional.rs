@@ -125,6 +125,7 @@ fn wider_decimal(left: &DataType, right: &DataType) -> DataType {
         DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
             (i16::from(*precision) - i16::from(*scale), *scale)
         }
+        DataType::Boolean => (1, 0),
         _ => (19, 0),
     };
     let ((left_whole, left_scale), (right_whole, right_scale)) = (digits(left), digits(right));

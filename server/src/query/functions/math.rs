@@ -9,7 +9,7 @@ use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use rand::{Rng as _, SeedableRng as _};
 
-use super::arithmetic::DECIMAL128_DIGITS;
+use super::arithmetic::{DECIMAL128_DIGITS, without_negative_zero};
 use super::support::{Args, Returns, Scalar};
 use crate::query::convert::{self, number::double_to_int};
 use crate::query::error::QueryError;
@@ -81,12 +81,17 @@ pub(super) fn functions() -> Vec<Scalar> {
 
 fn one(args: &Args<'_>, of: impl Fn(f64) -> f64) -> Result<ArrayRef> {
     let values = args.doubles(0)?;
-    Ok(args.build::<Float64Type>(|row| Some(of(values.get(row)?)).filter(|value| value.is_finite())))
+    Ok(args.build::<Float64Type>(|row| result(of(values.get(row)?))))
 }
 
 fn two(args: &Args<'_>, of: impl Fn(f64, f64) -> f64) -> Result<ArrayRef> {
     let (left, right) = (args.doubles(0)?, args.doubles(1)?);
-    Ok(args.build::<Float64Type>(|row| Some(of(left.get(row)?, right.get(row)?)).filter(|value| value.is_finite())))
+    Ok(args.build::<Float64Type>(|row| result(of(left.get(row)?, right.get(row)?))))
+}
+
+/// What a function answers; `None` for what is no number.
+fn result(value: f64) -> Option<f64> {
+    value.is_finite().then(|| without_negative_zero(value))
 }
 
 /// BIGINT for integers, the decimal itself, DOUBLE for everything else.
@@ -245,7 +250,7 @@ fn cut(args: &Args<'_>, round: bool) -> Result<ArrayRef> {
             Ok(args.build::<Float64Type>(|row| {
                 let value = values.get(row)?;
                 let digits = i32::try_from(digits_of(row)?.clamp(-DOUBLE_DIGITS - 1, DOUBLE_DIGITS)).ok()?;
-                Some(cut_double(value, digits, round))
+                Some(without_negative_zero(cut_double(value, digits, round)))
             }))
         }
     }

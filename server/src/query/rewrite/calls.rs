@@ -8,6 +8,7 @@ use sqlparser::ast::{
 
 use super::Rewriter;
 use super::expr::{call, date, function, interval_parts, moment, null, number, shifted, string, truth, unit_named};
+use super::select::is_aggregate_name;
 use crate::query::convert::datetime::{self, SECOND};
 use crate::query::error::QueryError;
 
@@ -37,6 +38,11 @@ impl Rewriter<'_> {
         }
         let name = canonical(&name);
         if !self.functions.contains(name) {
+            if called.over.is_some() && is_aggregate_name(name) {
+                return Err(QueryError::Unsupported(format!(
+                    "Function {name} is no window function: use it with GROUP BY in a subquery, and join that"
+                )));
+            }
             return Err(QueryError::UnknownFunction(name.to_owned()));
         }
         called.name = function(name, Vec::new()).name;

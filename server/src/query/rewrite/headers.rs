@@ -50,6 +50,13 @@ impl Headers {
         }
     }
 
+    /// An output is called otherwise inside the planner, and not in front of the user.
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
+        if let Some(written) = self.by_name.remove(from) {
+            self.by_name.insert(to.to_owned(), written);
+        }
+    }
+
     /// Notes how an alias was written; the first spelling stays.
     pub(super) fn spell(&mut self, written: &str) {
         self.spelling.entry(written.to_lowercase()).or_insert_with(|| written.to_owned());
@@ -68,6 +75,56 @@ pub(super) fn name_outputs(body: &mut SetExpr, headers: &mut Headers) {
         }
         body if is_values(body) => {}
         _ => {}
+    }
+}
+
+/// Tells columns of the later SELECTs of a UNION and its like apart, wherever it stands: the first SELECT alone says what
+/// they are called, so two of them may have one name.
+pub(super) fn name_later(body: &mut SetExpr) {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            name_later(left);
+            tell_apart(right);
+        }
+        SetExpr::Query(query) => name_later(&mut query.body),
+        _ => {}
+    }
+}
+
+fn tell_apart(body: &mut SetExpr) {
+    let select = match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            tell_apart(left);
+            return tell_apart(right);
+        }
+        SetExpr::Query(query) => return tell_apart(&mut query.body),
+        SetExpr::Select(select) => select,
+        _ => return,
+    };
+    let is_wildcard = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+    let beside_wildcard = select.projection.iter().any(is_wildcard);
+    let mut taken = HashSet::new();
+    for item in &mut select.projection {
+        let (expr, base, is_bare) = match item {
+            SelectItem::UnnamedExpr(expr) if is_column(expr) => {
+                let base = whole_text_of(expr);
+                (expr, base, true)
+            }
+            SelectItem::ExprWithAlias { expr, alias } => (expr, alias.value.clone(), false),
+            _ => continue,
+        };
+        let base = base.to_lowercase();
+        let (mut name, mut number) = (base.clone(), 0);
+        let by_wildcard = is_bare && beside_wildcard;
+        if !by_wildcard && taken.insert(name.clone()) {
+            continue;
+        }
+        while !taken.insert(name.clone()) || (by_wildcard && number == 0) {
+            number += 1;
+            name = format!("{base}:{number}");
+        }
+        let expr = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+        *item = SelectItem::ExprWithAlias { expr, alias: Ident::new(name) };
     }
 }
 

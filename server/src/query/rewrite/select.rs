@@ -336,7 +336,12 @@ pub(super) fn is_aggregate(function: &Function) -> bool {
             .0
             .last()
             .and_then(ObjectNamePart::as_ident)
-            .is_some_and(|name| AGGREGATES.contains(&name.value.to_lowercase().as_str()))
+            .is_some_and(|name| is_aggregate_name(&name.value.to_lowercase()))
+}
+
+/// Whether an aggregate has this name, in lower case.
+pub(super) fn is_aggregate_name(name: &str) -> bool {
+    AGGREGATES.contains(&name)
 }
 
 /// Whether a call of this kind occurs, outside of subqueries.
