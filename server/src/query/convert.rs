@@ -75,7 +75,8 @@ pub(crate) fn is_native(from: &DataType, to: &DataType) -> bool {
         (DataType::Decimal256(..), to) if to.is_integer() => false,
         (from, to) if is_number(from) && is_number(to) => !from.is_floating() || !to.is_integer(),
         (from, DataType::Boolean) => is_number(from),
-        (DataType::Boolean, to) => is_number(to),
+        // The engine has no such cast.
+        (DataType::Boolean, to) => is_number(to) && !is_decimal(to),
         (from, to) if is_string(to) => from.is_integer() || is_decimal(from),
         (from, to) if is_temporal(from) && is_temporal(to) => true,
         _ => false,
@@ -110,6 +111,10 @@ pub(crate) fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowErr
             let wide = cast_with_options(array, &DataType::Decimal256(76, scale), &LENIENT)?;
             let whole: ArrayRef = Arc::new(number::integers_of_decimals(wide.as_primitive())?);
             cast_with_options(&whole, to, &LENIENT)
+        }
+        to if is_decimal(to) && *from == DataType::Boolean => {
+            let small = cast_with_options(array, &DataType::Int8, &LENIENT)?;
+            cast_with_options(&small, to, &LENIENT)
         }
         DataType::Boolean => Ok(Arc::new(to_booleans(array)?)),
         DataType::Date32 => Ok(Arc::new(to_dates(array)?)),
