@@ -57,6 +57,8 @@ pub enum Fault {
     /// The answer to another request comes back: another object's bytes, another prefix's keys, whole and as they are.
     /// Where there is none that would do, the right one.
     AnswerOther,
+    /// The listing that comes back lacks its last key, as if it were of a moment before that one was put.
+    StaleListing,
     /// The answer comes back twice.
     AnswerTwice,
     /// The store is asked twice; the second answer comes back.

@@ -72,6 +72,10 @@ async fn answers_that_are_lost_cut_changed_or_made_up() {
     assert_eq!(bed.suffer(said, "PUT", "done", b"x").await.unwrap().status, 500);
     assert_eq!(bed.keys().await, ["done", "there"]);
 
+    let rule = bed.proxy.rule(Rule::new(Fault::StaleListing).times(1));
+    let listed: Vec<String> = bed.through.list("").await.into_iter().map(|object| object.key).collect();
+    assert_eq!((listed, rule.hits()), (vec!["done".to_owned()], 1));
+
     // Nothing to change in an answer without a body: it passes, and nobody says that it was disturbed.
     assert_eq!(bed.suffer(Fault::FlipAnswer, "HEAD", "there", &[]).await.unwrap().status, 200);
     assert!(!bed.proxy.exchanges().last().unwrap().disturbed);

@@ -126,6 +126,11 @@ pub(super) async fn pass(
             let answer = other.map_or(own, |other| Answered { head: other.head, body: other.body });
             give(client, exchange, &asked, &answer, 1).await
         }
+        Fault::StaleListing => {
+            let mut answer = ask(&shared.upstream, &asked).await?;
+            exchange.disturbed = leave_out_last(&mut answer.body);
+            give(client, exchange, &asked, &answer, 1).await
+        }
         Fault::AnswerTwice => {
             let answer = ask(&shared.upstream, &asked).await?;
             give(client, exchange, &asked, &answer, 2).await
@@ -222,6 +227,22 @@ fn flip(body: &mut [u8], dice: &Mutex<StdRng>) -> bool {
     let mut dice = dice.lock().unwrap();
     let at = dice.random_range(0..body.len());
     body[at] ^= 1 << dice.random_range(0..8);
+    true
+}
+
+/// Takes the last key out of a listing, and out of its count, if there is one.
+fn leave_out_last(listing: &mut Vec<u8>) -> bool {
+    const END: &str = "</Contents>";
+    let text = String::from_utf8_lossy(listing);
+    let (Some(begin), Some(end)) = (text.rfind("<Contents>"), text.rfind(END)) else { return false };
+    let mut stale = [&text[..begin], &text[end + END.len()..]].concat();
+    if let Some((before, rest)) = stale.split_once("<KeyCount>")
+        && let Some((count, after)) = rest.split_once('<')
+        && let Ok(count) = count.parse::<u64>()
+    {
+        stale = format!("{before}<KeyCount>{}<{after}", count.saturating_sub(1));
+    }
+    *listing = stale.into_bytes();
     true
 }
 

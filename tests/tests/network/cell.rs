@@ -136,8 +136,8 @@ impl Play<'_> {
     /// Judges a failure against what was expected.
     fn judge_failure(&self, text: &str) {
         assert!(self.expected() != Expect::Finishes, "it should have worked, and said: {text}");
-        // An empty listing holds no snapshot: nothing came back that could be told.
-        if self.cell.trouble != Trouble::EmptyListing {
+        // A listing that leaves out the snapshot: nothing came back that could be told.
+        if !matches!(self.cell.trouble, Trouble::EmptyListing | Trouble::StaleListing) {
             assert_helps(self.cell.site, &self.bucket, text);
         }
     }

@@ -167,7 +167,8 @@ pub const SITES: &[Site] = &[
     clean(Work::Sweep, "remove mark", Operation::DeleteObject, "mark.json", "delete"),
     // VERIFY SNAPSHOT.
     Site { work: Work::Verify, verb: "list", ..statement("VERIFY list label", Operation::ListObjectsV2, SNAPSHOTS) },
-    verify("read identity", INFO),
+    Site { work: Work::Verify, ..statement("VERIFY read identity", Operation::GetObject, INFO) },
+    Site { skip: 1, ..verify("read identity", INFO) },
     verify("read snapshot", SNAPSHOTS),
     verify("read node", TREES),
     verify("read object", OBJECTS),

@@ -43,6 +43,8 @@ pub enum Trouble {
     /// The same, and the object is there.
     ErrorInOkApplied,
     EmptyListing,
+    /// It lacks the key that sorts last.
+    StaleListing,
     AnsweredTwice,
     AskedTwice,
     /// It was done, and the answer is lost.
@@ -81,7 +83,7 @@ pub enum Expect {
 }
 
 impl Trouble {
-    pub const ALL: [Trouble; 25] = [
+    pub const ALL: [Trouble; 26] = [
         Trouble::InternalError,
         Trouble::SlowDown,
         Trouble::Timeout,
@@ -98,6 +100,7 @@ impl Trouble {
         Trouble::ErrorInOk,
         Trouble::ErrorInOkApplied,
         Trouble::EmptyListing,
+        Trouble::StaleListing,
         Trouble::AnsweredTwice,
         Trouble::AskedTwice,
         Trouble::AnswerLost,
@@ -129,6 +132,7 @@ impl Trouble {
             Trouble::ErrorInOk => Fault::Say(200, error.to_string(), Effect::None),
             Trouble::ErrorInOkApplied => Fault::Say(200, error.to_string(), Effect::Applied),
             Trouble::EmptyListing => Fault::list_nothing(),
+            Trouble::StaleListing => Fault::StaleListing,
             Trouble::AnsweredTwice => Fault::AnswerTwice,
             Trouble::AskedTwice => Fault::AskTwice,
             Trouble::AnswerLost => Fault::LoseAnswer(Ending::Reset),
@@ -150,7 +154,7 @@ impl Trouble {
             }
             Trouble::SwappedDown => site.has_double(),
             Trouble::ErrorInOk | Trouble::ErrorInOkApplied => site.operation == Operation::CompleteMultipartUpload,
-            Trouble::EmptyListing => site.operation == Operation::ListObjectsV2,
+            Trouble::EmptyListing | Trouble::StaleListing => site.operation == Operation::ListObjectsV2,
             Trouble::AskedTwice
             | Trouble::AnswerLost
             | Trouble::AnswerSilent
@@ -178,7 +182,9 @@ impl Trouble {
             Trouble::Latency => &[],
             Trouble::ExpiredToken => &[Always],
             // By these a collection tells what is needed, and who needs it.
-            Trouble::EmptyListing if matches!(site.work, Work::Mark | Work::Sweep) => &[Once, Always],
+            Trouble::EmptyListing | Trouble::StaleListing if matches!(site.work, Work::Mark | Work::Sweep) => {
+                &[Once, Always]
+            }
             Trouble::Timeout if is_job => &[Once, Always, Cancelled],
             Trouble::Timeout | Trouble::StallDown if !is_job => &[Always],
             Trouble::StallDown if site.key.contains("objects") => &[Once, Cancelled],
@@ -214,6 +220,8 @@ impl Trouble {
             (Trouble::FlippedDown, _) if listing => Either,
             // All keys of another prefix may begin as these should, when there are none.
             (Trouble::SwappedDown, Span::Always) if listing => Either,
+            // What is left out may be what is looked for, or something else.
+            (Trouble::StaleListing, _) => Either,
             (Trouble::EmptyListing, _) => match site.work {
                 Work::Restore | Work::Drop | Work::Verify => Fails,
                 // The time of the store stands in it, and is missed.

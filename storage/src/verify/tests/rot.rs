@@ -13,7 +13,7 @@ use super::*;
 use crate::job::bed::{Row, table_as};
 
 /// Flips when nothing else is asked for.
-const FLIPS: u64 = 5_000;
+const FLIPS: u64 = 10_000;
 
 /// Flips after which one goes into bytes that mean nothing: each costs a restore.
 const PROBE_EVERY: u64 = 400;
