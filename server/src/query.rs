@@ -13,6 +13,7 @@ mod binder;
 mod coerce;
 mod context;
 mod convert;
+mod dependencies;
 mod engine;
 mod error;
 mod explain;

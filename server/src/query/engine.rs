@@ -37,6 +37,7 @@ use sqlparser::ast::{Query, Statement};
 use super::binder::Binder;
 use super::coerce::MySqlCoercion;
 use super::context::{StatementContext, VariableScope};
+use super::dependencies;
 use super::error::QueryError;
 use super::filters;
 use super::functions;
@@ -341,7 +342,8 @@ impl Drop for QueryEngine {
 /// The engine's rules by which plans are made better, kept from changing an answer.
 fn logical_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let rules = Optimizer::new().rules.into_iter();
-    rules.map(groups::keep_last).map(joins::keep_not_in).map(lists::keep_apart).collect()
+    let rules = rules.map(groups::keep_last).map(joins::keep_not_in).map(lists::keep_apart);
+    rules.flat_map(dependencies::forget_before).collect()
 }
 
 /// The engine's rules that plans go through before they run, with those among them that mend what it does. They stand

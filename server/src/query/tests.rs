@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod bounded;
+mod dependencies;
 mod engine;
 mod filters;
 mod functions;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, NullEquality};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Union, Values};
+use datafusion::logical_expr::{Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Union, Values, cast};
 
 use super::{cast_expr, coerce, common_type, result_type};
 use crate::query::operators::CELL;
@@ -16,10 +16,17 @@ pub(super) fn columns_of_one_type(union: Union) -> Result<Union> {
         .map(|index| {
             let types: Vec<DataType> =
                 union.inputs.iter().map(|input| input.schema().field(index).data_type().clone()).collect();
-            result_type(&types)
+            // A part that is all NULL has the type of the others: what stands around this union looks at its first part.
+            let of_others = || types.iter().find(|data_type| !data_type.is_null()).cloned();
+            result_type(&types).or_else(|| types.iter().any(DataType::is_null).then(of_others).flatten())
         })
         .collect();
-    if targets.iter().all(Option::is_none) {
+    // Of three parts the first two are a union of their own, whose type may have become the third's by now.
+    let is_of_its_inputs = union.inputs.iter().all(|input| {
+        let types = input.schema().fields().iter().zip(union.schema.fields());
+        types.into_iter().all(|(input, union)| input.data_type() == union.data_type())
+    });
+    if targets.iter().all(Option::is_none) && is_of_its_inputs {
         return Ok(union);
     }
     let inputs: Result<Vec<Arc<LogicalPlan>>> = union
@@ -33,10 +40,11 @@ pub(super) fn columns_of_one_type(union: Union) -> Result<Union> {
                 .map(|((qualifier, field), target)| {
                     let column = Expr::Column(Column::from((qualifier, field)));
                     match target {
-                        Some(target) if field.data_type() != target && !field.data_type().is_null() => {
-                            cast_expr(column, field.data_type(), target)
-                                .alias_qualified(qualifier.cloned(), field.name())
+                        Some(target) if field.data_type().is_null() => {
+                            cast(column, target.clone()).alias_qualified(qualifier.cloned(), field.name())
                         }
+                        Some(target) if field.data_type() != target => cast_expr(column, field.data_type(), target)
+                            .alias_qualified(qualifier.cloned(), field.name()),
                         _ => column,
                     }
                 })

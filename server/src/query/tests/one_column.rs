@@ -220,3 +220,22 @@ fn an_aggregate_that_is_no_window_function_says_so() {
     let error = truths().try_query("SELECT group_concat(k) OVER (ORDER BY k) FROM a").unwrap_err();
     assert!(error.to_string().starts_with("Function group_concat is no window function"), "{error}");
 }
+
+#[test]
+fn a_union_of_three_has_the_type_of_all_three() {
+    let f = truths();
+    check_rows(
+        &f,
+        &[
+            ("SELECT 1.5 x UNION ALL SELECT 1e-20 UNION ALL SELECT 1e-20 ORDER BY 1", &["1e-20", "1e-20", "1.5"]),
+            ("SELECT 1.5 x UNION ALL SELECT 1e300 UNION ALL SELECT 1e300 ORDER BY 1", &["1.5", "1e300", "1e300"]),
+            ("SELECT NULL x UNION ALL SELECT 1.5 UNION ALL SELECT 2.5e0 ORDER BY 1", &["NULL", "1.5", "2.5"]),
+            ("SELECT true UNION SELECT 2 UNION SELECT 3 ORDER BY 1", &["1", "2", "3"]),
+            ("SELECT 1 = 1 UNION ALL SELECT 0 UNION ALL SELECT 7 ORDER BY 1", &["0", "1", "7"]),
+            (
+                "SELECT x FROM (SELECT true x UNION ALL SELECT 2 UNION ALL SELECT 3.5 UNION ALL SELECT 4e0) z ORDER BY x",
+                &["1", "2", "3.5", "4"],
+            ),
+        ],
+    );
+}
