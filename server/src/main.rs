@@ -115,7 +115,7 @@ fn check_directory(fsck: Fsck) -> ExitCode {
 fn set_up_logs(config: &Config) -> Result<(), AnyError> {
     let filter = EnvFilter::try_new(&config.log)
         .map_err(|error| format!("log is '{}', which is not understood: {error}", config.log))?;
-    let discreet = filter_fn(|line| *line.level() <= Level::INFO || !is_indiscreet(line.target()));
+    let discreet = filter_fn(|line| *line.level() <= Level::WARN || !is_indiscreet(line.target()));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => {
@@ -127,8 +127,9 @@ fn set_up_logs(config: &Config) -> Result<(), AnyError> {
     Ok(())
 }
 
-/// Whether lines of this target show requests and identities as they are, once somebody asks for details: those of the
-/// AWS SDK and of the HTTP libraries beneath it. No setting may let credentials into a log.
+/// Whether lines of this target show requests and identities as they are, but for warnings: those of the AWS SDK, which
+/// tells of key ids that it found in a profile, and of the HTTP libraries beneath it. No setting may let credentials into a
+/// log.
 fn is_indiscreet(target: &str) -> bool {
     ["aws_", "hyper", "h2::"].iter().any(|library| target.starts_with(library))
 }

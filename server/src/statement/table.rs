@@ -7,7 +7,7 @@ use ebla_protocol::sql::ast::table::{
 };
 use ebla_protocol::sql::ast::types::DataType as AstType;
 use ebla_protocol::wire::Outcome;
-use ebla_storage::catalog::NewPartition;
+use ebla_storage::catalog::{NewPartition, ReadTransaction};
 
 use super::definition::{self, NewTable};
 use super::{done, insert, query, resolve_own_table, resolve_table_name};
@@ -157,7 +157,15 @@ pub fn truncate(session: &Session, statement: TruncateTable) -> Result<Outcome> 
 fn make(session: &Session, database: &str, name: &str, table: &NewTable, if_not_exists: bool) -> Result<bool> {
     // Those of partitions are checked where replicas are given their places; a table may have no partition yet.
     if let Some(wanted) = table.definition.properties.get("replication_num") {
-        session.server.storage.roots().check_replication_num(definition::parse_replication_num(wanted)?)?;
+        let wanted = definition::parse_replication_num(wanted)?;
+        if let Err(refusal) = session.server.storage.roots().check_replication_num(wanted) {
+            let is_there = |read: &ReadTransaction<'_>| match read.find_database(database)? {
+                Some(database) => Ok(read.tables(database.id)?.iter().any(|table| table.name == name)),
+                None => Ok(false),
+            };
+            let is_made = if_not_exists && session.server.storage.catalog().read(is_there)?;
+            return if is_made { Ok(false) } else { Err(refusal.into()) };
+        }
     }
     let made = session.server.storage.create_table(database, name, &table.definition, &table.partitions);
     match made {

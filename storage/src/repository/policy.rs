@@ -169,7 +169,8 @@ impl RepositoryPolicy {
 
 /// The path with every symbolic link followed, when it is below `root`.
 fn real_path_below(root: &Path, path: &Path) -> Option<PathBuf> {
-    let real_root = std::fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
+    // The root need not be there yet: the first repository makes it.
+    let real_root = std::path::absolute(root).and_then(|root| real_path(&root)).unwrap_or_else(|_| root.to_owned());
     real_path(path).ok().filter(|real| *real != real_root && real.starts_with(&real_root))
 }
 

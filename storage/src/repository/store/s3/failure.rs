@@ -401,6 +401,10 @@ fn tls_trouble(cause: &str) -> Option<TlsTrouble> {
     other.then_some(TlsTrouble::NoTls)
 }
 
+/// What STS says with a status of 400 and takes back later.
+const PASSING_AT_STS: [&str; 4] =
+    ["Throttling", "ThrottlingException", "RequestLimitExceeded", "IDPCommunicationError"];
+
 /// The role was not given. What STS says goes into the message; an STS that cannot be reached may be there later.
 fn from_sts(inner: &Inner, error: &SdkError<AssumeRoleError, HttpResponse>) -> Verdict {
     if let SdkError::ServiceError(service) = error {
@@ -409,7 +413,8 @@ fn from_sts(inner: &Inner, error: &SdkError<AssumeRoleError, HttpResponse>) -> V
         if (code, message) == ("", "") {
             return no_sts_answer(status);
         }
-        let kind = if status < 500 { StoreErrorKind::PermissionDenied } else { StoreErrorKind::Unavailable };
+        let passes = status >= 500 || PASSING_AT_STS.contains(&code);
+        let kind = if passes { StoreErrorKind::Unavailable } else { StoreErrorKind::PermissionDenied };
         let said = if message.is_empty() { code } else { message };
         let mut verdict = Verdict::of(kind, format!("STS does not give the role: {said}"));
         verdict.code = (!code.is_empty()).then(|| code.to_owned());
