@@ -16,3 +16,4 @@ pub mod quickstart;
 pub mod server;
 pub mod session;
 mod statement;
+pub mod threads;

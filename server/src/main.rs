@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use ebla_server::config::{Config, LogFormat, Options};
 use ebla_server::server::Server;
+use ebla_server::threads;
 use ebla_storage::clock::{Clock, Random, SystemClock, SystemRandom};
 use ebla_storage::fsck::{FsckOptions, Verdict};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -81,7 +82,7 @@ fn run_server(serve: Serve) -> Result<(), AnyError> {
     let config = serve.options.or(from_file).resolve()?;
     set_up_logs(&config)?;
     let metrics = set_up_metrics()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = threads::runtime("ebla", None)?;
     runtime.block_on(async {
         let bound = Server::bind(config).await?;
         let shutdown = CancellationToken::new();

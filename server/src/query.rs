@@ -14,6 +14,7 @@ mod coerce;
 mod context;
 mod convert;
 mod dependencies;
+mod effort;
 mod engine;
 mod error;
 mod explain;

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Options;
 use crate::server::Server;
+use crate::threads;
 use play::Player;
 
 /// Anything that goes wrong ends the story with its text.
@@ -50,7 +51,7 @@ pub fn run(arguments: Arguments) -> Result<(), AnyError> {
     if !(arguments.scale > 0.0 && arguments.scale <= 100.0) {
         return Err("--scale must be greater than 0 and at most 100".into());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = threads::runtime("ebla", None)?;
     runtime.block_on(tell(arguments))
 }
 

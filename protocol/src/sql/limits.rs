@@ -3,7 +3,8 @@
 //! The parser guards its own recursion, but not the depth of what its loops build: `1 + 1 + …` is read by a loop and is a
 //! tree as deep as it is long, and dropping, printing or planning that tree recurses. So the length of every chain is
 //! bounded here by counting tokens: a run ends at a comma, at AND and OR (which become balanced trees, see `sql::dialect`)
-//! and at the words that begin a clause. One pass, no recursion.
+//! and at the words that begin a clause. A chain of chains in parentheses is as deep as all of them together, and that is
+//! bounded as well. One pass, no recursion.
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan};
@@ -21,6 +22,9 @@ const TYPE_NESTING_MAX: usize = 16;
 /// it when all operators are postfix.
 const RUN_MAX: usize = 400;
 
+/// How many tokens the runs may have that contain each other: a run, and the deepest of what stands in parentheses in it.
+const DEPTH_MAX: usize = 600;
+
 /// How many UNION, EXCEPT and INTERSECT one query may have at the same depth of parentheses.
 const SET_OPERATORS_MAX: usize = 1000;
 
@@ -35,11 +39,34 @@ struct Level {
     case: bool,
     /// Tokens since the run began.
     run: usize,
+    /// The depth of the deepest level that was closed since the run began.
+    inner: usize,
+    /// The depth of the deepest run that ended at this level.
+    deepest: usize,
     /// BETWEENs whose AND has not come yet: that AND does not end the run.
     between: usize,
     set_operators: usize,
     set_operator: Option<SetOperator>,
     set_operator_changes: usize,
+}
+
+impl Level {
+    /// What follows is no deeper for what has been.
+    fn end_run(&mut self) {
+        self.deepest = self.depth();
+        self.run = 0;
+        self.inner = 0;
+    }
+
+    /// Tokens on the way to the deepest point of this level.
+    fn depth(&self) -> usize {
+        self.deepest.max(self.run + self.inner)
+    }
+
+    /// This level, after one in it was closed.
+    fn after(self, closed: Self) -> Self {
+        Self { inner: self.inner.max(closed.depth()), ..self }
+    }
 }
 
 /// A set operator and whether ALL follows it.
@@ -57,13 +84,13 @@ pub(crate) fn check(tokens: &[TokenWithSpan]) -> Result<(), SyntaxError> {
             Token::LParen | Token::LBracket | Token::LBrace => outer.push(std::mem::take(&mut level)),
             Token::RParen | Token::RBracket | Token::RBrace => {
                 while level.case {
-                    level = outer.pop().unwrap_or_default();
+                    level = outer.pop().unwrap_or_default().after(level);
                 }
-                level = outer.pop().unwrap_or_default();
+                level = outer.pop().unwrap_or_default().after(level);
             }
-            Token::Comma => level.run = 0,
+            Token::Comma => level.end_run(),
             // AND and OR by another name.
-            Token::StringConcat | Token::Overlap if ends_operand(previous) => level.run = 0,
+            Token::StringConcat | Token::Overlap if ends_operand(previous) => level.end_run(),
             Token::Lt if takes_angle_brackets(previous) => angle_depth += 1,
             Token::Gt => angle_depth = angle_depth.saturating_sub(1),
             Token::ShiftRight => angle_depth = angle_depth.saturating_sub(2),
@@ -72,18 +99,18 @@ pub(crate) fn check(tokens: &[TokenWithSpan]) -> Result<(), SyntaxError> {
                     outer.push(std::mem::take(&mut level));
                     level.case = true;
                 }
-                Keyword::END if level.case => level = outer.pop().unwrap_or_default(),
+                Keyword::END if level.case => level = outer.pop().unwrap_or_default().after(level),
                 Keyword::BETWEEN => level.between += 1,
                 Keyword::AND if level.between > 0 => level.between -= 1,
                 keyword if is_set_operator(keyword) => {
                     let all = tokens.get(at + 1).is_some_and(|next| is_all(&next.token));
                     let operator = Some((keyword, all));
-                    level.run = 0;
+                    level.end_run();
                     level.set_operators += 1;
                     level.set_operator_changes += usize::from(level.set_operator != operator);
                     level.set_operator = operator;
                 }
-                keyword if ends_run(keyword) && ends_operand(previous) => level.run = 0,
+                keyword if ends_run(keyword) && ends_operand(previous) => level.end_run(),
                 _ => {}
             },
             _ => {}
@@ -96,6 +123,11 @@ pub(crate) fn check(tokens: &[TokenWithSpan]) -> Result<(), SyntaxError> {
         }
         if level.run > RUN_MAX {
             return Err(refuse(*span, format!("an expression goes on for more than {RUN_MAX} words; use parentheses")));
+        }
+        if level.depth() > DEPTH_MAX {
+            let detail =
+                format!("expressions contain each other more than {DEPTH_MAX} words deep; split the statement");
+            return Err(refuse(*span, detail));
         }
         if level.set_operators > SET_OPERATORS_MAX {
             return Err(refuse(*span, format!("a query has more than {SET_OPERATORS_MAX} set operators")));

@@ -38,6 +38,7 @@ use super::binder::Binder;
 use super::coerce::MySqlCoercion;
 use super::context::{StatementContext, VariableScope};
 use super::dependencies;
+use super::effort;
 use super::error::QueryError;
 use super::filters;
 use super::functions;
@@ -211,11 +212,7 @@ impl QueryEngine {
             .collect();
         let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(MySqlOperators::new())];
         planners.extend(SessionStateDefaults::default_expr_planners());
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("ebla-query")
-            .enable_all()
-            .build()
+        let runtime = crate::threads::runtime("ebla-query", Some(threads))
             .map_err(|error| QueryError::Internal(format!("start query threads: {error}")))?;
         Ok(Self { state: Arc::new(state), planners, names, memory, runtime: Some(runtime) })
     }
@@ -242,6 +239,7 @@ impl QueryEngine {
         let binder = self.binder(context, &reports);
         let statement = Statement::Query(Box::new(query));
         let mut logical = SqlToRel::new(&binder).sql_statement_to_plan(statement)?;
+        effort::check(&logical)?;
         // Analysed at once: types are final only now, and what cannot be typed shall fail here.
         logical = self.state.analyzer().execute_and_check(logical, self.state.config_options(), |_, _| {})?;
         logical = functions::bounded::bound(logical, &self.memory)?;
