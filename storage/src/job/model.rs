@@ -19,7 +19,15 @@ use crate::restore::{RestoreObjects, RestoreSelection, RestoreSpec};
 /// Tables of the model: partitioned or not, of one or more buckets.
 const TABLES: [(&str, &[i128], u32); 3] = [("a", &[0, 100, 200, 300], 2), ("b", &[], 1), ("c", &[0, 150, 300], 1)];
 
-type Model = BTreeMap<&'static str, Vec<Row>>;
+type Model = BTreeMap<&'static str, Held>;
+
+/// What a table of the model holds.
+#[derive(Debug, Clone, Default)]
+struct Held {
+    rows: Vec<Row>,
+    /// Whether a restore made it with its first partition alone: rows of the others have no place in it.
+    first_only: bool,
+}
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -59,7 +67,7 @@ async fn run(steps: Vec<Step>, dir: &Path) {
                 let (name, bounds, buckets) = TABLES[table];
                 if !model.contains_key(name) {
                     bed.create_table(name, bounds, buckets);
-                    model.insert(name, Vec::new());
+                    model.insert(name, Held::default());
                 }
             }
             Step::Drop(table) => {
@@ -68,16 +76,18 @@ async fn run(steps: Vec<Step>, dir: &Path) {
                 }
             }
             Step::Load { table, first, rows } => {
-                if let Some(held) = model.get_mut(TABLES[table].0) {
+                let name = TABLES[table].0;
+                if let Some(held) = model.get_mut(name) {
                     let new: Vec<Row> = (first..first + rows).map(|key| (key, format!("{number}:{key}"))).collect();
-                    bed.load(TABLES[table].0, &new);
-                    held.extend(new);
+                    bed.load(name, &new);
+                    let first_only = held.first_only;
+                    held.rows.extend(new.into_iter().filter(|(key, _)| !first_only || in_first(name, *key)));
                 }
             }
             Step::Delete { table, keys } => {
                 if let Some(held) = model.get_mut(TABLES[table].0) {
                     bed.delete(TABLES[table].0, &keys);
-                    held.retain(|(key, _)| !keys.contains(key));
+                    held.rows.retain(|(key, _)| !keys.contains(key));
                 }
             }
             Step::Compact(table) => {
@@ -93,7 +103,7 @@ async fn run(steps: Vec<Step>, dir: &Path) {
                 let cut: Model = model
                     .iter()
                     .filter(|(name, _)| only.is_none_or(|only| only == **name))
-                    .map(|(name, rows)| (*name, rows.clone()))
+                    .map(|(name, held)| (*name, held.clone()))
                     .collect();
                 if cut.is_empty() {
                     continue;
@@ -102,12 +112,12 @@ async fn run(steps: Vec<Step>, dir: &Path) {
                 let objects = only.map_or(BackupObjects::All, |name| some_tables(&[name]));
                 let row = bed.backup_of(&label, objects).await;
                 assert_eq!(row.state, "FINISHED", "{}", row.status);
-                assert_eq!(row.totals.rows, cut.values().map(|rows| rows.len() as u64).sum::<u64>());
+                assert_eq!(row.totals.rows, cut.values().map(|held| held.rows.len() as u64).sum::<u64>());
                 snapshots.push((label, cut));
             }
             Step::Restore { snapshot, only, partition } => {
                 let Some((label, cut)) = snapshots.get(snapshot) else { continue };
-                let (objects, names): (RestoreObjects, Vec<&str>) = match only.map(|table| TABLES[table].0) {
+                let (objects, names): (RestoreObjects, Vec<&'static str>) = match only.map(|table| TABLES[table].0) {
                     None => (RestoreObjects::All, cut.keys().copied().collect()),
                     Some(name) if !cut.contains_key(name) => continue,
                     Some(name) => {
@@ -124,15 +134,19 @@ async fn run(steps: Vec<Step>, dir: &Path) {
                 assert_eq!(row.state, "FINISHED", "{}", row.status);
                 for name in names {
                     let restored = &cut[name];
-                    if of_partition {
-                        let (_, bounds, _) = TABLES.iter().find(|(other, ..)| *other == name).unwrap();
-                        let inside = |key: i64| i128::from(key) < bounds[1];
-                        let held =
-                            model.entry(TABLES.iter().find(|(other, ..)| *other == name).unwrap().0).or_default();
-                        held.retain(|(key, _)| !inside(*key));
-                        held.extend(restored.iter().filter(|(key, _)| inside(*key)).cloned());
-                    } else {
-                        model.insert(TABLES.iter().find(|(other, ..)| *other == name).unwrap().0, restored.clone());
+                    match model.get_mut(name) {
+                        // Partitions that the snapshot does not have, or that are not named, stay as they are.
+                        Some(held) if of_partition || restored.first_only => {
+                            held.rows.retain(|(key, _)| !in_first(name, *key));
+                            held.rows.extend(restored.rows.iter().filter(|(key, _)| in_first(name, *key)).cloned());
+                        }
+                        None if of_partition => {
+                            let rows = restored.rows.iter().filter(|(key, _)| in_first(name, *key)).cloned();
+                            model.insert(name, Held { rows: rows.collect(), first_only: true });
+                        }
+                        _ => {
+                            model.insert(name, restored.clone());
+                        }
                     }
                 }
                 assert_model(&bed, crate::job::bed::DATABASE, &model);
@@ -154,13 +168,19 @@ async fn run(steps: Vec<Step>, dir: &Path) {
     other.close().await;
 }
 
+/// Whether a key belongs into the first partition of a table.
+fn in_first(name: &str, key: i64) -> bool {
+    let (_, bounds, _) = TABLES.iter().find(|(other, ..)| *other == name).unwrap();
+    bounds.get(1).is_none_or(|end| i128::from(key) < *end)
+}
+
 fn assert_model(bed: &Bed, database: &str, model: &Model) {
     let id = bed.storage.catalog().read(|read| Ok(read.database(database)?.id)).unwrap();
     let tables = bed.storage.catalog().read(|read| read.tables(id)).unwrap();
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     assert_eq!(names, model.keys().copied().collect::<Vec<_>>());
-    for (name, rows) in model {
-        let mut expected = rows.clone();
+    for (name, held) in model {
+        let mut expected = held.rows.clone();
         expected.sort();
         assert_eq!(bed.rows_in(database, name), expected, "table {name}");
     }
