@@ -105,12 +105,20 @@ pub(crate) struct LoadState {
     /// Spills under way.
     spills: AtomicUsize,
     spills_ended: Notify,
-    failure: Mutex<Option<Error>>,
+    failure: Mutex<Option<SpillFailure>>,
     ending: AtomicBool,
     /// Whether it was committed or aborted.
     ended: AtomicBool,
     began_at_ms: i64,
     runs_named: AtomicU64,
+}
+
+/// Why rows of a load could not be spilled.
+#[derive(Debug)]
+struct SpillFailure {
+    /// Until somebody is told: the load ends with it.
+    error: Option<Error>,
+    text: String,
 }
 
 /// A partition the load may write.
@@ -376,13 +384,14 @@ impl LoadState {
 
     fn fail(&self, error: Error) {
         tracing::error!(transaction = %self.id, %error, "rows cannot be spilled");
-        self.failure.lock().get_or_insert(error);
+        self.failure.lock().get_or_insert_with(|| SpillFailure { text: error.to_string(), error: Some(error) });
     }
 
     fn check_failure(&self) -> Result<()> {
-        match self.failure.lock().as_ref() {
+        match self.failure.lock().as_mut() {
             None => Ok(()),
-            Some(error) => Err(Error::Internal(format!("rows of the load are lost: {error}"))),
+            // The first who asks gets the error as it is: a full disk is no fault of the program.
+            Some(failure) => Err(failure.error.take().unwrap_or_else(|| Error::Conflict(failure.text.clone()))),
         }
     }
 

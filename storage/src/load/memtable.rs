@@ -157,6 +157,7 @@ impl MemtableBudget {
         for (slot, batch) in pieces {
             let bytes = batch_bytes(&batch) as u64;
             self.used.fetch_add(bytes, Ordering::Relaxed);
+            metrics::gauge!("ebla_memtable_bytes").increment(bytes as f64);
             let mut memtable = load.memtables[slot].lock();
             memtable.push(batch, bytes)?;
             let too_large = memtable.bytes >= MEMTABLE_BYTES_MAX;
@@ -169,7 +170,6 @@ impl MemtableBudget {
             let Some((victim, slot)) = self.largest() else { break };
             self.spill_in_background(&victim, slot);
         }
-        metrics::gauge!("ebla_memtable_bytes").set(self.used.load(Ordering::Relaxed) as f64);
         loop {
             let freed = self.freed.notified();
             // What stays in memtables is at most half the budget by now: the rest will come free.
@@ -188,6 +188,7 @@ impl MemtableBudget {
     /// Gives back bytes that were in memtables and are gone.
     pub(super) fn release(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
+        metrics::gauge!("ebla_memtable_bytes").decrement(bytes as f64);
         self.freed.notify_waiters();
     }
 

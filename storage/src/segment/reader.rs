@@ -7,6 +7,7 @@
 //! wrote them so, into a repository for example; so no panic leaves this module: it is an error that names the file.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -204,8 +205,16 @@ fn from_external(inner: Box<dyn std::error::Error + Send + Sync>, tablet: Tablet
         Ok(error) => return *error,
         Err(inner) => inner,
     };
-    match inner.downcast::<ParquetError>() {
-        Ok(error) => from_parquet(*error, tablet, path),
+    let inner = match inner.downcast::<ParquetError>() {
+        Ok(error) => return from_parquet(*error, tablet, path),
+        Err(inner) => inner,
+    };
+    match inner.downcast::<io::Error>() {
+        // What the system says of the disk is not about the bytes.
+        Ok(source) if source.raw_os_error().is_some() => {
+            Error::Io { action: "read", path: path.to_owned(), source: *source }
+        }
+        Ok(other) => Error::Corrupt { tablet, path: path.to_owned(), detail: other.to_string() },
         Err(other) => Error::Corrupt { tablet, path: path.to_owned(), detail: other.to_string() },
     }
 }

@@ -23,6 +23,8 @@ pub enum Class {
     Unlink = 64,
     /// A file's length.
     Truncate = 128,
+    /// Bytes from a file.
+    Read = 256,
 }
 
 /// What a disk says.

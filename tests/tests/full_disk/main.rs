@@ -30,6 +30,7 @@ const TABLETS: &str = "/tablets";
 const JOBS: &str = "/jobs";
 const REPOSITORY: &str = "/repository";
 
+/// What changes files, and what reads them where nothing else reads at the same time.
 const CLASSES: [Class; 8] = [
     Class::Write,
     Class::Sync,
@@ -61,6 +62,25 @@ async fn loads_and_deletes_meet_a_failing_disk() {
     let statements =
         [Statement::Insert, Statement::StreamLoad, Statement::Delete, Statement::FirstInsert, Statement::Overwrite];
     walk("faults-load", &statements, &[CATALOG, STAGING, TABLETS]).await;
+}
+
+/// Rows that do not fit into memory go to staging and come back from there: writing them and reading them may fail.
+#[tokio::test]
+async fn loads_larger_than_memory_meet_a_failing_disk() {
+    let Some(layer) = Layer::get() else { return };
+    let mut walk = Walk::of_large_loads("faults-spill", &layer).await;
+    let mut seen = 0;
+    for class in CLASSES.into_iter().chain([Class::Read]) {
+        let there = walk.cell(Statement::Spill, STAGING, class).await;
+        assert!(there > 0 || !matches!(class, Class::Create | Class::Write | Class::Read), "{class:?} in staging");
+        seen += there;
+    }
+    // Room for nothing, for a part of the runs, for all runs and not the segments.
+    for room in [0, 700, 5_000, 30_000] {
+        walk.full(Statement::Spill, room).await;
+    }
+    assert!(seen > 0, "a load that spills does nothing in staging that could fail");
+    walk.end(1).await;
 }
 
 #[tokio::test]

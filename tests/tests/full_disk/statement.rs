@@ -2,6 +2,12 @@
 
 use std::collections::BTreeSet;
 
+/// Bytes of a text that forty times is more than half of [`MEMORY`], from where on rows are spilled.
+const SPILLED_BYTES: usize = 1_000_000;
+
+/// What loads may keep in memory: the least that the configuration takes.
+pub const MEMORY: u64 = 64 << 20;
+
 /// Stands in a statement for the URL of the disk.
 pub const DISK: &str = "{disk}";
 
@@ -14,6 +20,8 @@ pub enum Statement {
     FirstInsert,
     /// Of some rows, in the place of all there are.
     Overwrite,
+    /// Of more rows than a load may keep in memory, with a label.
+    Spill,
     /// Of some rows, with a label.
     StreamLoad,
     /// Of some rows.
@@ -54,6 +62,7 @@ impl Statement {
             Statement::AddPartition | Statement::Truncate | Statement::Rename | Statement::DropTable => {
                 vec![create(turn), format!("INSERT INTO d.x{turn} VALUES (1, 1, 'one')")]
             }
+            Statement::Spill => vec![table(&format!("d.x{turn}"), SPILLED_BYTES)],
             Statement::Compact => vec![
                 create(turn),
                 format!("INSERT INTO d.x{turn} VALUES (1, 1, 'one')"),
@@ -76,6 +85,10 @@ impl Statement {
         match self {
             Statement::Insert | Statement::FirstInsert => format!("INSERT INTO d.t VALUES {}", values(turn)),
             Statement::Overwrite => format!("INSERT OVERWRITE d.t VALUES {}", values(turn)),
+            Statement::Spill => format!(
+                "INSERT INTO d.x{turn} WITH LABEL spill_{turn} SELECT k, g, REPEAT('spilled ', {}) FROM d.u",
+                SPILLED_BYTES / 8
+            ),
             Statement::StreamLoad => format!("label-{turn}"),
             Statement::Delete => format!("DELETE FROM d.t WHERE k = {}", turn % 40),
             Statement::CreateTable => create(turn),
@@ -100,6 +113,10 @@ impl Statement {
     pub fn done(self, turn: u64) -> Option<(String, &'static str)> {
         let named = |name: String| format!("SHOW TABLES FROM d LIKE '{name}'");
         Some(match self {
+            // Not the length alone: what came from a run may be anything.
+            Statement::Spill => {
+                (format!("SELECT k FROM d.x{turn} WHERE v = REPEAT('spilled ', {})", SPILLED_BYTES / 8), "40 rows")
+            }
             Statement::CreateTable => (named(format!("x{turn}")), "1 rows"),
             Statement::AddPartition => (format!("SHOW PARTITIONS FROM d.x{turn}"), "3 rows"),
             Statement::Truncate => (format!("SELECT * FROM d.x{turn}"), "0 rows"),
@@ -136,6 +153,7 @@ impl Statement {
     pub fn after(self, turn: u64) -> Vec<String> {
         match self {
             Statement::CreateTable
+            | Statement::Spill
             | Statement::AddPartition
             | Statement::Truncate
             | Statement::Rename
@@ -173,13 +191,13 @@ fn drop_snapshot(turn: u64) -> String {
 }
 
 fn create(turn: u64) -> String {
-    table(&format!("d.x{turn}"))
+    table(&format!("d.x{turn}"), 40)
 }
 
-/// A table of two partitions with two tablets each.
-pub fn table(name: &str) -> String {
+/// A table of two partitions with two tablets each, and texts of so many bytes at most.
+pub fn table(name: &str, text_bytes: usize) -> String {
     format!(
-        "CREATE TABLE {name} (k BIGINT NOT NULL, g INT NOT NULL, v VARCHAR(40)) DUPLICATE KEY (k) \
+        "CREATE TABLE {name} (k BIGINT NOT NULL, g INT NOT NULL, v VARCHAR({text_bytes})) DUPLICATE KEY (k) \
          PARTITION BY RANGE (g) (PARTITION p0 VALUES LESS THAN (\"5\"), PARTITION p1 VALUES LESS THAN (\"10\")) \
          DISTRIBUTED BY HASH(k) BUCKETS 2"
     )

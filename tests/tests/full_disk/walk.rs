@@ -1,7 +1,7 @@
 //! One statement after the other, each with something of the disk refused, and what it must leave.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ebla_tests::client::{Client, Record};
@@ -12,11 +12,14 @@ use ebla_tests::http::Body;
 use ebla_tests::server::Server;
 use ebla_tests::wait::{JOB_PATIENCE, assert_finished, wait_backup, wait_until};
 
-use crate::statement::{DISK, Statement, keys, table};
+use crate::statement::{DISK, MEMORY, Statement, keys, table};
 
 /// How many of a statement's operations of one class in one area are made to fail, one at a time. Those in between are
 /// like those beside them.
 const ORDINALS: u64 = 4;
+
+/// The same of loads that are so large that each takes a second or more.
+const ORDINALS_OF_LARGE: u64 = 2;
 
 /// What is cleared away behind a statement, or at a start, is soon gone.
 const SOON: Duration = Duration::from_secs(120);
@@ -29,6 +32,10 @@ pub struct Walk {
     /// Stays connected while everything fails.
     reader: Client,
     rows: BTreeSet<i64>,
+    /// Its storage roots.
+    roots: Vec<PathBuf>,
+    /// See [`ORDINALS`].
+    ordinals: u64,
     turn: u64,
     /// Faults that were met, and of them those that a statement has told.
     met: u64,
@@ -52,6 +59,22 @@ impl Walk {
         Walk::of(builder.start_in(folder).await, faults).await
     }
 
+    /// A server of two disks that keeps little of a load in memory.
+    pub async fn of_large_loads(name: &str, layer: &Layer) -> Walk {
+        let folder = Folder::new(name);
+        let watched = Watched::new(layer, folder.path());
+        let roots = ["a", "b"].map(|root| watched.root().join(root).display().to_string());
+        let builder = Server::configure(name)
+            .data("disk/data")
+            .env("EBLA_STORAGE_ROOTS", &roots.join(","))
+            .env("EBLA_LOAD_MEMORY_LIMIT", &MEMORY.to_string());
+        let (builder, faults) = watched.fail(builder);
+        let mut walk = Walk::of(builder.start_in(folder).await, faults).await;
+        walk.roots = roots.map(PathBuf::from).to_vec();
+        walk.ordinals = ORDINALS_OF_LARGE;
+        walk
+    }
+
     /// The same on a server that runs already.
     pub async fn of(server: Server, faults: Faults) -> Walk {
         let mut client = server.client().await;
@@ -63,13 +86,14 @@ impl Walk {
         let rows: BTreeSet<i64> = (0..40).collect();
         let values: Vec<String> = rows.iter().map(|k| format!("({k}, {}, 'row {k}')", k % 10)).collect();
         for name in ["d.t", "d.u"] {
-            client.query(&table(name)).await;
+            client.query(&table(name, 40)).await;
             client.query(&format!("INSERT INTO {name} VALUES {}", values.join(", "))).await;
         }
         client.query("BACKUP SNAPSHOT d.first TO repo ON (u)").await;
         assert_finished(&wait_backup(&mut client, "d").await);
         let reader = server.client().await;
-        Walk { server, faults, client, reader, rows, turn: 0, met: 0, told: 0 }
+        let roots = vec![server.data_dir().join("storage")];
+        Walk { roots, ordinals: ORDINALS, server, faults, client, reader, rows, turn: 0, met: 0, told: 0 }
     }
 
     /// What `d.t` must hold.
@@ -89,16 +113,18 @@ impl Walk {
         // Counts them first.
         let what = format!("{statement:?} without a fault");
         let seen = self.run(statement, &what, |faults| faults.arm(fault(0, 0, Errno::Io))).await;
-        let most = std::env::var("EBLA_FAULTS_PER_CELL").ok().map_or(ORDINALS, |text| text.parse().unwrap());
+        let most = std::env::var("EBLA_FAULTS_PER_CELL").ok().map_or(self.ordinals, |text| text.parse().unwrap());
         let step = seen.div_ceil(most).max(1);
+        // A full disk can be read.
+        let errors: &[Errno] = if class == Class::Read { &[Errno::Io] } else { &[Errno::NoSpace, Errno::Io] };
         for skip in (0..seen).step_by(step as usize) {
-            for error in [Errno::NoSpace, Errno::Io] {
+            for error in errors.iter().copied() {
                 let what = format!("{statement:?} with {class:?} number {skip} of {seen} in {area} failing: {error:?}");
                 self.run(statement, &what, |faults| faults.arm(fault(skip, 1, error))).await;
             }
         }
         if seen > 0 {
-            let error = if seen.is_multiple_of(2) { Errno::NoSpace } else { Errno::Io };
+            let error = errors[seen as usize % errors.len()];
             let what = format!("{statement:?} with every {class:?} in {area} failing: {error:?}");
             self.run(statement, &what, |faults| faults.arm(fault(0, u64::MAX, error))).await;
         }
@@ -139,6 +165,9 @@ impl Walk {
         self.check(statement, turn, what, matches!(outcome, Outcome::Done)).await;
         self.faults.release();
         if matches!(outcome, Outcome::Refused(_)) {
+            if statement == Statement::Spill {
+                self.room_is_given_back(what).await;
+            }
             let again = self.attempt(statement, turn, what).await;
             if let Outcome::Refused(text) = again {
                 panic!("{what}: with the disk whole again it is refused: {text}\n{}", self.server.process().log_tail());
@@ -201,11 +230,38 @@ impl Walk {
         .await
     }
 
+    /// What a load had written before it failed goes without a restart, and nothing of it stays in memory.
+    async fn room_is_given_back(&self, what: &str) {
+        wait_until(SOON, async || match self.files("staging") {
+            files if files.is_empty() => Ok(()),
+            files => Err(format!("{what}: left in staging: {files:?}")),
+        })
+        .await;
+        wait_until(SOON, async || {
+            let metrics = self.server.http_get("/metrics").await.text();
+            let held = metrics.lines().find(|line| line.starts_with("ebla_memtable_bytes "));
+            match held {
+                Some("ebla_memtable_bytes 0") => Ok(()),
+                held => Err(format!("{what}: {held:?}")),
+            }
+        })
+        .await;
+    }
+
+    /// Files in one directory of every storage root.
+    fn files(&self, directory: &str) -> Vec<String> {
+        self.roots.iter().flat_map(|root| files_below(&root.join(directory))).collect()
+    }
+
     /// A refusal names what could not be done, where, and why.
     fn check_text(&self, what: &str, text: &str) {
         let causes = ["No space left on device", "Input/output error"];
         assert!(causes.iter().any(|cause| text.contains(cause)), "{what}: no cause is told: {text}");
         assert!(text.contains("/disk/"), "{what}: no path is told: {text}");
+        assert!(
+            !text.contains("corrupt") && !text.contains("internal error"),
+            "{what}: the disk is not blamed: {text}"
+        );
     }
 
     /// While the fault stays: it can be read, and holds what it must.
@@ -218,6 +274,7 @@ impl Walk {
         if let Some((sql, expected)) = statement.done(turn) {
             let count = format!("{} rows", self.reader.query(&sql).await.rows.len());
             assert_eq!(count == expected, done, "{what}: {sql} gives {count}");
+            assert!(done || statement != Statement::Spill || count == "0 rows", "{what}: {sql} gives {count}");
         }
         if let Some((sql, expected)) = statement.always(turn) {
             let count = format!("{} rows", self.reader.query(&sql).await.rows.len());
@@ -252,12 +309,11 @@ impl Walk {
         self.server.restart_with(Watched::leave).await;
         let mut client = self.server.client().await;
         assert_eq!(rows_of(&mut client, "d.t").await, self.rows);
-        let storage = self.server.data_dir().join("storage");
-        assert_eq!(files_below(&storage.join("staging")), Vec::<String>::new(), "staging after a restart");
+        assert_eq!(self.files("staging"), Vec::<String>::new(), "staging after a restart");
         // Segments of failed statements do not stay beside those that are named.
         client.query("DROP DATABASE d FORCE").await;
         self.server.restart().await;
-        wait_until(SOON, async || match files_below(&storage.join("tablets")) {
+        wait_until(SOON, async || match self.files("tablets") {
             files if files.is_empty() => Ok(()),
             files => Err(format!("left in tablets: {files:?}")),
         })
