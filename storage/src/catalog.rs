@@ -13,6 +13,7 @@
 
 mod account;
 mod checksum;
+mod damaged;
 mod database;
 mod finding;
 mod garbage;
@@ -41,6 +42,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
 pub use account::{Grantee, PrivilegeRow, RoleRow, UserRow};
+pub use damaged::{DamagedObject, SnapshotDamage, SnapshotVerdict};
 pub use database::DatabaseRow;
 pub use finding::{FindingRow, Problem};
 pub use garbage::{FileKind, GarbageRow};

@@ -194,7 +194,7 @@ impl VerifyJob {
         let job = finish::store_census(context, self, &census, listed.unwrap_or_default()).await?;
         let job = inspect::run(&reader, job, &census).await?;
         let needs = owners::find(&reader, &job, &snapshots).await?;
-        finish::end(context, job, &census, needs).await
+        finish::end(context, job, &snapshots, &census, needs).await
     }
 
     /// Gives up: keeps what was found so far and stores CANCELLED with the reason.

@@ -139,11 +139,27 @@ async fn what_is_wrong_is_told_at_every_depth_and_put_back() {
         person.types("SELECT SNAPSHOT_NAME, DEPTH, STATE, ERRORS, STATUS FROM information_schema.verify_jobs WHERE DEPTH = 'rows'").await
     );
 
+    // Who looks at the list of snapshots is told, too.
+    for which in ["", " WHERE SNAPSHOT = 's'"] {
+        let shown = person.client.query(&format!("SHOW SNAPSHOT ON repo{which}")).await.record(0).unwrap();
+        let status = shown.field("Status");
+        assert!(status.starts_with("ERROR: VERIFY job "), "{shown}");
+        assert!(
+            status.contains(&format!("found that 5 of its objects are missing or damaged: {} (missing)", names[0]))
+        );
+        assert!(status.ends_with("VERIFY SNAPSHOT s ON repo looks again"), "{shown}");
+        let one = format!("SHOW SNAPSHOT ON repo WHERE SNAPSHOT = 's' AND TIMESTAMP = '{}'", shown.field("Timestamp"));
+        let one = person.client.query(&one).await.record(0).unwrap();
+        assert_eq!((one.field("Status"), one.field("Database")), (status, "d"), "{one}");
+    }
+
     // Nothing has changed here, so the parent has all of it; the backup puts it again all the same.
     person.backup("again").await;
     let job = person.verify("VERIFY REPOSITORY repo PROPERTIES (\"depth\" = \"rows\")").await;
     assert_eq!((job.field("Errors"), job.field("Status")), ("0", "[OK]"), "{job}");
     assert_eq!(job.field("Mended"), "4", "all but the missing one are beside the damaged ones: {job}");
+    let shown = person.client.query("SHOW SNAPSHOT ON repo").await;
+    assert_eq!(shown.column("Status"), ["OK", "OK"], "{shown}");
     for label in ["s", "again"] {
         person.client.query("DROP TABLE d.t FORCE").await;
         person.client.query("DROP TABLE d.u FORCE").await;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ebla_protocol::sql::ast::backup::ShowSnapshot;
 use ebla_protocol::wire::Outcome;
+use ebla_storage::catalog::{SnapshotDamage, SnapshotName};
 use ebla_storage::repository::format::{NodeRef, SnapshotManifest};
 use ebla_storage::repository::{Repository, SnapshotTimestamp, layout};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -54,7 +55,8 @@ pub fn check_repository(session: &Session, name: &str) -> Result<()> {
 }
 
 async fn show_many(session: &Session, repository: &str, labels: &[String]) -> Result<TextRows> {
-    let (_, repository) = session.server.repositories.find(repository).await?;
+    let name = repository;
+    let (row, repository) = session.server.repositories.find(name).await?;
     let listed = match labels {
         [label] => repository.list_snapshots_of(label).await,
         _ => repository.list_snapshots().await,
@@ -66,9 +68,19 @@ async fn show_many(session: &Session, repository: &str, labels: &[String]) -> Re
             by_label.entry(&snapshot.label).or_default().push(snapshot.timestamp.as_str());
         }
     }
+    let damaged = damaged(session, &row.identity, None)?;
     let mut rows = TextRows::new(["Snapshot", "Timestamp", "Status"]);
     for (label, timestamps) in by_label {
-        rows.push(vec![text(label), text(timestamps.join("\n")), text("OK")]);
+        let wrong: Vec<String> = timestamps
+            .iter()
+            .filter_map(|timestamp| {
+                let damage = damaged.get(&(label.to_owned(), (*timestamp).to_owned()))?;
+                let of = if timestamps.len() > 1 { format!("{timestamp}: ") } else { String::new() };
+                Some(format!("ERROR: {of}{}", damage_text(session, name, label, damage)))
+            })
+            .collect();
+        let status = if wrong.is_empty() { "OK".to_owned() } else { wrong.join("\n") };
+        rows.push(vec![text(label), text(timestamps.join("\n")), text(status)]);
     }
     if labels.is_empty() {
         for key in &listed.invalid {
@@ -79,8 +91,10 @@ async fn show_many(session: &Session, repository: &str, labels: &[String]) -> Re
 }
 
 async fn show_one(session: &Session, repository: &str, label: &str, timestamp: &str) -> Result<TextRows> {
-    let (_, repository) = session.server.repositories.find(repository).await?;
+    let name = repository;
+    let (row, repository) = session.server.repositories.find(name).await?;
     let listed = repository.list_snapshots_of(label).await.map_err(ebla_storage::Error::from)?;
+    let damaged = damaged(session, &row.identity, Some(label))?;
     let found = listed
         .snapshots
         .iter()
@@ -107,7 +121,10 @@ async fn show_one(session: &Session, repository: &str, label: &str, timestamp: &
                 text(timestamp.as_str()),
                 text(&manifest.database),
                 Some(details(&manifest, &tables)),
-                text("OK"),
+                text(match damaged.get(&(label.to_owned(), timestamp.as_str().to_owned())) {
+                    Some(damage) => format!("ERROR: {}", damage_text(session, name, label, damage)),
+                    None => "OK".to_owned(),
+                }),
                 text(&manifest.cluster_id),
                 text(session.format_time(manifest.finished_at_ms)),
                 manifest.ttl.clone(),
@@ -129,6 +146,30 @@ async fn show_one(session: &Session, repository: &str, label: &str, timestamp: &
         },
     };
     Ok(rows.with(row))
+}
+
+/// What VERIFY of this server has found and nothing has cleared since.
+fn damaged(session: &Session, identity: &str, label: Option<&str>) -> Result<BTreeMap<SnapshotName, SnapshotDamage>> {
+    Ok(session.server.storage.catalog().read(|read| read.damaged_snapshots(identity, label))?)
+}
+
+/// What is said of a snapshot that is damaged.
+fn damage_text(session: &Session, repository: &str, label: &str, damage: &SnapshotDamage) -> String {
+    let SnapshotDamage { job_id, found_at_ms, objects, more, first } = damage;
+    let found = format!("VERIFY job {job_id} ({})", session.format_time(*found_at_ms));
+    let look = format!("VERIFY SNAPSHOT {label} ON {repository} looks again");
+    match first {
+        None => format!("{found} found more damage in the repository than is kept here; {look}"),
+        Some((key, problem)) => {
+            let least = if *more { "at least " } else { "" };
+            let verb = if *objects == 1 && !more { "objects is" } else { "objects are" };
+            format!(
+                "{found} found that {least}{objects} of its {verb} missing or damaged: {key} ({problem}){}; \
+                 information_schema.verify_findings lists them with what to do, {look}",
+                if *objects > 1 || *more { ", …" } else { "" }
+            )
+        }
+    }
 }
 
 /// What is said of a snapshot that is not there, in the known words: scripts look for them.

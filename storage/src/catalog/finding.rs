@@ -161,7 +161,7 @@ impl WriteTransaction<'_> {
         for key in object_keys {
             statement.execute((repository, key, self.now_ms()))?;
         }
-        Ok(())
+        self.clear_damage(repository, object_keys)
     }
 }
 

@@ -34,7 +34,7 @@ impl WriteTransaction<'_> {
         for (label, timestamp) in names {
             statement.execute((identity, label, timestamp))?;
         }
-        Ok(())
+        self.forget_damage(identity, names)
     }
 }
 

@@ -15,6 +15,7 @@ static MIGRATIONS: LazyLock<Migrations<'static>> = LazyLock::new(|| {
         M::up(include_str!("migrations/0002_verify.sql")),
         M::up(include_str!("migrations/0003_targets.sql")),
         M::up(include_str!("migrations/0004_known_snapshots.sql")),
+        M::up(include_str!("migrations/0005_damaged_snapshots.sql")),
     ])
 });
 

@@ -3,13 +3,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::census::{Census, WantedObject};
+use super::census::{Census, Snapshots, WantedObject};
 use super::inspect::{Verdict, finding};
 use super::listing::Listed;
-use super::owners::Need;
+use super::owners::Needs;
 use super::reader::Finding;
 use super::{Depth, VerifyJob, VerifyState};
-use crate::catalog::{FileKind, FindingRow, Problem, ReadTransaction, WriteTransaction};
+use crate::catalog::{
+    DamagedObject, FileKind, FindingRow, Problem, ReadTransaction, SnapshotVerdict, WriteTransaction,
+};
 use crate::error::Result;
 use crate::ids::JobId;
 use crate::job::{JobContext, JobStatus, StatusCode};
@@ -90,8 +92,9 @@ pub(super) async fn store_batch(
 pub(super) async fn end(
     context: &JobContext,
     job: VerifyJob,
+    snapshots: &Snapshots,
     census: &Census,
-    needs: Option<HashMap<String, Need>>,
+    needs: Option<Needs>,
 ) -> Result<VerifyJob> {
     let (id, repository) = (context.id, job.repository_id);
     let (mut findings, damage) = context.read(move |read| Ok((read.findings(id)?, read.damage(repository)?))).await?;
@@ -100,12 +103,12 @@ pub(super) async fn end(
     if let Some(needs) = &needs {
         let is_needed = |finding: &FindingRow| {
             finding.problem == Problem::Foreign
-                || needs.get(&finding.object_key).is_some_and(|need| need.snapshots > 0)
+                || needs.of_keys.get(&finding.object_key).is_some_and(|need| need.snapshots > 0)
                 || finding.object_key == layout::repository_info().as_str()
         };
         gone.extend(findings.extract_if(.., |finding| !is_needed(finding)).map(|finding| finding.object_key));
         for finding in &mut findings {
-            if let Some(need) = needs.get(&finding.object_key) {
+            if let Some(need) = needs.of_keys.get(&finding.object_key) {
                 finding.snapshots = need.snapshots;
                 finding.needed_by = need.describe();
             }
@@ -123,6 +126,7 @@ pub(super) async fn end(
             Ok(findings)
         })
         .await?;
+    let verdicts = verdicts(&job, id, snapshots, &findings, needs.unwrap_or_default());
     let mut job = job;
     job = context
         .write_unfinished(move |write, row| {
@@ -133,6 +137,9 @@ pub(super) async fn end(
                 write.put_finding(finding)?;
             }
             write.mend_findings(job.repository_id, &mended)?;
+            if let Some(repository) = write.repository_by_id(job.repository_id)? {
+                verdicts.iter().try_for_each(|verdict| write.judge_snapshot(&repository.identity, verdict))?;
+            }
             let (_, errors) = write.finding_counts(row.id)?;
             job.counts.errors = errors + job.counts.unlisted;
             job.first_error = findings.iter().find(|row| row.problem != Problem::Foreign).map(describe);
@@ -150,6 +157,45 @@ pub(super) async fn end(
         "verification ended"
     );
     Ok(job)
+}
+
+/// What the job says of each snapshot that it was about.
+fn verdicts(
+    job: &VerifyJob,
+    id: JobId,
+    snapshots: &Snapshots,
+    findings: &[FindingRow],
+    mut needs: Needs,
+) -> Vec<SnapshotVerdict> {
+    let found: HashMap<&str, &FindingRow> = findings
+        .iter()
+        // A backup may have put it again while the job ran.
+        .filter(|finding| finding.problem != Problem::Foreign && finding.mended_at_ms.is_none())
+        .map(|finding| (finding.object_key.as_str(), finding))
+        .collect();
+    let damaged = |key: String| {
+        let problem = found.get(key.as_str())?.problem;
+        let depth = match problem {
+            // Commit objects and nodes are read at every depth.
+            _ if layout::parse_object(&key).is_none() => Depth::Exists,
+            Problem::Missing => Depth::Exists,
+            Problem::Length => Depth::Length,
+            Problem::Digest => Depth::Digest,
+            Problem::Content | Problem::Newer | Problem::Foreign => job.depth,
+        };
+        Some(DamagedObject { object_key: key, problem, depth: depth as u8 })
+    };
+    let of_snapshot = |listing: &crate::repository::SnapshotListing| {
+        let snapshot = (listing.label.clone(), listing.timestamp.to_string());
+        let (keys, more) = needs.of_snapshots.remove(&snapshot).unwrap_or_default();
+        let objects: Vec<DamagedObject> = keys.into_iter().filter_map(damaged).collect();
+        // Below a node that cannot be read nobody has looked.
+        let complete = objects.iter().all(|object| layout::parse_object(&object.object_key).is_some());
+        // Of what is beyond the limit of what is listed nobody knows which snapshots need it.
+        let more = more || job.counts.unlisted > 0;
+        SnapshotVerdict { snapshot, job_id: id, depth: job.depth as u8, complete, objects, more }
+    };
+    snapshots.listed.iter().map(of_snapshot).collect()
 }
 
 /// Keys that were damaged when somebody looked before, and that this job has found whole by looking as deep.

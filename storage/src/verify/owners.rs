@@ -30,12 +30,20 @@ pub(super) struct Need {
     pub(super) named: Vec<String>,
 }
 
-/// For each finding of the job by its key, who needs it. None when nothing was found.
-pub(super) async fn find(
-    reader: &Reader<'_>,
-    job: &VerifyJob,
-    snapshots: &Snapshots,
-) -> Result<Option<HashMap<String, Need>>> {
+/// Objects of one snapshot that are named to the catalog; that there are more is told as well.
+const OBJECTS_OF_SNAPSHOT_MAX: usize = 64;
+
+/// Who needs what is damaged.
+#[derive(Debug, Default)]
+pub(super) struct Needs {
+    /// For each finding of the job by its key.
+    pub(super) of_keys: HashMap<String, Need>,
+    /// The keys that a snapshot needs, and whether there are more, for each snapshot that needs one.
+    pub(super) of_snapshots: HashMap<(String, String), (Vec<String>, bool)>,
+}
+
+/// Who needs what the job has found. Nobody does when nothing was found.
+pub(super) async fn find(reader: &Reader<'_>, job: &VerifyJob, snapshots: &Snapshots) -> Result<Option<Needs>> {
     if job.counts.errors == 0 {
         return Ok(None);
     }
@@ -49,6 +57,7 @@ pub(super) async fn find(
         tables: HashMap::new(),
         partitions: HashMap::new(),
         needs: vec![Need::default(); keys.len()],
+        of_snapshots: HashMap::new(),
     };
     for listing in &snapshots.listed {
         let read = || reader.repository.read_manifest(&listing.label, &listing.timestamp);
@@ -63,8 +72,12 @@ pub(super) async fn find(
             }
         }
     }
-    search.everybody_needs(layout::repository_info().as_str(), snapshots.listed.len() as u64);
-    Ok(Some(keys.into_iter().zip(search.needs).collect()))
+    search.everybody_needs(layout::repository_info().as_str(), &snapshots.listed);
+    let named = |(places, more): (Vec<usize>, bool)| {
+        (places.into_iter().map(|place| keys[place].clone()).collect::<Vec<_>>(), more)
+    };
+    let of_snapshots = search.of_snapshots.into_iter().map(|(snapshot, places)| (snapshot, named(places))).collect();
+    Ok(Some(Needs { of_snapshots, of_keys: keys.iter().cloned().zip(search.needs).collect() }))
 }
 
 /// Which of the keys a node is or refers to, by their places.
@@ -76,6 +89,8 @@ struct Search<'a> {
     tables: HashMap<Digest, Hits>,
     partitions: HashMap<Digest, Hits>,
     needs: Vec<Need>,
+    /// By label and timestamp: places of keys, and whether there are more.
+    of_snapshots: HashMap<(String, String), (Vec<usize>, bool)>,
 }
 
 impl Search<'_> {
@@ -93,8 +108,17 @@ impl Search<'_> {
             };
             let tables = tables[..tables.len().min(NAMED_MAX)].join(", ");
             self.add(place, format!("{} ({}): {tables}{more}", manifest.label, manifest.timestamp));
+            self.note(manifest.label.clone(), manifest.timestamp.to_string(), place);
         }
         Ok(())
+    }
+
+    fn note(&mut self, label: String, timestamp: String, place: usize) {
+        let (places, more) = self.of_snapshots.entry((label, timestamp)).or_default();
+        match places.len() < OBJECTS_OF_SNAPSHOT_MAX {
+            true => places.push(place),
+            false => *more = true,
+        }
     }
 
     async fn table(&mut self, digest: Digest, entry: &crate::repository::format::SnapshotTable) -> Result<Hits> {
@@ -169,13 +193,17 @@ impl Search<'_> {
         let place = self.places.get(&snapshot_key(listing)).copied();
         if let Some(place) = place {
             self.add(place, format!("{} ({})", listing.label, listing.timestamp));
+            self.note(listing.label.clone(), listing.timestamp.to_string(), place);
         }
         place.is_some()
     }
 
-    fn everybody_needs(&mut self, key: &str, snapshots: u64) {
-        if let Some(place) = self.places.get(key) {
-            self.needs[*place] = Need { snapshots, named: vec!["every snapshot of the repository".to_owned()] };
+    fn everybody_needs(&mut self, key: &str, listed: &[SnapshotListing]) {
+        let Some(place) = self.places.get(key).copied() else { return };
+        let named = vec!["every snapshot of the repository".to_owned()];
+        self.needs[place] = Need { snapshots: listed.len() as u64, named };
+        for snapshot in listed {
+            self.note(snapshot.label.clone(), snapshot.timestamp.to_string(), place);
         }
     }
 

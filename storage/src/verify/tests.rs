@@ -165,6 +165,64 @@ async fn the_next_backup_puts_again_what_was_found_damaged() {
     assert!(after.calls() - before.calls() <= 10, "{after:?}");
 }
 
+/// The labels of snapshots that are known to be damaged, with how many objects each lacks.
+fn damaged(bed: &Bed) -> Vec<(String, u64)> {
+    let damaged = bed.storage.catalog().read(|read| {
+        let row = read.find_repository(crate::job::bed::REPOSITORY)?.expect("the repository");
+        read.damaged_snapshots(&row.identity, None)
+    });
+    damaged.unwrap().into_iter().map(|((label, _), damage)| (label, damage.objects)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_found_damaged_is_said_of_the_snapshots_that_need_it_until_it_is_whole() {
+    let (dir, bed) = Bed::temporary().await;
+    fill(&bed);
+    assert_backed_up(&bed.backup("one").await);
+    let before = files(dir.path(), "objects");
+    bed.create_table("v", &[], 1);
+    bed.load("v", &some_rows(0..10));
+    assert_backed_up(&bed.backup("two").await);
+    let of_two: Vec<PathBuf> = files(dir.path(), "objects").into_iter().filter(|path| !before.contains(path)).collect();
+    let [object] = of_two.as_slice() else { panic!("one new segment: {of_two:?}") };
+    let two = || vec![("two".to_owned(), 1)];
+
+    flip(object);
+    verify(&bed, None, Depth::Length).await;
+    assert_eq!(damaged(&bed), [], "its length is right");
+    verify(&bed, None, Depth::Digest).await;
+    assert_eq!(damaged(&bed), two());
+    verify(&bed, Some("two"), Depth::Length).await;
+    verify(&bed, Some("one"), Depth::Rows).await;
+    assert_eq!(damaged(&bed), two(), "nobody has looked at it again");
+    flip(object);
+    verify(&bed, Some("two"), Depth::Digest).await;
+    assert_eq!(damaged(&bed), []);
+
+    // What lies below a node that cannot be read has not been looked at.
+    flip(object);
+    verify(&bed, None, Depth::Digest).await;
+    let commit = files(dir.path(), "snapshots/two").remove(0);
+    flip(&commit);
+    verify(&bed, Some("two"), Depth::Digest).await;
+    assert_eq!(damaged(&bed), [("two".to_owned(), 2)]);
+    flip(&commit);
+    flip(object);
+    verify(&bed, Some("two"), Depth::Digest).await;
+    assert_eq!(damaged(&bed), []);
+
+    // A commit object is of its own snapshot alone; what both need is missed by both.
+    flip(&commit);
+    verify(&bed, None, Depth::Exists).await;
+    assert_eq!(damaged(&bed), two());
+    flip(&commit);
+    std::fs::remove_file(&before[0]).unwrap();
+    verify(&bed, None, Depth::Exists).await;
+    assert_eq!(damaged(&bed), [("one".to_owned(), 1), ("two".to_owned(), 1)]);
+    assert_backed_up(&bed.backup("three").await);
+    assert_eq!(damaged(&bed), [], "the backup has put it again");
+}
+
 fn repository_id(bed: &Bed) -> i64 {
     let row = bed.storage.catalog().read(|read| read.find_repository(crate::job::bed::REPOSITORY)).unwrap();
     row.unwrap().id.0
