@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ebla_tests::client::{Client, SqlError};
 
 use crate::op::is_ranged;
-use crate::state::{Table, Tables, checksum, rows_of};
+use crate::state::{Table, Tables, checksum, rows_of, text_sql};
 
 /// Why a look came to nothing.
 #[derive(Debug)]
@@ -42,7 +42,9 @@ pub async fn look(client: &mut Client, db: &str) -> Result<Tables, Blind> {
     // One query, so that all tables are seen at one moment.
     let select = |name: &String| {
         format!(
-            "SELECT '{name}' AS t, l, COUNT(*) AS c, SUM(b) AS b, SUM(s) AS s, SUM(LENGTH(v)) AS v FROM {db}.{name} GROUP BY l"
+            "SELECT '{name}' AS t, l, COUNT(*) AS c, SUM(b) AS b, SUM(s) AS s, SUM(IF(v = {}, 1, 0)) AS v \
+             FROM {db}.{name} GROUP BY l",
+            text_sql("l")
         )
     };
     let selects: Vec<String> = tables.keys().map(select).collect();
@@ -50,7 +52,7 @@ pub async fn look(client: &mut Client, db: &str) -> Result<Tables, Blind> {
         let cell = |index: usize| row[index].as_deref().unwrap_or("NULL");
         let number = |index: usize| cell(index).parse::<u64>().ok();
         let numbers = (number(1), number(2), number(3), number(4), number(5));
-        let (Some(load), Some(count), Some(mask), Some(sum), Some(length)) = numbers else {
+        let (Some(load), Some(count), Some(mask), Some(sum), Some(texts)) = numbers else {
             return Err(Blind::Wrong(format!("{db}.{} answers with {row:?}", cell(0))));
         };
         let load = u32::try_from(load).map_err(|_| Blind::Wrong(format!("{db}.{} holds load {load}", cell(0))))?;
@@ -62,8 +64,11 @@ pub async fn look(client: &mut Client, db: &str) -> Result<Tables, Blind> {
                 cell(0)
             )));
         }
-        if length < count * 8 {
-            return Err(Blind::Wrong(format!("load {load} in {db}.{} has texts of {length} letters", cell(0))));
+        if texts != count {
+            return Err(Blind::Wrong(format!(
+                "load {load} in {db}.{} is there with {count} rows, and the texts of {texts} of them are theirs",
+                cell(0)
+            )));
         }
         if let Some(table) = tables.get_mut(cell(0)) {
             table.loads.insert(load, mask);

@@ -2,8 +2,8 @@
 //! nothing that it has acknowledged, does nothing by halves and leaves nothing behind.
 //!
 //! Method: each of a few clients works in a database of its own (`worker`): loads with labels, deletes, compactions, DDL,
-//! backups that it does not wait for, restores over what is there and beside it. The server gets SIGKILL at random moments,
-//! also while it starts. After each start every client finds out what became of what it had under way and compares all of
+//! backups that it does not wait for, some with a ttl, restores over what is there and beside it, snapshots that are
+//! verified and dropped. The server gets SIGKILL at random moments, also while it starts. After each start every client finds out what became of what it had under way and compares all of
 //! its database with its model (`state`, `look`). Now and then everything comes to rest: jobs end, snapshots are restored
 //! and compared, the repository's list is compared, and every file in the data directory is held against the catalog
 //! (`disk`). `run` is the order of events, `op` is what can be asked.
@@ -108,6 +108,23 @@ async fn the_oracle_complains_about_whatever_it_is_lied_to() {
     let found = torture.rest().await.unwrap_err();
     assert!(found.contains(&format!("{db}_999")), "{found}");
     torture.workers[0].snapshots.remove(0);
+    let known = torture.workers[0].snapshots.pop().unwrap();
+    let found = torture.rest().await.unwrap_err();
+    assert!(found.contains(&format!("lists [\"{}\"] that no backup finished", known.label)), "{found}");
+    torture.workers[0].snapshots.push(known);
+
+    // A snapshot that is damaged: VERIFY says so, and SHOW SNAPSHOT from then on, until it is found whole.
+    torture.workers[0].verify_newest(&at).await.unwrap();
+    let object = newest_object(folder.path());
+    let bytes = std::fs::read(&object).unwrap();
+    std::fs::write(&object, &bytes[..bytes.len() - 1]).unwrap();
+    let found = torture.workers[0].verify_newest(&at).await.unwrap_err();
+    assert!(found.contains(&format!("a verification of {label} ends with")), "{found}");
+    std::fs::write(&object, &bytes).unwrap();
+    let found = torture.rest().await.unwrap_err();
+    assert!(found.contains("SHOW SNAPSHOT says") && found.contains("missing or damaged"), "{found}");
+    torture.workers[0].verify_newest(&at).await.unwrap();
+    torture.rest().await.unwrap();
 
     // Rows that are there twice, and cells of another row.
     for (statement, complaint) in [
@@ -115,6 +132,12 @@ async fn the_oracle_complains_about_whatever_it_is_lied_to() {
         (
             format!("INSERT OVERWRITE {db}.r0 SELECT k, g, l, r, b, s + IF(r = 1, 1, 0), v FROM {db}.r0"),
             "cells of others",
+        ),
+        (
+            format!(
+                "INSERT OVERWRITE {db}.r0 SELECT k, g, l, r, b, s, IF(r = 1, REPEAT('?', LENGTH(v)), v) FROM {db}.r0"
+            ),
+            "the texts of 5 of them are theirs",
         ),
     ] {
         client.query(&statement).await;
@@ -144,6 +167,14 @@ async fn the_oracle_complains_about_whatever_it_is_lied_to() {
     std::fs::remove_file(&some_file).unwrap();
     let found = disk::walk(&torture.server.data_dir()).unwrap_err();
     assert!(found.iter().any(|complaint| complaint.contains("lacks")), "{found:?}");
+}
+
+/// The segment that came last into a repository.
+fn newest_object(repository: &std::path::Path) -> PathBuf {
+    let folders = std::fs::read_dir(repository.join("ebla/objects")).unwrap().flatten();
+    let files = folders.flat_map(|folder| std::fs::read_dir(folder.path()).unwrap().flatten());
+    let segments = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "parquet"));
+    segments.max_by_key(|file| file.metadata().unwrap().modified().unwrap()).unwrap().path()
 }
 
 /// Any segment of a data directory.

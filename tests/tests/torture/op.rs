@@ -3,7 +3,7 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::state::{ROWS_MAX, SLOTS, Table, Tables, Which, checksum, first_rows, rows_of, slot_mask, text};
+use crate::state::{ROWS_MAX, SLOTS, Table, Tables, Which, checksum, first_rows, rows_of, slot_mask, text, text_sql};
 
 /// Tables a database may have. The first letter says whether they have partitions, so that every snapshot of one can be
 /// restored over the other.
@@ -73,7 +73,7 @@ pub enum Op {
 pub enum Step {
     Op(Op),
     /// Begins a backup of the whole database and does not wait for it.
-    Backup,
+    Backup(Ttl),
     /// Gives up the backup that runs.
     CancelBackup,
     /// Waits until the backup that runs has ended.
@@ -84,6 +84,32 @@ pub enum Step {
     RestoreAs(usize),
     /// Restores a snapshot into an empty database, and compares.
     RestoreCopy(usize),
+    /// Has a snapshot verified, and waits for it.
+    Verify(usize),
+    /// Drops a snapshot.
+    DropSnapshot(usize),
+}
+
+/// How long a snapshot is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ttl {
+    /// For ever, as nothing else is said.
+    Ever,
+    /// Longer than any run.
+    Week,
+    /// So short that it is gone at the next rest.
+    Seconds,
+}
+
+impl Ttl {
+    /// What BACKUP is told.
+    pub fn properties(self) -> &'static str {
+        match self {
+            Ttl::Ever => "",
+            Ttl::Week => " PROPERTIES (\"ttl\" = \"1 WEEK\")",
+            Ttl::Seconds => " PROPERTIES (\"ttl\" = \"2 SECOND\")",
+        }
+    }
 }
 
 /// Whether tables of this name have partitions.
@@ -102,12 +128,18 @@ impl Step {
     pub fn choose(random: &mut StdRng, tables: &Tables, load: u32, backup_runs: bool) -> Step {
         let number = random.random::<u32>() as usize;
         match random.random_range(0..100) {
-            0..9 if !backup_runs && !tables.is_empty() => Step::Backup,
+            0..9 if !backup_runs && !tables.is_empty() => Step::Backup(match number % 5 {
+                0 => Ttl::Seconds,
+                1 => Ttl::Week,
+                _ => Ttl::Ever,
+            }),
             0..2 => Step::CancelBackup,
             2..9 => Step::AwaitBackup,
             9..13 => Step::Restore(number),
             13..16 => Step::RestoreAs(number),
             16..19 => Step::RestoreCopy(number),
+            19..21 => Step::Verify(number),
+            21..23 => Step::DropSnapshot(number),
             _ => Step::Op(Op::choose(random, tables, load)),
         }
     }
@@ -245,7 +277,9 @@ impl Op {
             }
             Op::Copy { from, source, to, load } => format!(
                 "INSERT INTO {db}.{to} WITH LABEL {label} SELECT {load} * 64 + r, g, {load}, r, b, \
-                 {load} * 1000003 + r * 7919, v FROM {db}.{from} WHERE l = {source}"
+                 {load} * 1000003 + r * 7919, IF(v = {}, {}, v) FROM {db}.{from} WHERE l = {source}",
+                text_sql("l"),
+                text_sql(&load.to_string()),
             ),
             Op::Delete { table, which } => {
                 let condition = match which {

@@ -52,6 +52,8 @@ pub struct Torture {
     kills: u32,
     killed_starts: u32,
     rests: u32,
+    /// Snapshots whose ttl was over.
+    expired: usize,
     walked: disk::Walked,
     start_slowest: Duration,
     starts_took: Duration,
@@ -61,7 +63,12 @@ impl Torture {
     /// Starts a server with a repository and a database for each worker.
     pub async fn begin(seed: u64, create_repository: &str) -> Torture {
         // What is dropped is to be gone by the next rest, and the collector to come round often.
-        let server = Server::configure("torture").arg("--trash-expire-s=1").arg("--garbage-interval-s=1").start().await;
+        let server = Server::configure("torture")
+            .arg("--trash-expire-s=1")
+            .arg("--garbage-interval-s=1")
+            .env("EBLA_SNAPSHOT_EXPIRY_INTERVAL_S", "1")
+            .start()
+            .await;
         let mut client = server.client().await;
         client.query(create_repository).await;
         let pulse = Arc::default();
@@ -78,6 +85,7 @@ impl Torture {
             kills: 0,
             killed_starts: 0,
             rests: 0,
+            expired: 0,
             walked: disk::Walked::default(),
             start_slowest: Duration::ZERO,
             starts_took: Duration::ZERO,
@@ -183,9 +191,24 @@ impl Torture {
         }
     }
 
-    /// SHOW SNAPSHOT lists the backups that have finished, and no others.
+    /// SHOW SNAPSHOT lists the backups that have finished, and no others: those that were dropped, and whose ttl is over,
+    /// are gone.
     async fn compare_snapshots(&mut self) -> Result<(), String> {
-        let listed = self.server.client().await.query("SHOW SNAPSHOT ON repo").await;
+        let client = tokio::sync::Mutex::new(self.server.client().await);
+        let passing: Vec<String> =
+            self.workers.iter_mut().flat_map(|worker| std::mem::take(&mut worker.passing)).collect();
+        let begun = Instant::now();
+        let listed = wait_until(COLLECT_PATIENCE * 2, async || {
+            let listed = client.lock().await.query("SHOW SNAPSHOT ON repo").await;
+            let late = listed.column("Snapshot").into_iter().find(|label| passing.iter().any(|other| other == label));
+            match late {
+                // A verdict, for a while: expiry may still be on its way.
+                Some(label) if begun.elapsed() < COLLECT_PATIENCE => Err(format!("{label} is still listed")),
+                _ => Ok(listed),
+            }
+        })
+        .await;
+        self.expired += passing.len();
         let broken = listed.rows.iter().find(|row| !row.contains(&Some("OK".to_owned())));
         if let Some(row) = broken {
             return Err(format!("SHOW SNAPSHOT says {row:?}"));
@@ -210,6 +233,7 @@ impl Torture {
             "torture: seed {}: {} kills, {} of them while it started, in {:.0} s\n\
              acknowledged: {} statements and loads; in doubt when it died: {}, of which {} had happened\n\
              backups: {} finished, {} cancelled when asked to; restores that were compared: {}\n\
+             snapshots: {} dropped, {} gone with their ttl; verifications: {}\n\
              looks at a whole database: {}; rests: {}, the last over {} tablets and {} files\n\
              a start took {:.2} s, the slowest {:.2} s",
             self.seed,
@@ -222,6 +246,9 @@ impl Torture {
             sum(|worker| worker.seen.backups),
             sum(|worker| worker.seen.cancelled),
             sum(|worker| worker.seen.restores),
+            sum(|worker| worker.seen.dropped),
+            self.expired,
+            sum(|worker| worker.seen.verified),
             sum(|worker| worker.seen.looks),
             self.rests,
             self.walked.tablets,

@@ -123,6 +123,14 @@ pub fn text(load: u32, row: u32) -> String {
     letter.to_string().repeat(length as usize)
 }
 
+/// The same text for the server, of row `r` of this load: so that it can compare every letter where it reads them.
+pub fn text_sql(load: &str) -> String {
+    format!(
+        "REPEAT(SUBSTRING('abcdefghijklmnopqrstuvwxyz', CAST({load} AS BIGINT) % 26 + 1, 1), \
+         8 + (CAST({load} AS BIGINT) * 1000003 + r * 7919) % 40)"
+    )
+}
+
 /// What a database holds after these tables were restored into it.
 pub fn restored(tables: &Tables, snapshot: &Tables) -> Tables {
     let mut after = tables.clone();

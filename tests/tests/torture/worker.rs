@@ -2,9 +2,11 @@
 //!
 //! It says one thing after the other, so at any moment at most one statement, one backup and one restore can be in doubt.
 //! The first thing it does with a new server is to find out what became of them ([`Worker::recover`]); every doubt has
-//! few answers, and what the server holds must be one of these, whole. What concerns jobs is in `jobs`.
+//! few answers, and what the server holds must be one of these, whole. What concerns backups and restores is in `jobs`,
+//! what concerns the snapshots that there are in `keep`.
 
 mod jobs;
+mod keep;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +19,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
 use crate::look::{Blind, look};
-use crate::op::{Op, Step};
+use crate::op::{Op, Step, Ttl};
 use crate::state::{Tables, difference, restored};
 
 /// One statement of so many is followed by a look at everything.
@@ -49,6 +51,10 @@ pub struct Seen {
     pub cancelled: u64,
     pub restores: u64,
     pub looks: u64,
+    /// Snapshots that were dropped.
+    pub dropped: u64,
+    /// Verifications that came to their end.
+    pub verified: u64,
 }
 
 /// One client with its database.
@@ -58,6 +64,8 @@ pub struct Worker {
     /// What has been acknowledged leads to this.
     pub state: Tables,
     pub snapshots: Vec<Snapshot>,
+    /// Labels of snapshots whose ttl is over by now, or soon.
+    pub passing: Vec<String>,
     pub seen: Seen,
     /// Counts what has been answered, over all workers.
     pulse: Arc<AtomicU64>,
@@ -65,6 +73,9 @@ pub struct Worker {
     backup: Option<Backup>,
     /// The snapshot that is being restored into a database of its own.
     copied: Option<Snapshot>,
+    /// The snapshot that is being dropped: from the statement on it is none any more, and may still be listed.
+    dropping: Option<String>,
+    verifying: Option<Verifying>,
     next_load: u32,
     next_label: u32,
 }
@@ -82,10 +93,20 @@ enum Doubt {
     },
 }
 
+/// A verification whose end is not known.
+#[derive(Debug, Clone)]
+struct Verifying {
+    label: String,
+    /// The last verification of this snapshot before it.
+    after_job: u64,
+    accepted: bool,
+}
+
 /// A backup whose end is not known.
 #[derive(Debug)]
 struct Backup {
     label: String,
+    ttl: Ttl,
     accepted: bool,
     cancelled: bool,
     /// Whether the cut may still be to come.
@@ -99,11 +120,14 @@ impl Worker {
             db: db.to_owned(),
             state: Tables::new(),
             snapshots: Vec::new(),
+            passing: Vec::new(),
             seen: Seen::default(),
             pulse: Arc::clone(pulse),
             doubt: None,
             backup: None,
             copied: None,
+            dropping: None,
+            verifying: None,
             next_load: 1,
             next_label: 1,
         }
@@ -147,10 +171,18 @@ impl Worker {
     pub async fn back_up(&mut self, at: &Address) -> Result<(), String> {
         let backed_up = async {
             let mut client = connect(at).await?;
-            self.begin_backup(&mut client).await?;
+            self.begin_backup(&mut client, Ttl::Ever).await?;
             self.await_backup(&mut client).await
         };
         backed_up.await.map_err(|blind: Blind| format!("{blind:?}"))
+    }
+
+    /// Has the newest snapshot verified.
+    pub async fn verify_newest(&mut self, at: &Address) -> Result<(), String> {
+        let verified = async { self.verify(&mut connect(at).await?, self.snapshots.len() - 1).await };
+        let verified = verified.await;
+        self.verifying = None;
+        verified.map_err(|blind: Blind| format!("{blind:?}"))
     }
 
     /// Nothing is being copied any more.
@@ -174,7 +206,7 @@ impl Worker {
             self.look_at_backup(&mut client).await?;
             match Step::choose(random, &self.state, self.next_load, self.backup.is_some()) {
                 Step::Op(op) => self.say(at, &mut client, op).await?,
-                Step::Backup => self.begin_backup(&mut client).await?,
+                Step::Backup(ttl) => self.begin_backup(&mut client, ttl).await?,
                 Step::CancelBackup => self.cancel_backup(&mut client).await?,
                 Step::AwaitBackup => self.await_backup(&mut client).await?,
                 Step::Restore(number) => {
@@ -190,6 +222,14 @@ impl Worker {
                 Step::RestoreCopy(number) => {
                     let Some(index) = self.pick_index(number) else { continue };
                     self.restore_copy(&mut client, index).await?;
+                }
+                Step::Verify(number) => {
+                    let Some(index) = self.pick_index(number) else { continue };
+                    self.verify(&mut client, index).await?;
+                }
+                Step::DropSnapshot(number) => {
+                    let Some(index) = self.pick_index(number) else { continue };
+                    self.drop_snapshot(&mut client, index).await?;
                 }
             }
             self.pulse.fetch_add(1, Ordering::Relaxed);
@@ -211,7 +251,9 @@ impl Worker {
         }
         self.compare(client).await?;
         self.look_at_backup(client).await?;
-        self.finish_copy(client).await
+        self.finish_copy(client).await?;
+        self.await_verification(client).await?;
+        self.finish_drop(client).await
     }
 
     /// A statement was said, and the server died: it has happened whole, or not at all.

@@ -8,14 +8,14 @@ use rand::rngs::StdRng;
 
 use super::{Backup, Doubt, Snapshot, Worker};
 use crate::look::{Blind, look};
-use crate::op::names_like;
+use crate::op::{Ttl, names_like};
 use crate::state::{Table, Tables, difference, restored};
 
 /// Between two looks at a job.
-const POLL: Duration = Duration::from_millis(20);
+pub(super) const POLL: Duration = Duration::from_millis(20);
 
 /// How long a job may take: far above any here, also on a busy machine.
-const JOB_PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const JOB_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Restores are of the newest so many snapshots: what was proven long ago stays proven.
 const SNAPSHOTS_KEPT: usize = 12;
@@ -24,12 +24,12 @@ const SNAPSHOTS_KEPT: usize = 12;
 const UNKNOWN_DATABASE: u16 = 1049;
 
 impl Worker {
-    pub(super) async fn begin_backup(&mut self, client: &mut Client) -> Result<(), Blind> {
+    pub(super) async fn begin_backup(&mut self, client: &mut Client, ttl: Ttl) -> Result<(), Blind> {
         let label = format!("{}_{}", self.db, self.next_label);
         self.next_label += 1;
-        let statement = format!("BACKUP SNAPSHOT {}.{label} TO repo", self.db);
+        let statement = format!("BACKUP SNAPSHOT {}.{label} TO repo{}", self.db, ttl.properties());
         let cuts = vec![self.state.clone()];
-        self.backup = Some(Backup { label, accepted: false, cancelled: false, open: true, cuts });
+        self.backup = Some(Backup { label, ttl, accepted: false, cancelled: false, open: true, cuts });
         client.try_query(&statement).await?;
         self.backup.iter_mut().for_each(|backup| backup.accepted = true);
         Ok(())
@@ -79,7 +79,10 @@ impl Worker {
                 }
                 self.seen.backups += 1;
                 let (label, cuts) = (backup.label.clone(), std::mem::take(&mut backup.cuts));
-                self.snapshots.push(Snapshot { label, cuts });
+                match backup.ttl {
+                    Ttl::Seconds => self.passing.push(label),
+                    Ttl::Ever | Ttl::Week => self.snapshots.push(Snapshot { label, cuts }),
+                }
                 self.backup = None;
             }
             "CANCELLED" => {
@@ -239,7 +242,7 @@ impl Worker {
     }
 }
 
-fn number(job: &Record, column: &str) -> u64 {
+pub(super) fn number(job: &Record, column: &str) -> u64 {
     job.field(column).parse().unwrap_or(0)
 }
 
