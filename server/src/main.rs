@@ -10,6 +10,7 @@ use ebla_server::server::Server;
 use ebla_server::threads;
 use ebla_storage::clock::{Clock, Random, SystemClock, SystemRandom};
 use ebla_storage::fsck::{FsckOptions, Verdict};
+use ebla_storage::repository::{KEY_VARIABLE, Secret};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -94,7 +95,9 @@ fn run_server(serve: Serve) -> Result<(), AnyError> {
 
 /// Prints what is found; the exit code says what it comes to.
 fn check_directory(fsck: Fsck) -> ExitCode {
-    let options = FsckOptions { data_dir: fsck.data_dir, repair: fsck.repair, trust_catalog: fsck.trust_catalog };
+    let secret_key = std::env::var(KEY_VARIABLE).ok().map(Secret::new);
+    let options =
+        FsckOptions { data_dir: fsck.data_dir, repair: fsck.repair, trust_catalog: fsck.trust_catalog, secret_key };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     match ebla_storage::fsck::fsck(&options, &clock, &random) {

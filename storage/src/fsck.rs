@@ -5,7 +5,8 @@
 //!    every file is only held against its own name.
 //! 3. Every replica of every tablet: each segment and delete vector that the catalog names is read and hashed. Replicas
 //!    are compared by that: a file that one has whole heals the others, one that none has is lost.
-//! 4. What lies there besides: files that nothing names, files set aside, entries that are not ours.
+//! 4. The sealed properties of repositories: whether the secret key opens them.
+//! 5. What lies there besides: files that nothing names, files set aside, entries that are not ours.
 //!
 //! Nothing is changed but for the lock file and what opening a catalog changes: a newer version brings it to its schema.
 //! Asked to repair, the directory is opened as a server would open it, replicas are rebuilt from each other, what nothing
@@ -22,6 +23,7 @@ use crate::catalog::{Catalog, CatalogCheck};
 use crate::clock::{Clock, Random};
 use crate::disk;
 use crate::error::{Error, IoContext, Result};
+use crate::repository::{Secret, Vault};
 use crate::roots::{StorageRoots, create_dir_durable};
 use crate::storage::{Storage, StorageConfig, take_lock};
 pub use report::{Finding, FsckReport, Kind, Verdict};
@@ -35,6 +37,8 @@ pub struct FsckOptions {
     pub repair: bool,
     /// Take what a damaged catalog says for true from now on.
     pub trust_catalog: bool,
+    /// The key of sealed properties, where it is not in the directory's file.
+    pub secret_key: Option<Secret>,
 }
 
 /// Looks at a data directory. Errors when it cannot be looked at: it is in use, is none, or cannot be read.
@@ -58,7 +62,8 @@ pub fn fsck(options: &FsckOptions, clock: &Arc<dyn Clock>, random: &Arc<dyn Rand
         Catalog::accept_damage(&catalog_path)?;
         report.add(Kind::CatalogTrusted, catalog_path.display(), "what it says is taken for true from now on");
     }
-    let roots = look_at_all(&config, clock, random, &mut report)?;
+    let vault = Vault::new(&options.data_dir, options.secret_key.clone());
+    let roots = look_at_all(&config, &vault, clock, random, &mut report)?;
     drop(lock);
     if !options.repair {
         return Ok(report);
@@ -68,13 +73,14 @@ pub fn fsck(options: &FsckOptions, clock: &Arc<dyn Clock>, random: &Arc<dyn Rand
     repair(config.clone(), clock, random, &report)?;
     let mut after = FsckReport::default();
     let _lock = take_lock(&config)?;
-    look_at_all(&config, clock, random, &mut after)?;
+    look_at_all(&config, &vault, clock, random, &mut after)?;
     Ok(after.after_repair_of(report))
 }
 
 /// Looks at everything that the catalog names, and at the rest. Returns the roots that are there.
 fn look_at_all(
     config: &StorageConfig,
+    vault: &Vault,
     clock: &Arc<dyn Clock>,
     random: &Arc<dyn Random>,
     report: &mut FsckReport,
@@ -83,6 +89,7 @@ fn look_at_all(
     let roots = StorageRoots::open(&catalog, &config.data_dir, &[])?;
     look::at_roots(&roots, report);
     look::at_tablets(&catalog, &roots, report)?;
+    look::at_sealed(&catalog, vault, report)?;
     look::at_the_rest(&catalog, &roots, report)?;
     let there = roots.all().iter().map(|root| root.path.clone()).filter(|path| path.is_dir());
     Ok(there.collect())

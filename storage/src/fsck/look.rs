@@ -10,6 +10,7 @@ use crate::catalog::{Catalog, FileKind, ReplicaRow, TabletFile, TabletOwner};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext, Result};
 use crate::ids::TabletId;
+use crate::repository::Vault;
 use crate::roots::{CORRUPT_EXTENSION, StorageRoot, StorageRoots, TREE_EXTENSION};
 use crate::segment::SegmentTree;
 
@@ -119,6 +120,17 @@ fn at_tree(path: &Path, file: &TabletFile, report: &mut FsckReport) {
         let detail = "it is not the hash tree of its segment; a reader makes it anew";
         report.add(Kind::WrongTree { path }, place, detail);
     }
+}
+
+/// Opens the sealed properties of every repository. Nothing of what they hold is told.
+pub(super) fn at_sealed(catalog: &Catalog, vault: &Vault, report: &mut FsckReport) -> Result<()> {
+    let repositories = catalog.read(|read| read.repositories())?;
+    for repository in repositories.iter().filter(|repository| Vault::is_sealed(&repository.properties)) {
+        if let Err(error) = vault.open(&repository.identity, &repository.properties) {
+            report.add(Kind::Sealed, format!("repository '{}'", repository.name), error.to_string());
+        }
+    }
+    Ok(())
 }
 
 /// Looks at what lies in the storage roots besides.

@@ -63,6 +63,8 @@ pub enum Kind {
     },
     /// A file does not have the digest it is named by, and the catalog cannot say whose it is.
     NotItsName,
+    /// The properties of a repository are sealed, and the secret key does not open them.
+    Sealed,
     /// A replica that is marked as bad and has everything.
     MarkedBad,
     /// The hash tree beside a segment is not its tree. It is derived: nothing is lost.
@@ -129,7 +131,7 @@ impl Kind {
     /// What a finding of this kind comes to by itself.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Kind::CatalogDamaged | Kind::Lost { .. } | Kind::NotItsName => Verdict::Lost,
+            Kind::CatalogDamaged | Kind::Lost { .. } | Kind::NotItsName | Kind::Sealed => Verdict::Lost,
             Kind::Damaged { .. } | Kind::RootMissing | Kind::MarkedBad => Verdict::Healable,
             Kind::CatalogTrusted | Kind::WrongTree { .. } | Kind::Unnamed { .. } | Kind::Note => Verdict::Whole,
         }
@@ -143,6 +145,7 @@ impl Kind {
             Kind::Damaged { .. } => "damaged",
             Kind::Lost { .. } => "LOST",
             Kind::NotItsName => "damaged",
+            Kind::Sealed => "sealed",
             Kind::MarkedBad => "marked as bad",
             Kind::WrongTree { .. } => "wrong tree",
             Kind::Unnamed { .. } => "unnamed",
@@ -161,6 +164,7 @@ impl fmt::Display for FsckReport {
         write_all(f, &self.healed, "healed: ")?;
         write_all(f, &self.findings, "")?;
         let catalog = self.findings.iter().any(|finding| finding.kind == Kind::CatalogDamaged);
+        let mut lost = self.findings.iter().map(|finding| &finding.kind).filter(|kind| kind.verdict() == Verdict::Lost);
         f.write_str(match self.verdict() {
             Verdict::Whole => "everything is what was written",
             Verdict::Healable if self.findings.iter().all(|finding| finding.kind.verdict() == Verdict::Whole) => {
@@ -170,6 +174,10 @@ impl fmt::Display for FsckReport {
             Verdict::Lost if catalog => {
                 "the catalog cannot be believed: put back a copy of the data directory, or start with an empty one and \
                  RESTORE from a repository. If there is neither, --trust-catalog takes what it says for true"
+            }
+            Verdict::Lost if lost.all(|kind| *kind == Kind::Sealed) => {
+                "every file is whole or has a whole copy, but credentials of repositories cannot be opened: backups and \
+                 restores wait for the secret key, or for new credentials"
             }
             Verdict::Lost => {
                 "files are lost here: a server that is started fetches them from a repository that has them; else \

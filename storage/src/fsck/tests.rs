@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
+use crate::catalog::NewRepository;
 use crate::clock::{ManualClock, SystemRandom};
 use crate::testing::{config, create_table, insert, open, rows, table_rows};
 
 fn check(dir: &Path, repair: bool, trust_catalog: bool) -> FsckReport {
-    let options = FsckOptions { data_dir: dir.to_owned(), repair, trust_catalog };
+    let options = FsckOptions { data_dir: dir.to_owned(), repair, trust_catalog, secret_key: None };
     let clock: Arc<dyn Clock> = ManualClock::at(1_700_000_000_000);
     let random: Arc<dyn Random> = Arc::new(SystemRandom);
     fsck(&options, &clock, &random).unwrap()
@@ -44,6 +45,13 @@ async fn directory(dir: &Path, roots: &[&str]) -> Vec<PathBuf> {
     files
 }
 
+/// The configuration of a directory of one root.
+fn reopened(dir: &Path) -> StorageConfig {
+    let mut config = config(dir);
+    config.roots = vec![dir.join("a")];
+    config
+}
+
 #[tokio::test]
 async fn a_whole_directory_is_said_to_be_whole() {
     let dir = tempfile::tempdir().unwrap();
@@ -53,7 +61,7 @@ async fn a_whole_directory_is_said_to_be_whole() {
     assert_eq!((report.tablets, report.replicas, report.files), (2, 4, 4));
     assert!(report.to_string().ends_with("everything is what was written"), "{report}");
 
-    let nothing = FsckOptions { data_dir: dir.path().join("a"), repair: true, trust_catalog: false };
+    let nothing = FsckOptions { data_dir: dir.path().join("a"), repair: true, trust_catalog: false, secret_key: None };
     let error = fsck(&nothing, &(ManualClock::at(1) as Arc<dyn Clock>), &(Arc::new(SystemRandom) as Arc<dyn Random>));
     assert!(error.unwrap_err().to_string().contains("holds no catalog"));
 }
@@ -151,4 +159,52 @@ async fn a_replica_that_was_marked_in_vain_is_good_again() {
     check(dir.path(), true, false);
     assert_eq!(check(dir.path(), false, false).verdict(), Verdict::Whole);
     assert_eq!(table_rows(&open(config), "t"), rows(0..100));
+}
+
+/// Goal: a key that has changed on the disk is told before somebody needs a backup. Method: each byte of its file becomes
+/// another one; what it sealed is a repository's credentials.
+#[tokio::test]
+async fn a_secret_key_that_opens_nothing_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    directory(dir.path(), &["a"]).await;
+    let vault = Vault::new(dir.path(), None);
+    vault.make_key().unwrap();
+    let new = NewRepository {
+        name: "r".into(),
+        identity: "x".into(),
+        location: "s3://b/p".into(),
+        read_only: false,
+        broker: String::new(),
+        properties: vault.seal("x", &Secret::new("CANARY")).unwrap(),
+        created_at_ms: 1,
+    };
+    let storage = open(reopened(dir.path()));
+    storage.catalog().write(|write| write.create_repository(&new)).unwrap();
+    drop(storage);
+    let report = check(dir.path(), false, false);
+    assert_eq!((report.verdict(), found(&report)), (Verdict::Whole, Vec::new()));
+
+    let path = dir.path().join("secret.key");
+    let key = fs::read(&path).unwrap();
+    for position in 0..key.len() {
+        let mut bytes = key.clone();
+        bytes[position] ^= 1 << (position % 7);
+        fs::write(&path, bytes).unwrap();
+        let report = check(dir.path(), false, false);
+        let [finding] = report.findings() else { panic!("byte {position}: {report}") };
+        assert_eq!((&finding.kind, finding.place.as_str()), (&Kind::Sealed, "repository 'r'"), "byte {position}");
+        let text = report.to_string();
+        assert_eq!(report.verdict(), Verdict::Lost, "byte {position}: {text}");
+        assert!(text.contains("credentials of repositories cannot be opened") && !text.contains("CANARY"), "{text}");
+    }
+    fs::remove_file(&path).unwrap();
+    let report = check(dir.path(), false, false);
+    assert!(report.to_string().contains("is missing, and the credentials of repositories are sealed with it"));
+    // Where the key lies elsewhere, nothing is missing.
+    let given = Some(Secret::new(String::from_utf8(key).unwrap()));
+    let options =
+        FsckOptions { data_dir: dir.path().to_owned(), repair: false, trust_catalog: false, secret_key: given };
+    let clock: Arc<dyn Clock> = ManualClock::at(1_700_000_000_000);
+    let random: Arc<dyn Random> = Arc::new(SystemRandom);
+    assert_eq!(fsck(&options, &clock, &random).unwrap().verdict(), Verdict::Whole);
 }

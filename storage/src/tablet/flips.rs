@@ -8,7 +8,11 @@
 //! given to the check that comes before its opening, and a catalog that passes must say, row by row and table by table,
 //! what it said before. Now and then the whole table is read from the storage itself, which then heals the file.
 //!
+//! What lies on a disk for a while only, the catalog's log after a kill and what a load has spilled, is in `passing`.
+//!
 //! `EBLA_FLIPS` sets the number, `EBLA_FLIPS_SEED` another order.
+
+mod passing;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
