@@ -204,12 +204,17 @@ impl Lane {
 
     /// Restores a snapshot past the liar into an empty database, and compares it with what was backed up.
     pub async fn verify(&mut self, bed: &Bed, database: &Database, prefix: &str, label: &str) {
+        self.verify_one(bed, database, prefix, label, "").await;
+    }
+
+    /// The same for a label of which there are several; the property says which.
+    pub async fn verify_one(&mut self, bed: &Bed, database: &Database, prefix: &str, label: &str, property: &str) {
         let number = bed.number();
         let (repository, name) = (format!("v{number}"), format!("v{number}"));
         let create = bed.direct().create_repository(&repository, prefix).replacen("CREATE", "CREATE READ ONLY", 1);
         self.target.query(&create).await;
         self.passing.push(name.clone());
-        self.target.query(&format!("RESTORE SNAPSHOT {name}.{label} FROM {repository}")).await;
+        self.target.query(&format!("RESTORE SNAPSHOT {name}.{label} FROM {repository}{property}")).await;
         let job = restore_end(&mut self.target, &name).await;
         assert!(job.field("State") == "FINISHED", "a snapshot that is listed does not restore:\n{job}");
         let id = job.field("JobId");

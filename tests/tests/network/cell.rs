@@ -214,10 +214,13 @@ impl Play<'_> {
 
     async fn backup(&mut self, bed: &Bed, lane: &mut Lane) -> Outcome {
         let site = self.cell.site;
+        if site.before == Before::SameLabel {
+            return self.backup_of_taken_label(bed, lane).await;
+        }
         let mut database = lane.database(bed, site.before).await;
         let prefix = self.repository.clone();
         if matches!(site.before, Before::Parent | Before::Leftovers) {
-            self.prepare(bed, lane, &database, &prefix).await;
+            self.prepare(bed, lane, &database, &prefix, "parent").await;
         }
         if site.before == Before::Parent {
             database = lane.grow(bed, &database).await;
@@ -257,11 +260,48 @@ impl Play<'_> {
         outcome
     }
 
+    /// The label is taken: BACKUP says so, unless a listing lied. Then there are two snapshots, each whole.
+    async fn backup_of_taken_label(&mut self, bed: &Bed, lane: &mut Lane) -> Outcome {
+        let database = lane.database(bed, Before::SameLabel).await;
+        let prefix = self.repository.clone();
+        self.prepare(bed, lane, &database, &prefix, "s").await;
+        lane.source.query(&self.bucket.create_repository(&self.repository, &prefix)).await;
+        self.lie();
+        let said = lane.source.try_query(&format!("BACKUP SNAPSHOT {}.s TO {}", database.name, self.repository)).await;
+        if said.is_ok() {
+            assert_finished(&backup_end(&mut lane.source, &database.name).await);
+        }
+        self.heal().await;
+        let outcome = match said {
+            Err(error) if error.message.contains("already exist") => {
+                self.judge_success();
+                Outcome::Finished
+            }
+            Err(error) => {
+                self.judge_failure(&error.message);
+                Outcome::FailedClearly
+            }
+            Ok(_) => {
+                assert_eq!(self.expected(), Expect::Either, "a label is given twice");
+                Outcome::Believed
+            }
+        };
+        let listed = lane.source.query(&format!("SHOW SNAPSHOT ON {} WHERE SNAPSHOT = 's'", self.repository)).await;
+        let timestamps = listed.record(0).expect("the first is there").field("Timestamp").to_owned();
+        assert_eq!(timestamps.lines().count(), 1 + usize::from(outcome == Outcome::Believed), "{listed}");
+        for timestamp in timestamps.lines() {
+            let property = format!(" PROPERTIES (\"backup_timestamp\" = \"{timestamp}\")");
+            lane.verify_one(bed, &database, &prefix, "s", &property).await;
+        }
+        lane.source.query(&format!("DROP REPOSITORY {}", self.repository)).await;
+        outcome
+    }
+
     /// Backs up past the liar, so that something is there.
-    async fn prepare(&self, bed: &Bed, lane: &mut Lane, database: &Database, prefix: &str) {
+    async fn prepare(&self, bed: &Bed, lane: &mut Lane, database: &Database, prefix: &str, label: &str) {
         let direct = format!("d{}", self.number);
         lane.source.query(&bed.direct().create_repository(&direct, prefix)).await;
-        lane.source.query(&format!("BACKUP SNAPSHOT {}.parent TO {direct}", database.name)).await;
+        lane.source.query(&format!("BACKUP SNAPSHOT {}.{label} TO {direct}", database.name)).await;
         assert_finished(&backup_end(&mut lane.source, &database.name).await);
         if self.cell.site.before == Before::Leftovers {
             for object in bed.direct().list(&format!("{prefix}/ebla/snapshots/")).await {

@@ -38,7 +38,7 @@ pub fn assert_helps(site: &Site, bucket: &Bucket, text: &str) {
         assert!(place.contains(&format!("{}/", bucket.name)) && detail.len() > 40, "{text}");
         return;
     }
-    let key = if site.way == Way::PartRefused { "ebla/objects/" } else { site.key };
+    let key = if matches!(site.way, Way::PartRefused | Way::ObjectRefused) { "ebla/objects/" } else { site.key };
     assert!(text.contains(key), "no '{key}': {text}");
     let place = format!("bucket '{}' at {}", bucket.name, bucket.endpoint.url);
     let damaged = ["of the repository is damaged: ", "of the repository cannot be used: "];

@@ -27,6 +27,8 @@ pub enum Before {
     Nothing,
     /// An older snapshot of the same table, made through another handle, so that this one remembers none of its nodes.
     Parent,
+    /// A snapshot of the same label.
+    SameLabel,
     /// All objects and nodes of an older snapshot, but not the snapshot: each is offered again.
     Leftovers,
     /// Nothing, and the table has so many files that listing what is there is worth it.
@@ -41,6 +43,8 @@ pub enum Way {
     CommitLost,
     /// A part is refused, so the upload is given up.
     PartRefused,
+    /// Objects are refused, so the job ends, and a tombstone fences it off.
+    ObjectRefused,
 }
 
 /// A place.
@@ -102,7 +106,14 @@ pub const SITES: &[Site] = &[
     Site { work: Work::Show, ..statement("SHOW read node", Operation::GetObject, TREES) },
     // BACKUP.
     Site { verb: "list", ..statement("BACKUP list snapshots", Operation::ListObjectsV2, SNAPSHOTS) },
+    Site {
+        before: Before::SameLabel,
+        verb: "list",
+        ..statement("BACKUP list snapshots, the label is taken", Operation::ListObjectsV2, SNAPSHOTS)
+    },
     backup("PENDING", "read identity", Operation::GetObject, INFO, "get"),
+    backup("UPLOAD_SNAPSHOT", "announce", Operation::PutObject, WRITERS, "put"),
+    backup("UPLOAD_SNAPSHOT", "list marks", Operation::ListObjectsV2, GARBAGE, "list"),
     Site { before: Before::Parent, ..backup("UPLOAD_SNAPSHOT", "read parent", Operation::GetObject, SNAPSHOTS, "get") },
     Site {
         before: Before::Parent,
@@ -126,6 +137,7 @@ pub const SITES: &[Site] = &[
     large("put part", Operation::UploadPart, "upload a part of"),
     large("complete upload", Operation::CompleteMultipartUpload, "complete the upload of"),
     Site { way: Way::PartRefused, ..large("abort upload", Operation::AbortMultipartUpload, "upload a part of") },
+    Site { way: Way::ObjectRefused, ..backup("UPLOADING", "put fence", Operation::PutObject, SNAPSHOTS, "put") },
     backup("UPLOAD_INFO", "put node", Operation::PutObject, TREES, "put"),
     Site {
         before: Before::Leftovers,
@@ -153,6 +165,8 @@ pub const SITES: &[Site] = &[
     // ADMIN CLEAN REPOSITORY.
     clean(Work::Mark, "put clock", Operation::PutObject, "clock.json", "put"),
     clean(Work::Mark, "list marks", Operation::ListObjectsV2, GARBAGE, "list"),
+    clean(Work::Mark, "remove clock", Operation::DeleteObject, "clock.json", "delete"),
+    clean(Work::Mark, "list writers", Operation::ListObjectsV2, WRITERS, "list"),
     clean(Work::Mark, "list nodes", Operation::ListObjectsV2, TREES, "list"),
     clean(Work::Mark, "list snapshots", Operation::ListObjectsV2, SNAPSHOTS, "list"),
     clean(Work::Mark, "read snapshot", Operation::GetObject, SNAPSHOTS, "get"),
@@ -229,6 +243,9 @@ impl Site {
             Way::CommitLost => {
                 let lost = Rule::new(Fault::LoseAnswer(Ending::Reset));
                 Some(lost.on(Operation::PutObject).key(SNAPSHOTS).times(1))
+            }
+            Way::ObjectRefused => {
+                Some(Rule::new(Fault::Refuse(403, "AccessDenied")).on(Operation::PutObject).key(OBJECTS))
             }
             Way::PartRefused => Some(Rule::new(Fault::Refuse(403, "AccessDenied")).on(Operation::UploadPart)),
         }

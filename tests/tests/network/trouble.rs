@@ -181,10 +181,10 @@ impl Trouble {
             Trouble::Latency | Trouble::Trickle if is_job => &[Always],
             Trouble::Latency => &[],
             Trouble::ExpiredToken => &[Always],
-            // By these a collection tells what is needed, and who needs it.
-            Trouble::EmptyListing | Trouble::StaleListing if matches!(site.work, Work::Mark | Work::Sweep) => {
-                &[Once, Always]
-            }
+            // By these a collection tells what is needed, and who needs it; a statement, what there is.
+            Trouble::EmptyListing | Trouble::StaleListing => &[Once, Always],
+            // Nothing waits for a fence but the job that puts it, and that has its time.
+            _ if site.way == Way::ObjectRefused && self == Trouble::Timeout => &[Once, Always],
             Trouble::Timeout if is_job => &[Once, Always, Cancelled],
             Trouble::Timeout | Trouble::StallDown if !is_job => &[Always],
             Trouble::StallDown if site.key.contains("objects") => &[Once, Cancelled],
@@ -204,8 +204,12 @@ impl Trouble {
     pub fn expect(self, site: &Site, span: Span) -> Expect {
         use Expect::{Either, Fails, Finishes};
         let listing = site.operation == Operation::ListObjectsV2;
-        if site.way == Way::PartRefused {
-            return Fails; // By the part that is refused; what befalls the abort changes nothing.
+        if matches!(site.way, Way::PartRefused | Way::ObjectRefused) {
+            return Fails; // By what is refused on the way; what befalls the abort, or the fence, changes nothing.
+        }
+        // What is left out may be the snapshot that has the label.
+        if site.before == Before::SameLabel && self == Trouble::EmptyListing {
+            return Either;
         }
         match (site.name, span) {
             // A snapshot is dropped once its commit object is gone.

@@ -14,7 +14,7 @@ impl Play<'_> {
     pub(super) async fn drop(&mut self, bed: &Bed, lane: &mut Lane) -> Outcome {
         let database = lane.database(bed, Before::Nothing).await;
         let prefix = self.repository.clone();
-        self.prepare(bed, lane, &database, &prefix).await;
+        self.prepare(bed, lane, &database, &prefix, "parent").await;
         lane.source.query(&self.bucket.create_repository(&self.repository, &prefix)).await;
         let statement = format!("DROP SNAPSHOT parent ON {}", self.repository);
         self.lie();
@@ -54,7 +54,7 @@ impl Play<'_> {
     pub(super) async fn clean(&mut self, bed: &Bed, lane: &mut Lane) -> Outcome {
         let before = lane.database(bed, Before::Parent).await;
         let prefix = self.repository.clone();
-        self.prepare(bed, lane, &before, &prefix).await;
+        self.prepare(bed, lane, &before, &prefix, "parent").await;
         let database = lane.grow(bed, &before).await;
         self.leave_garbage(bed, lane, &database).await;
         lane.source.query(&self.bucket.create_repository(&self.repository, &prefix)).await;
