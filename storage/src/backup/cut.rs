@@ -174,15 +174,17 @@ fn find_selected(rows: &[TableRow], selections: &[TableSelection]) -> Result<Vec
     selections.iter().map(find).collect()
 }
 
-fn see_table(write: &WriteTransaction<'_>, row: TableRow, asked: Vec<String>) -> Result<SeenTable> {
+/// A table with its partitions that are asked for, however their names were spelled.
+fn see_table(write: &WriteTransaction<'_>, row: TableRow, mut asked: Vec<String>) -> Result<SeenTable> {
     let mut partitions = write.partitions(row.id)?;
     if !asked.is_empty() {
-        for name in &asked {
-            if !partitions.iter().any(|partition| partition.name.eq_ignore_ascii_case(name)) {
+        for name in &mut asked {
+            let Some(meant) = partitions.iter().find(|partition| partition.name.eq_ignore_ascii_case(name)) else {
                 return Err(Error::Conflict(format!("partition {name} of table {} has been dropped", row.name)));
-            }
+            };
+            name.clone_from(&meant.name);
         }
-        partitions.retain(|partition| asked.iter().any(|name| partition.name.eq_ignore_ascii_case(name)));
+        partitions.retain(|partition| asked.contains(&partition.name));
     }
     Ok(SeenTable {
         indexes: write.indexes(row.id)?,

@@ -130,7 +130,7 @@ fn resolve(read: &ReadTransaction<'_>, database: DatabaseId, spec: &BackupSpec) 
     let shown: Vec<TableSelection> = match &spec.objects {
         BackupObjects::All => all()?.map(whole).collect(),
         BackupObjects::AllWith(selections) => {
-            check_selections(read, database, selections)?;
+            let selections = named_selections(read, database, selections)?;
             let named = |name: &String| selections.iter().find(|selection| selection.table == *name).cloned();
             all()?.map(|name| named(&name).unwrap_or_else(|| whole(name))).collect()
         }
@@ -140,10 +140,7 @@ fn resolve(read: &ReadTransaction<'_>, database: DatabaseId, spec: &BackupSpec) 
             }
             all()?.filter(|name| !names.contains(name)).map(whole).collect()
         }
-        BackupObjects::Tables(selections) => {
-            check_selections(read, database, selections)?;
-            selections.clone()
-        }
+        BackupObjects::Tables(selections) => named_selections(read, database, selections)?,
     };
     if shown.is_empty() {
         return Err(Error::invalid(format!("Database: {} is empty", spec.database)));
@@ -151,20 +148,28 @@ fn resolve(read: &ReadTransaction<'_>, database: DatabaseId, spec: &BackupSpec) 
     Ok(shown)
 }
 
-fn check_selections(read: &ReadTransaction<'_>, database: DatabaseId, selections: &[TableSelection]) -> Result<()> {
-    for (position, selection) in selections.iter().enumerate() {
+/// The selections with the names that partitions have, however they were spelled. Errors with the first table that is
+/// given twice and the first name that is not there.
+fn named_selections(
+    read: &ReadTransaction<'_>,
+    database: DatabaseId,
+    selections: &[TableSelection],
+) -> Result<Vec<TableSelection>> {
+    let mut named = selections.to_vec();
+    for (position, selection) in named.iter_mut().enumerate() {
         if selections[..position].iter().any(|other| other.table == selection.table) {
             return Err(Error::invalid(format!("Duplicated table: {}", selection.table)));
         }
         let table = read.table(database, &selection.table)?;
         let partitions = read.partitions(table.id)?;
-        for name in &selection.partitions {
-            if !partitions.iter().any(|partition| partition.name.eq_ignore_ascii_case(name)) {
+        for name in &mut selection.partitions {
+            let Some(meant) = partitions.iter().find(|partition| partition.name.eq_ignore_ascii_case(name)) else {
                 return Err(Error::invalid(format!("partition[{name}] does not exist  in table{}", selection.table)));
-            }
+            };
+            name.clone_from(&meant.name);
         }
     }
-    Ok(())
+    Ok(named)
 }
 
 fn check_label(label: &str) -> Result<()> {

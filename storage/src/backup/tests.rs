@@ -107,7 +107,7 @@ async fn partitions_can_be_named() {
     let objects = BackupObjects::Tables(vec![TableSelection { table: "t".into(), partitions }]);
     let row = bed.backup_of("some", objects).await;
     assert_backed_up(&row);
-    assert_eq!(row.objects, "[d.tPARTITIONS (p0, P2)]");
+    assert_eq!(row.objects, "[d.tPARTITIONS (p0, p2)]");
     assert_eq!(row.totals.rows, 200);
 }
 

@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::ids::{DatabaseId, TableId};
 use crate::job::human_bytes;
-use crate::schema::{PartitionBounds, TableDefinition};
+use crate::schema::{ColumnId, DataType, PartitionBounds, TableDefinition};
 
 /// What a snapshot holds, so far as planning needs it. Its parts have been checked one by one (see
 /// [`super::check`]); the plan puts them together.
@@ -253,7 +253,7 @@ impl RestorePlan {
             let choice = ReplicationChoice { asked: replication_num, roots: target.roots };
             let partitions = partitions
                 .into_iter()
-                .map(|partition| plan_partition(name, partition, existing, choice, &mut refusals))
+                .map(|partition| plan_partition(name, table, partition, existing, choice, &mut refusals))
                 .collect();
             tables.push(TablePlan {
                 source: table.name.clone(),
@@ -344,8 +344,15 @@ struct ReplicationChoice {
     roots: u32,
 }
 
+/// The types of a table's partition columns.
+fn partition_types(definition: &TableDefinition) -> Vec<Option<&DataType>> {
+    let type_of = |id: &ColumnId| definition.column_by_id(*id).map(|column| &column.data_type);
+    definition.partition_columns().iter().map(type_of).collect()
+}
+
 fn plan_partition(
     table: &str,
+    source: &SourceTable,
     partition: &SourcePartition,
     existing: Option<&TargetTable>,
     choice: ReplicationChoice,
@@ -354,6 +361,9 @@ fn plan_partition(
     let unpartitioned = partition.bounds == PartitionBounds::All;
     // Where one side is partitioned and the other is not, that has been noted, and ranges say nothing more.
     let existing = existing.filter(|existing| existing.definition.partition_columns().is_empty() == unpartitioned);
+    // Nor do they between columns of different types, whose values have no order among each other.
+    let is_comparable =
+        existing.is_some_and(|existing| partition_types(&existing.definition) == partition_types(&source.definition));
     let local = existing.and_then(|existing| existing.counterpart(partition));
     let target = match local {
         Some(local) => local.name.clone(),
@@ -362,13 +372,12 @@ fn plan_partition(
         None => partition.name.clone(),
     };
     match local {
-        Some(local) if local.bounds != partition.bounds => refusals.push(format!(
+        Some(local) if is_comparable && local.bounds != partition.bounds => refusals.push(format!(
             "Partition {target} in table {table} has different range with partition in repository: \
              expected {}, found {}",
             partition.bounds, local.bounds
         )),
-        Some(_) => {}
-        None => {
+        None if is_comparable => {
             let mut others = existing.into_iter().flat_map(|existing| &existing.partitions);
             if let Some(other) = others.find(|other| other.bounds.overlaps(&partition.bounds)) {
                 refusals.push(format!(
@@ -378,6 +387,7 @@ fn plan_partition(
                 ));
             }
         }
+        _ => {}
     }
     let roots = choice.roots.max(1);
     // More replicas than roots are never refused here: data that is back matters more than how often.

@@ -167,7 +167,7 @@ fn failed_to_get_info(label: &str, why: &str) -> Error {
     ))
 }
 
-/// Refuses partitions that are not in the snapshot. Of a table that was backed up in part, the partitions that there are
+/// Refuses partitions that are not in the snapshot, and shows the others by the names they have there. Of a table that was backed up in part, the partitions that there are
 /// become those that are shown, so that nobody takes them for the table.
 async fn check_partitions(
     repository: &Repository,
@@ -193,17 +193,20 @@ async fn check_partitions(
             selection.partitions = node.partitions.into_iter().map(|partition| partition.name).collect();
             continue;
         }
-        for (position, name) in selection.partitions.iter().enumerate() {
-            if selection.partitions[..position].iter().any(|other| other.eq_ignore_ascii_case(name)) {
+        let mut named: Vec<String> = Vec::with_capacity(selection.partitions.len());
+        for name in &selection.partitions {
+            if named.iter().any(|other| other.eq_ignore_ascii_case(name)) {
                 return Err(Error::invalid(format!("Duplicated partition: {name} of table {}", selection.table)));
             }
-            if node.partition(name).is_none() {
+            let Some(meant) = node.partition(name) else {
                 return Err(Error::invalid(format!(
                     "Partition {name} of table {} does not exist in snapshot {}",
                     selection.table, manifest.label
                 )));
-            }
+            };
+            named.push(meant.name.clone());
         }
+        selection.partitions = named;
     }
     Ok(())
 }

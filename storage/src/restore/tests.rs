@@ -89,7 +89,7 @@ async fn named_partitions_are_replaced_and_others_stay() {
     bed.load("t", &rows(90..110));
     let row = bed.restore_of("x", partitions_of("t", &["P0"])).await;
     assert_restored(&row);
-    assert_eq!(row.objects, "t PARTITIONS [P0]");
+    assert_eq!(row.objects, "t PARTITIONS [p0]");
     let mut expected = rows(0..100);
     expected.extend(rows(100..110));
     expected.sort();
@@ -302,6 +302,9 @@ async fn what_was_backed_up_in_part_is_shown_in_part() {
     assert_restored(&row);
     assert_eq!(row.objects, "t PARTITIONS [p0, p2], whole");
     assert_eq!(bed.restore("all").await.objects, "t, whole");
+    // However a partition's name is spelled, it is shown as the snapshot has it.
+    let selection = RestoreSelection { partitions: vec!["P1".into(), "p0".into()], ..RestoreSelection::whole("t") };
+    assert_eq!(bed.restore_of("all", RestoreObjects::Tables(vec![selection])).await.objects, "t PARTITIONS [p1, p0]");
 }
 
 /// Goal: a timestamp that is none of the label's is told apart from a label that is not there.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::job::bed::{definition, range};
+use crate::schema::{Bound, PartitionKey, Value};
 
 fn source_partition(name: &str, bounds: PartitionBounds) -> SourcePartition {
     SourcePartition {
@@ -106,6 +107,25 @@ fn everything_in_the_way_is_named() {
          conflict range with existing ranges: [(\"100\"), (\"200\")) overlaps [(\"150\"), (\"160\")) of partition q. \
          Restore under another name with AS, or drop the table first"
     );
+}
+
+/// Goal: ranges of columns of different types are not judged, for their values have no order among each other; the types
+/// are what is said. Method: a table of the same name whose partition column holds dates, one partition of the same name
+/// and one of another.
+#[test]
+fn ranges_of_different_types_are_not_compared() {
+    let day = |days: i32| PartitionKey(vec![Bound::Value(Value::Date(days))]);
+    let days = |lower, upper| PartitionBounds::Range { lower: day(lower), upper: day(upper) };
+    let mut there = target(
+        Some(DatabaseId(1)),
+        vec![target_partition("p0", days(0, 100)), target_partition("q", days(i32::MIN, i32::MAX))],
+    );
+    let events = there.tables.get_mut("events").unwrap();
+    let by = events.definition.partition_columns()[0];
+    events.definition.columns.iter_mut().find(|column| column.id == by).unwrap().data_type = DataType::Date;
+    let refused = RestorePlan::make(&source(), &select(&RestoreObjects::All), &there, None).unwrap_err().to_string();
+    assert!(refused.contains(" type: expected "), "{refused}");
+    assert!(!refused.contains("range"), "{refused}");
 }
 
 #[test]
