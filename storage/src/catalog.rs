@@ -17,6 +17,7 @@ mod damaged;
 mod database;
 mod finding;
 mod garbage;
+mod grant;
 mod job;
 mod known;
 mod load;

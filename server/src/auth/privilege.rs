@@ -46,7 +46,7 @@ pub const DATABASE_PRIVILEGES: [&str; 6] =
     ["ALTER", "DROP", "CREATE TABLE", "CREATE VIEW", "CREATE FUNCTION", "CREATE MATERIALIZED VIEW"];
 /// Privileges on a table.
 pub const TABLE_PRIVILEGES: [&str; 7] = ["SELECT", "INSERT", "UPDATE", "DELETE", "EXPORT", "ALTER", "DROP"];
-/// Privileges on a user.
+/// Privileges on a user: none can be granted, but older versions did, and REVOKE takes them away.
 pub const USER_PRIVILEGES: [&str; 1] = ["IMPERSONATE"];
 
 /// Stands for the tables of a database whose names are not told.

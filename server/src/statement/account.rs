@@ -11,7 +11,7 @@ use ebla_protocol::sql::ast::account::{
     Grantee, NamedKind, PatternPart, PrivilegeGrant, PrivilegeObject, RelationKind, RoleChoice, RoleGrant,
     SetDefaultRole, SetPassword, UserIdentity,
 };
-use ebla_protocol::wire::Outcome;
+use ebla_protocol::wire::{Completion, Outcome};
 use ebla_storage::catalog::{self, PrivilegeRow};
 
 use super::rows::{TextRows, text};
@@ -19,7 +19,14 @@ use super::{DEFAULT_CATALOG, done};
 use crate::auth::privilege::{self, Object, ROLE_DB_ADMIN};
 use crate::auth::{ANY_HOST, Identity, ROOT, hash_password, parse_password_hash};
 use crate::error::{Error, Result};
+use crate::query::source::INFORMATION_SCHEMA;
 use crate::session::Session;
+
+/// The privilege of 2.x that stands for the role db_admin.
+const ADMIN_PRIV: &str = "ADMIN_PRIV";
+
+/// Number of the warning that root has given up its role.
+const ROOT_WITHOUT_ROLE: u16 = 5000;
 
 /// The one way of authentication there is.
 const NATIVE_PASSWORD: &str = "mysql_native_password";
@@ -55,7 +62,7 @@ pub fn create_user(session: &Session, statement: CreateUser) -> Result<Outcome> 
 }
 
 /// ALTER USER.
-pub fn alter_user(session: &Session, statement: AlterUser) -> Result<Outcome> {
+pub fn alter_user(session: &mut Session, statement: AlterUser) -> Result<Outcome> {
     let user = identity(&statement.user);
     if user != session.identity {
         require_grant(session)?;
@@ -66,7 +73,7 @@ pub fn alter_user(session: &Session, statement: AlterUser) -> Result<Outcome> {
     }
     match statement.action {
         AlterUserAction::Authentication(authentication) => change_password(session, &user, hash_of(&authentication)?)?,
-        AlterUserAction::DefaultRole(roles) => choose_default_roles(session, &user, &roles)?,
+        AlterUserAction::DefaultRole(roles) => return choose_default_roles(session, &user, &roles),
         AlterUserAction::Properties(_) => return Err(Error::not_yet("ALTER USER … SET PROPERTIES")),
     }
     done()
@@ -167,7 +174,7 @@ pub fn set_role(session: &mut Session, choice: RoleChoice) -> Result<Outcome> {
 }
 
 /// SET DEFAULT ROLE.
-pub fn set_default_role(session: &Session, statement: SetDefaultRole) -> Result<Outcome> {
+pub fn set_default_role(session: &mut Session, statement: SetDefaultRole) -> Result<Outcome> {
     let user = identity(&statement.user);
     if user != session.identity {
         require_grant(session)?;
@@ -176,13 +183,12 @@ pub fn set_default_role(session: &Session, statement: SetDefaultRole) -> Result<
     if !exists(session, &user)? {
         return Err(unknown_user("SET DEFAULT ROLE", &user));
     }
-    choose_default_roles(session, &user, &statement.roles)?;
-    done()
+    choose_default_roles(session, &user, &statement.roles)
 }
 
-fn choose_default_roles(session: &Session, user: &Identity, choice: &RoleChoice) -> Result<()> {
+fn choose_default_roles(session: &mut Session, user: &Identity, choice: &RoleChoice) -> Result<Outcome> {
     let grantee = user.grantee();
-    session.server.storage.catalog().write(|write| {
+    let keeps_root = session.server.storage.catalog().write(|write| {
         let held: Vec<String> = write.roles_of(&grantee)?.into_iter().map(|(role, _)| role).collect();
         let chosen: Vec<String> = match choice {
             RoleChoice::None => Vec::new(),
@@ -193,9 +199,15 @@ fn choose_default_roles(session: &Session, user: &Identity, choice: &RoleChoice)
         if let Some(role) = chosen.iter().find(|role| !held.contains(role)) {
             return Err(ebla_storage::Error::invalid(format!("Role {role} is not granted to {user}")));
         }
-        write.set_default_roles(&grantee, |role| chosen.iter().any(|name| name == role))
+        write.set_default_roles(&grantee, |role| chosen.iter().any(|name| name == role))?;
+        Ok(chosen.iter().any(|role| role == privilege::ROLE_ROOT))
     })?;
-    Ok(())
+    if is_builtin(&grantee) && !keeps_root {
+        let text = format!("{user} may do nothing from login on, until it says SET ROLE ALL");
+        session.warnings.push(("Warning", ROOT_WITHOUT_ROLE, text));
+        return Ok(Outcome::Ok(Completion { warnings: 1, ..Completion::default() }));
+    }
+    done()
 }
 
 /// GRANT of roles.
@@ -235,34 +247,29 @@ fn change_roles(
     done()
 }
 
-/// GRANT of privileges.
+/// What a GRANT or REVOKE of privileges comes to.
+struct Wanted {
+    /// Whether ADMIN_PRIV of 2.x is among them: the role db_admin of 3.x.
+    admin: bool,
+    /// The privileges, one row each.
+    rows: Vec<PrivilegeRow>,
+}
+
+/// GRANT of privileges: all that are named, or none.
 pub fn grant_privileges(session: &Session, statement: PrivilegeGrant) -> Result<Outcome> {
-    if is_legacy_admin(&statement)? {
-        // ADMIN_PRIV of 2.x is the role db_admin of 3.x, active from login on.
-        require_grant(session)?;
-        let grantees = grantees(session, &statement.grantees)?;
-        session.server.storage.catalog().write(|write| {
-            for grantee in &grantees {
-                write.grant_role(grantee, ROLE_DB_ADMIN)?;
-                let defaults: Vec<String> = write
-                    .roles_of(grantee)?
-                    .into_iter()
-                    .filter(|(role, is_default)| *is_default || role == ROLE_DB_ADMIN)
-                    .map(|(role, _)| role)
-                    .collect();
-                write.set_default_roles(grantee, |role| defaults.iter().any(|name| name == role))?;
-            }
-            Ok(())
-        })?;
-        return done();
+    if matches!(statement.object, PrivilegeObject::Users(_) | PrivilegeObject::AllUsers) {
+        return Err(Error::not_yet("GRANT on users (EXECUTE AS is not there: connect as the user)"));
     }
-    let rows = resolve(session, &statement)?;
-    require_grantable(session, &rows)?;
+    let wanted = resolve(session, &statement)?;
+    require_wanted(session, &wanted)?;
     check_objects(session, &statement.object)?;
     let grantees = grantees(session, &statement.grantees)?;
     session.server.storage.catalog().write(|write| {
         for grantee in &grantees {
-            for row in &rows {
+            if wanted.admin {
+                grant_admin(write, grantee)?;
+            }
+            for row in &wanted.rows {
                 write.grant_privilege(grantee, row)?;
             }
         }
@@ -271,25 +278,30 @@ pub fn grant_privileges(session: &Session, statement: PrivilegeGrant) -> Result<
     done()
 }
 
-/// REVOKE of privileges.
+/// ADMIN_PRIV of 2.x is the role db_admin of 3.x, active from login on.
+fn grant_admin(write: &catalog::WriteTransaction<'_>, grantee: &catalog::Grantee) -> ebla_storage::Result<()> {
+    write.grant_role(grantee, ROLE_DB_ADMIN)?;
+    let defaults: Vec<String> = write
+        .roles_of(grantee)?
+        .into_iter()
+        .filter(|(role, is_default)| *is_default || role == ROLE_DB_ADMIN)
+        .map(|(role, _)| role)
+        .collect();
+    write.set_default_roles(grantee, |role| defaults.iter().any(|name| name == role))
+}
+
+/// REVOKE of privileges: all that are named, or none. What they are on need not be there any more, so that whatever
+/// SHOW GRANTS shows can be taken back.
 pub fn revoke_privileges(session: &Session, statement: PrivilegeGrant) -> Result<Outcome> {
-    if is_legacy_admin(&statement)? {
-        require_grant(session)?;
-        let grantees = grantees(session, &statement.grantees)?;
-        session
-            .server
-            .storage
-            .catalog()
-            .write(|write| grantees.iter().try_for_each(|grantee| write.revoke_role(grantee, ROLE_DB_ADMIN)))?;
-        return done();
-    }
-    let rows = resolve(session, &statement)?;
-    require_grantable(session, &rows)?;
-    check_objects(session, &statement.object)?;
+    let wanted = resolve(session, &statement)?;
+    require_wanted(session, &wanted)?;
     let grantees = grantees(session, &statement.grantees)?;
     session.server.storage.catalog().write(|write| {
         for grantee in &grantees {
-            for row in &rows {
+            if wanted.admin {
+                write.revoke_role(grantee, ROLE_DB_ADMIN)?;
+            }
+            for row in &wanted.rows {
                 write.revoke_privilege(grantee, row)?;
             }
         }
@@ -298,20 +310,25 @@ pub fn revoke_privileges(session: &Session, statement: PrivilegeGrant) -> Result
     done()
 }
 
-/// Whether a statement of 2.x is about ADMIN_PRIV. It is no privilege on less than everything there is.
-fn is_legacy_admin(statement: &PrivilegeGrant) -> Result<bool> {
+/// Whether ADMIN_PRIV is among the privileges. It is none on less than everything there is, and nobody hands it on.
+fn names_admin(statement: &PrivilegeGrant) -> Result<bool> {
     let PrivilegeObject::Pattern { database, table } = &statement.object else { return Ok(false) };
-    if !statement.privileges.iter().any(|privilege| privilege == "ADMIN_PRIV") {
+    if !statement.privileges.iter().any(|privilege| privilege == ADMIN_PRIV) {
         return Ok(false);
     }
     match (database, table) {
+        (PatternPart::Any, PatternPart::Any) if statement.with_grant_option => Err(Error::analysis(
+            "ADMIN_PRIV is the role db_admin, which only who holds GRANT on SYSTEM hands on: leave WITH GRANT OPTION \
+             out, or name the privileges that are meant",
+        )),
         (PatternPart::Any, PatternPart::Any) => Ok(true),
         _ => Err(Error::analysis("ADMIN_PRIV is on everything: write ON *.*, or name the privileges that are meant")),
     }
 }
 
-/// The privileges that a GRANT or REVOKE is about, one row each.
-fn resolve(session: &Session, statement: &PrivilegeGrant) -> Result<Vec<PrivilegeRow>> {
+/// What a GRANT or REVOKE is about. Errors with the first privilege that there is none of on such an object.
+fn resolve(session: &Session, statement: &PrivilegeGrant) -> Result<Wanted> {
+    let admin = names_admin(statement)?;
     let objects = objects(session, &statement.object)?;
     let mut rows = Vec::new();
     for (kind, database, name) in objects {
@@ -319,14 +336,19 @@ fn resolve(session: &Session, statement: &PrivilegeGrant) -> Result<Vec<Privileg
         let mut names: Vec<&str> = Vec::new();
         for wanted in &statement.privileges {
             match (wanted.as_str(), kind) {
+                (ADMIN_PRIV, _) if admin => {}
                 ("ALL", _) => names.extend(known),
                 ("SELECT_PRIV", "TABLE") => names.push("SELECT"),
                 ("LOAD_PRIV", "TABLE") => names.extend(["INSERT", "DELETE", "EXPORT"]),
                 ("ALTER_PRIV", "TABLE") => names.push("ALTER"),
                 ("DROP_PRIV", "TABLE") => names.push("DROP"),
-                (wanted, _) => names.push(known.iter().find(|known| **known == wanted).copied().ok_or_else(|| {
-                    Error::analysis(format!("Cannot grant {wanted} to {kind}, only support [{}]", known.join(", ")))
-                })?),
+                (wanted, _) => names.push(
+                    known
+                        .iter()
+                        .find(|known| **known == wanted)
+                        .copied()
+                        .ok_or_else(|| unknown_privilege(wanted, kind, &statement.object))?,
+                ),
             }
         }
         rows.extend(names.into_iter().map(|privilege| PrivilegeRow {
@@ -337,23 +359,70 @@ fn resolve(session: &Session, statement: &PrivilegeGrant) -> Result<Vec<Privileg
             with_grant: statement.with_grant_option,
         }));
     }
-    Ok(rows)
+    Ok(Wanted { admin, rows })
+}
+
+/// What is said of a privilege that there is none of on such an object. Those of 2.x that are on something else by now
+/// are told where.
+fn unknown_privilege(wanted: &str, kind: &str, object: &PrivilegeObject) -> Error {
+    let now = match (object, wanted) {
+        (PrivilegeObject::Pattern { .. }, "NODE_PRIV") => "NODE ON SYSTEM",
+        (PrivilegeObject::Pattern { .. }, "GRANT_PRIV") => "GRANT ON SYSTEM",
+        (PrivilegeObject::Pattern { .. }, "CREATE_PRIV") => {
+            "CREATE TABLE ON DATABASE, or CREATE DATABASE ON CATALOG default_catalog"
+        }
+        _ => {
+            let known = privilege::privileges_on(kind).join(", ");
+            return Error::analysis(format!("Cannot grant {wanted} to {kind}, only support [{known}]"));
+        }
+    };
+    Error::analysis(format!("{wanted} is none of the privileges on tables: name {now} in a statement of its own"))
 }
 
 /// Errors when a table or database that is named is not there. Asked once the privilege is there: a refusal tells
 /// nobody.
 fn check_objects(session: &Session, object: &PrivilegeObject) -> Result<()> {
     let catalog = session.server.storage.catalog();
+    // A grant keeps names, and this one stands for all of them.
+    let check_name = |name: &str| match name {
+        "*" => Err(Error::analysis("A privilege cannot be on a table or database whose name is * alone: rename it")),
+        _ => Ok(()),
+    };
+    let check_table = |database: &str, table: &str| {
+        check_name(database)?;
+        check_name(table)?;
+        catalog.read(|read| read.table(read.database(database)?.id, table))?;
+        Ok(())
+    };
+    let check_database = |name: &String| {
+        check_name(name)?;
+        // It is no database of the catalog, and always there.
+        if name.eq_ignore_ascii_case(INFORMATION_SCHEMA) {
+            return Ok(());
+        }
+        catalog.read(|read| read.database(name))?;
+        Ok(())
+    };
     match object {
         PrivilegeObject::Relations { kind: RelationKind::Table, names } => names.iter().try_for_each(|name| {
             let (database, table) = super::resolve_table_name(session, name)?;
-            catalog.read(|read| read.table(read.database(&database)?.id, &table))?;
-            Ok(())
+            check_table(&database, &table)
         }),
-        PrivilegeObject::Named { kind: NamedKind::Database, names } => names.iter().try_for_each(|name| {
-            catalog.read(|read| read.database(name))?;
-            Ok(())
-        }),
+        PrivilegeObject::Named { kind: NamedKind::Database, names }
+        | PrivilegeObject::AllIn { kind: ContainedKind::Tables, databases: names } => {
+            names.iter().try_for_each(check_database)
+        }
+        PrivilegeObject::Pattern { database: PatternPart::Any, .. } => Ok(()),
+        PrivilegeObject::Pattern { database, table } => {
+            let database = match database {
+                PatternPart::Name(name) => name.clone(),
+                PatternPart::Any | PatternPart::Current => session.database_or_current(None)?,
+            };
+            match table {
+                PatternPart::Name(table) => check_table(&database, table),
+                PatternPart::Any | PatternPart::Current => check_database(&database),
+            }
+        }
         _ => Ok(()),
     }
 }
@@ -514,6 +583,14 @@ pub fn show_authentication(session: &Session, all: bool, user: Option<UserIdenti
 
 fn require_grant(session: &Session) -> Result<()> {
     session.access()?.require("GRANT", Object::System)
+}
+
+/// Errors unless the session may hand on what is wanted.
+fn require_wanted(session: &Session, wanted: &Wanted) -> Result<()> {
+    if wanted.admin {
+        require_grant(session)?;
+    }
+    require_grantable(session, &wanted.rows)
 }
 
 /// Errors unless the session may hand on these privileges: as an administrator, or holding each with GRANT OPTION.

@@ -256,7 +256,7 @@ pub fn backends(session: &Session) -> Result<Outcome> {
 /// SHOW PRIVILEGES.
 pub fn privileges() -> Result<Outcome> {
     let mut rows = TextRows::new(["Privilege", "Context", "Comment"]);
-    for kind in ["SYSTEM", "CATALOG", "DATABASE", "TABLE", "USER"] {
+    for kind in ["SYSTEM", "CATALOG", "DATABASE", "TABLE"] {
         for name in privilege::privileges_on(kind) {
             rows.push(vec![text(name), text(kind), text("")]);
         }

@@ -132,11 +132,27 @@ impl ReadTransaction<'_> {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// The privileges a grantee holds itself.
+    /// This role, and those that whoever holds it holds by it.
+    fn brought_by(&self, role: &str) -> Result<Vec<String>> {
+        let mut brought = vec![role.to_owned()];
+        // The list grows while it is walked. An older version took roles that bring each other.
+        let mut next = 0;
+        while next < brought.len() {
+            for (inner, _) in self.roles_of(&Grantee::Role(brought[next].clone()))? {
+                if !brought.contains(&inner) {
+                    brought.push(inner);
+                }
+            }
+            next += 1;
+        }
+        Ok(brought)
+    }
+
+    /// The privileges a grantee holds itself, but for those on what has been dropped.
     pub fn privileges_of(&self, grantee: &Grantee) -> Result<Vec<PrivilegeRow>> {
         let mut statement = self.prepare_cached(
             "SELECT privilege, object_kind, object_database, object_name, with_grant FROM privileges
-             WHERE grantee_kind = ?1 AND grantee = ?2
+             WHERE grantee_kind = ?1 AND grantee = ?2 AND object_kind NOT LIKE 'DROPPED %'
              ORDER BY object_kind, object_database, object_name, privilege",
         )?;
         let rows = statement.query_map((grantee.kind(), grantee.key()), |row| {
@@ -206,10 +222,19 @@ impl WriteTransaction<'_> {
         self.forget_grantee(&Grantee::Role(name.to_owned()))
     }
 
-    /// Gives a role to a grantee; giving it twice changes nothing.
+    /// Gives a role to a grantee; giving it twice changes nothing. Errors when a role would come to bring itself.
     pub fn grant_role(&self, grantee: &Grantee, role: &str) -> Result<()> {
         if self.find_role(role)?.is_none() {
             return Err(Error::not_found(Noun::Role, role));
+        }
+        if let Grantee::Role(holder) = grantee
+            && self.brought_by(role)?.contains(holder)
+        {
+            let reason =
+                if role == holder { "they are one" } else { "that one is granted to it, directly or by another" };
+            return Err(Error::invalid(format!(
+                "role '{role}' cannot be granted to role '{holder}': {reason}, and no role may bring itself"
+            )));
         }
         self.prepare_cached("INSERT OR IGNORE INTO role_grants (grantee_kind, grantee, role) VALUES (?1, ?2, ?3)")?
             .execute((grantee.kind(), grantee.key(), role))?;
@@ -254,12 +279,12 @@ impl WriteTransaction<'_> {
         Ok(())
     }
 
-    /// Takes a privilege from a grantee. Returns whether it held it.
+    /// Takes a privilege from a grantee, so that RECOVER does not bring it back either. Returns whether it held it.
     pub fn revoke_privilege(&self, grantee: &Grantee, privilege: &PrivilegeRow) -> Result<bool> {
         let changed = self
             .prepare_cached(
                 "DELETE FROM privileges WHERE grantee_kind = ?1 AND grantee = ?2 AND privilege = ?3
-                 AND object_kind = ?4 AND object_database = ?5 AND object_name = ?6",
+                 AND (object_kind = ?4 OR object_kind LIKE ?7) AND object_database = ?5 AND object_name = ?6",
             )?
             .execute((
                 grantee.kind(),
@@ -268,6 +293,7 @@ impl WriteTransaction<'_> {
                 &privilege.object_kind,
                 &privilege.object_database,
                 &privilege.object_name,
+                privilege.waiting_pattern(),
             ))?;
         Ok(changed > 0)
     }

@@ -103,6 +103,7 @@ impl WriteTransaction<'_> {
     /// Makes a database. Errors when the name is taken, or a running restore is going to take it.
     pub fn create_database(&self, name: &str, properties: &BTreeMap<String, String>) -> Result<DatabaseId> {
         self.refuse_taken_database(name)?;
+        self.forget_database_grants(name)?;
         let id = DatabaseId(self.next_id()?);
         self.prepare_cached("INSERT INTO databases (id, name, properties, created_at_ms) VALUES (?1, ?2, ?3, ?4)")?
             .execute((id, name, serde_json::to_string(properties)?, self.now_ms()))?;
@@ -122,6 +123,7 @@ impl WriteTransaction<'_> {
         if self.find_database(&hidden.name)?.is_some() {
             return Err(Error::already_exists(Noun::Database, &hidden.name));
         }
+        self.forget_database_grants(&hidden.name)?;
         self.prepare_cached("UPDATE databases SET hidden_by = NULL WHERE id = ?1")?.execute([hidden.id])?;
         Ok(())
     }
@@ -129,6 +131,7 @@ impl WriteTransaction<'_> {
     /// Renames a live database. Errors when the name is taken, or a running restore is going to take it.
     pub fn rename_database(&self, id: DatabaseId, name: &str) -> Result<()> {
         self.refuse_taken_database(name)?;
+        self.rename_database_grants(id, name)?;
         self.prepare_cached("UPDATE databases SET name = ?2 WHERE id = ?1")?.execute((id, name))?;
         Ok(())
     }
@@ -142,6 +145,7 @@ impl WriteTransaction<'_> {
 
     /// Puts a database, with all it holds, where RECOVER can find it.
     pub fn drop_database(&self, id: DatabaseId) -> Result<()> {
+        self.set_database_grants_aside(id)?;
         self.prepare_cached("UPDATE databases SET dropped_at_ms = ?2 WHERE id = ?1")?.execute((id, self.now_ms()))?;
         Ok(())
     }
@@ -150,7 +154,7 @@ impl WriteTransaction<'_> {
     pub fn recover_database(&self, database: &DatabaseRow) -> Result<()> {
         self.refuse_taken_database(&database.name)?;
         self.prepare_cached("UPDATE databases SET dropped_at_ms = NULL WHERE id = ?1")?.execute([database.id])?;
-        Ok(())
+        self.bring_database_grants_back(database.id)
     }
 
     fn refuse_taken_database(&self, name: &str) -> Result<()> {
@@ -162,6 +166,7 @@ impl WriteTransaction<'_> {
 
     /// Takes a database out of the catalog for good; its files become garbage.
     pub fn purge_database(&self, id: DatabaseId) -> Result<()> {
+        self.purge_database_grants(id)?;
         for table in self.table_ids_of_database(id)? {
             self.purge_table(table)?;
         }

@@ -188,6 +188,7 @@ impl WriteTransaction<'_> {
             id,
             BASE_INDEX_NAME,
         ))?;
+        self.forget_live_table_grants(id)?;
         Ok(id)
     }
 
@@ -196,6 +197,7 @@ impl WriteTransaction<'_> {
     pub fn rename_table(&self, table: &TableRow, name: &str) -> Result<()> {
         self.refuse_restored_table(table.id)?;
         self.refuse_taken_table(table.database_id, name)?;
+        self.rename_table_grants(table.id, name)?;
         self.prepare_cached("UPDATE tables SET name = ?2 WHERE id = ?1")?.execute((table.id, name))?;
         if table.definition.partition_columns().is_empty() {
             // The one partition of an unpartitioned table bears the table's name.
@@ -250,6 +252,7 @@ impl WriteTransaction<'_> {
     /// Puts a live table where RECOVER can find it. Errors when a running restore is going to replace what is in it.
     pub fn drop_table(&self, id: TableId) -> Result<()> {
         self.refuse_restored_table(id)?;
+        self.set_table_grants_aside(id)?;
         self.prepare_cached("UPDATE tables SET dropped_at_ms = ?2 WHERE id = ?1")?.execute((id, self.now_ms()))?;
         Ok(())
     }
@@ -264,7 +267,7 @@ impl WriteTransaction<'_> {
     pub fn recover_table(&self, table: &TableRow) -> Result<()> {
         self.refuse_taken_table(table.database_id, &table.name)?;
         self.prepare_cached("UPDATE tables SET dropped_at_ms = NULL WHERE id = ?1")?.execute([table.id])?;
-        Ok(())
+        self.bring_table_grants_back(table.id)
     }
 
     /// Shows a table that a job made. Errors when its name is taken by now.
@@ -274,11 +277,13 @@ impl WriteTransaction<'_> {
             return Err(Error::already_exists(Noun::Table, &table.name));
         }
         self.prepare_cached("UPDATE tables SET hidden_by = NULL WHERE id = ?1")?.execute([id])?;
+        self.forget_live_table_grants(id)?;
         Ok(())
     }
 
     /// Takes a table out of the catalog for good; its files become garbage.
     pub fn purge_table(&self, id: TableId) -> Result<()> {
+        self.purge_table_grants(id)?;
         for partition in self.partition_ids_of_table(id)? {
             self.purge_partition(partition)?;
         }

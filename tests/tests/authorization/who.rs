@@ -79,7 +79,6 @@ impl Accounts {
                     ("TABLE", Place::Here) => "ALL TABLES IN DATABASE zvault",
                     ("TABLE", Place::Elsewhere) => "ALL TABLES IN DATABASE elsewhere",
                     ("TABLE", Place::NextDoor) => "TABLE zvault.next_door",
-                    ("USER", _) => "USER zbob",
                     (kind, _) => panic!("the test does not know how to grant on {kind}"),
                 };
                 root.query(&format!("GRANT {} ON {object} TO USER {name}", privilege.name)).await;
