@@ -14,7 +14,8 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --home-dir /var/lib/ebla --create-home ebla
+    && useradd --system --home-dir /var/lib/ebla --create-home ebla \
+    && chmod 0700 /var/lib/ebla
 COPY --from=build /out/ebla /usr/local/bin/ebla
 USER ebla
 VOLUME /var/lib/ebla

@@ -10,7 +10,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rusqlite::{Connection, Transaction};
@@ -22,6 +22,11 @@ use crate::failpoint::{DurableStep, durable};
 /// Makes a directory whose parent is there.
 pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
     durable(DurableStep::MakeDirectory, || fs::create_dir(path))
+}
+
+/// The same; nobody but its owner may look into it.
+pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
+    durable(DurableStep::MakeDirectory, || DirBuilder::new().mode(0o700).create(path))
 }
 
 /// Makes a directory and those above it.

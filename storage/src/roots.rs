@@ -13,6 +13,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -82,7 +83,8 @@ impl StorageRoots {
         let data_dir = fs::canonicalize(data_dir).at("resolve", data_dir)?;
         let mut paths: Vec<PathBuf> = Vec::with_capacity(configured.len());
         for path in configured {
-            for directory in [path.clone(), path.join(TABLETS), path.join(STAGING)] {
+            keep_private_dir(path)?;
+            for directory in [path.join(TABLETS), path.join(STAGING)] {
                 keep_dir(&directory)?;
             }
             let path = fs::canonicalize(path).at("resolve", path)?;
@@ -271,6 +273,9 @@ pub fn sync_dir(path: &Path) -> Result<()> {
     disk::sync_directory(path).at("sync", path)
 }
 
+/// Bits of a mode that let accounts in which are neither the owner nor of the group.
+const OTHERS: u32 = 0o007;
+
 /// Directories that were made and whose parents could not be synced then.
 ///
 /// The lock is held while a directory is made, so that whoever finds one that is there may rely on its name: it is not
@@ -280,18 +285,19 @@ static UNSYNCED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 /// Makes a directory and syncs its parent; one that is there is fine. When this returns, it is there to stay, if no
 /// earlier process has left it unsynced (see [`keep_dir`]).
 pub fn create_dir_durable(path: &Path) -> Result<()> {
-    create_dir_synced(path, &mut UNSYNCED.lock())
+    create_dir_synced(path, disk::create_dir, &mut UNSYNCED.lock())
 }
 
-fn create_dir_synced(path: &Path, unsynced: &mut BTreeSet<PathBuf>) -> Result<()> {
+/// Makes a directory with `create`, and those above it that are missing as directories are by default.
+fn create_dir_synced(path: &Path, create: fn(&Path) -> io::Result<()>, unsynced: &mut BTreeSet<PathBuf>) -> Result<()> {
     // The parent of a bare name is the empty path: the working directory, which is there.
     if path.as_os_str().is_empty() || (path.is_dir() && !unsynced.contains(path)) {
         return Ok(());
     }
     if let Some(parent) = path.parent() {
-        create_dir_synced(parent, unsynced)?;
+        create_dir_synced(parent, disk::create_dir, unsynced)?;
     }
-    match disk::create_dir(path) {
+    match create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => made.at("create", path)?,
     }
@@ -306,7 +312,26 @@ fn create_dir_synced(path: &Path, unsynced: &mut BTreeSet<PathBuf>) -> Result<()
 /// Makes a directory durable with the names in it, also when it was there: a process that was killed may have made any of
 /// them without syncing them. For the start, where few directories are looked at once.
 pub fn keep_dir(path: &Path) -> Result<()> {
-    create_dir_durable(path)?;
+    keep_dir_made_by(path, disk::create_dir)
+}
+
+/// The same for a directory whose files are nobody else's business: one that is made is its owner's alone. One that is
+/// there stays as somebody has set it up, and the log tells when all the machine may look into it.
+pub fn keep_private_dir(path: &Path) -> Result<()> {
+    keep_dir_made_by(path, disk::create_private_dir)?;
+    let mode = fs::metadata(path).at("look at", path)?.permissions().mode();
+    if mode & OTHERS != 0 {
+        tracing::warn!(
+            path = %path.display(),
+            mode = format!("{:04o}", mode & 0o7777),
+            "every account of this machine may look into this directory, which holds the data: chmod 0700, unless it is meant"
+        );
+    }
+    Ok(())
+}
+
+fn keep_dir_made_by(path: &Path, create: fn(&Path) -> io::Result<()>) -> Result<()> {
+    create_dir_synced(path, create, &mut UNSYNCED.lock())?;
     match sync_parent(path) {
         // The directory above may be somebody else's; then its owner has made this one.
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {}

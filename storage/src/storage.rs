@@ -33,7 +33,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::gc::Collector;
 use crate::load::MemtableBudget;
 use crate::repair::Rescue;
-use crate::roots::{StorageRoots, keep_dir};
+use crate::roots::{StorageRoots, keep_private_dir};
 use crate::tablet::TabletFiles;
 use auto_increment::AutoIncrementRanges;
 use snapshots::SnapshotCache;
@@ -65,7 +65,7 @@ pub struct Storage {
 impl Storage {
     /// Opens a data directory, making it when it is not there. Errors when another server uses it.
     pub fn open(config: StorageConfig, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Arc<Storage>> {
-        keep_dir(&config.data_dir)?;
+        keep_private_dir(&config.data_dir)?;
         let lock = take_lock(&config)?;
         let catalog = Arc::new(Catalog::open(&config.catalog_path(), clock, random)?);
         let roots = Arc::new(StorageRoots::open(&catalog, &config.data_dir, &config.root_paths())?);

@@ -3,6 +3,9 @@
 mod model;
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
@@ -25,6 +28,20 @@ fn a_second_server_is_told_who_has_the_directory() {
     assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
     drop(first);
     open().unwrap();
+}
+
+/// Goal: no other account of the machine reads what is stored, unless somebody has set it up so. Method: directories that the
+/// server makes, and one that was there. (A umask of 077 would make this true by itself; the usual 022 does not.)
+#[test]
+fn directories_that_are_made_are_private_and_those_that_are_there_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let [data, root, there] = ["above/data", "root", "there"].map(|name| dir.path().join(name));
+    std::fs::create_dir(&there).unwrap();
+    std::fs::set_permissions(&there, Permissions::from_mode(0o755)).unwrap();
+    let config = StorageConfig { roots: vec![root.clone(), there.clone()], ..StorageConfig::new(&data) };
+    let _storage = Storage::open(config, ManualClock::at(1), Arc::new(SystemRandom)).unwrap();
+    assert_eq!((mode(&data), mode(&root), mode(&there)), (0o700, 0o700, 0o755));
 }
 
 #[test]
