@@ -1,7 +1,10 @@
 //! What a server is told at its start: command line over environment over file over default.
 //!
 //! Every option has one name in three spellings: `--mysql-addr`, `EBLA_MYSQL_ADDR`, and `mysql_addr` in the TOML file.
-//! A file with an unknown key is refused, so that a typing mistake does not pass for a setting.
+//! A file with an unknown key is refused, so that a typing mistake does not pass for a setting; a variable that is named
+//! like an option and is none is told in the log.
+
+mod environment;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,6 +16,8 @@ use ebla_storage::lifecycle::LifecycleConfig;
 use ebla_storage::repository::{LocationPattern, NoPattern, RepositoryPolicy, RequestLimits};
 use ebla_storage::storage::{GARBAGE_INTERVAL, TRASH_EXPIRE};
 use serde::Deserialize;
+
+pub use environment::{unknown_variables, warn_of_unknown_variables};
 
 /// Options as they are given: each may be absent.
 #[derive(Debug, Clone, Default, Args, Deserialize)]

@@ -82,6 +82,7 @@ fn run_server(serve: Serve) -> Result<(), AnyError> {
     let from_file = serve.config.as_deref().map(Options::from_file).transpose()?.unwrap_or_default();
     let config = serve.options.or(from_file).resolve()?;
     set_up_logs(&config)?;
+    ebla_server::config::warn_of_unknown_variables();
     let metrics = set_up_metrics()?;
     let runtime = threads::runtime("ebla", None)?;
     runtime.block_on(async {

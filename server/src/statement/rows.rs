@@ -25,6 +25,8 @@ pub struct TextRows {
     columns: Vec<String>,
     /// Those of the columns that WHERE and ORDER BY take as numbers.
     numbers: &'static [&'static str],
+    /// Whether LIKE tells capitals from small letters.
+    exact: bool,
     rows: Vec<Vec<Option<String>>>,
 }
 
@@ -36,7 +38,12 @@ pub fn text(value: impl ToString) -> Option<String> {
 impl TextRows {
     /// No rows yet, under these columns.
     pub fn new<C: Into<String>>(columns: impl IntoIterator<Item = C>) -> TextRows {
-        TextRows { columns: columns.into_iter().map(Into::into).collect(), numbers: &[], rows: Vec::new() }
+        TextRows {
+            columns: columns.into_iter().map(Into::into).collect(),
+            numbers: &[],
+            exact: false,
+            rows: Vec::new(),
+        }
     }
 
     /// Declares that these columns hold whole numbers.
@@ -44,6 +51,13 @@ impl TextRows {
     pub fn numbers(mut self, numbers: &'static [&'static str]) -> TextRows {
         debug_assert!(numbers.iter().all(|name| self.columns.iter().any(|column| column == name)), "{numbers:?}");
         self.numbers = numbers;
+        self
+    }
+
+    /// Declares that names which differ in case alone are names of different things, as those of tables are.
+    #[must_use]
+    pub fn exact(mut self) -> TextRows {
+        self.exact = true;
         self
     }
 
@@ -99,10 +113,11 @@ impl TextRows {
     #[must_use]
     pub fn like(mut self, column: usize, pattern: Option<&str>) -> TextRows {
         if let Some(pattern) = pattern {
-            // MySQL compares names without regard to case here.
-            let pattern = pattern.to_lowercase();
+            // MySQL compares names without regard to case here, but for those of tables.
+            let spelled = |text: &str| if self.exact { text.to_owned() } else { text.to_lowercase() };
+            let pattern = spelled(pattern);
             self.rows.retain(|row| {
-                row.get(column).and_then(Option::as_deref).is_some_and(|name| like(&pattern, &name.to_lowercase()))
+                row.get(column).and_then(Option::as_deref).is_some_and(|name| like(&pattern, &spelled(name)))
             });
         }
         self

@@ -71,6 +71,7 @@ pub async fn tables(
         for table in visible_tables(session, &database)? {
             push(&table.name, "BASE TABLE");
         }
+        rows = rows.exact();
     }
     rows.filtered(session, filter).await
 }
@@ -124,7 +125,7 @@ pub async fn table_status(session: &Session, database: Option<&str>, filter: Opt
             text(&table.definition.comment),
         ]);
     }
-    rows.filtered(session, filter).await
+    rows.exact().filtered(session, filter).await
 }
 
 /// `SHOW [FULL] COLUMNS`.
