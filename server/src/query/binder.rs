@@ -15,10 +15,11 @@ use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 
 use super::context::StatementContext;
+use super::dependencies::TrueDependencies;
 use super::error::QueryError;
 use super::rewrite::split_partitions;
 use super::scan::{Reports, SegmentTable, VirtualProvider};
@@ -30,6 +31,7 @@ pub(crate) struct Binder<'a> {
     context: &'a StatementContext,
     state: &'a SessionState,
     planners: &'a [Arc<dyn ExprPlanner>],
+    relation_planners: [Arc<dyn RelationPlanner>; 1],
     known: RefCell<HashMap<(String, String), Relation>>,
     reports: Reports,
 }
@@ -41,7 +43,8 @@ impl<'a> Binder<'a> {
         planners: &'a [Arc<dyn ExprPlanner>],
         reports: Reports,
     ) -> Self {
-        Self { context, state, planners, known: RefCell::new(HashMap::new()), reports }
+        let relation_planners: [Arc<dyn RelationPlanner>; 1] = [Arc::new(TrueDependencies::default())];
+        Self { context, state, planners, relation_planners, known: RefCell::new(HashMap::new()), reports }
     }
 
     /// The tables that were asked for, as (database, table).
@@ -106,6 +109,10 @@ impl ContextProvider for Binder<'_> {
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
         self.planners
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.relation_planners
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {

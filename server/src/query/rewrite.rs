@@ -31,6 +31,7 @@ pub(crate) use names::split_partitions;
 pub(crate) use recursive::PLAIN;
 
 use super::context::StatementContext;
+use super::dependencies::part_padded;
 use super::error::QueryError;
 
 /// What GROUP BY demands of the other columns.
@@ -221,6 +222,7 @@ impl VisitorMut for Rewriter<'_> {
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<QueryError> {
         select::after(select);
+        select.from.iter_mut().for_each(part_padded);
         if self.common.is_wanted() {
             self.common.leave_select(select);
         }
