@@ -12,7 +12,8 @@
 //! A join for EXISTS or IN answers the columns of one of its sides, and a mark where they stand within OR, NOT or CASE. The
 //! engine, when it moves a projection below a join, takes the first columns for those of the left side whatever the
 //! join is, and projects the wrong ones. [`KeepSides`] gives these joins a projection of their own, of all their columns;
-//! below a join that has one nothing is moved.
+//! below a join that has one nothing is moved. Of one that has a projection already the engine shifts the columns when it
+//! lets the inputs compute parts of the join's condition, also where they are the right side's alone; so that is done first.
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use datafusion::logical_expr::{Filter, LogicalPlan};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, HashJoinExecBuilder, NestedLoopJoinExec};
 
@@ -106,7 +108,7 @@ impl PhysicalOptimizerRule for KeepSides {
         true
     }
 
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
             let all = Some((0..node.schema().fields().len()).collect());
             if let Some(join) = node.downcast_ref::<HashJoinExec>()
@@ -119,7 +121,13 @@ impl PhysicalOptimizerRule for KeepSides {
                 && is_one_sided(join.join_type())
                 && !join.contains_projection()
             {
-                return Ok(Transformed::yes(Arc::new(join.with_projection(all)?)));
+                let node = ProjectionPushdown::new().optimize(Arc::clone(&node), config)?;
+                return match node.downcast_ref::<NestedLoopJoinExec>() {
+                    Some(join) if !join.contains_projection() => {
+                        Ok(Transformed::yes(Arc::new(join.with_projection(all)?)))
+                    }
+                    _ => Ok(Transformed::yes(node)),
+                };
             }
             Ok(Transformed::no(node))
         })

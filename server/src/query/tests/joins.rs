@@ -213,6 +213,12 @@ fn behind_in_and_exists_columns_are_told_from_others_of_their_name() {
                 "SELECT y.c, sum(x.a) FROM x, y WHERE EXISTS (SELECT 1 FROM m WHERE m.a < x.c) GROUP BY y.c ORDER BY 1",
                 &["5|2", "6|2"],
             ),
+            // What both sides of the condition are computed of is no column of the answer.
+            (
+                "SELECT c, d, count(*) FROM y WHERE EXISTS (SELECT 1 FROM m WHERE y.c * 2 > m.a + 10) GROUP BY c, d",
+                &["6|2|1"],
+            ),
+            ("SELECT d, c FROM y WHERE NOT EXISTS (SELECT 1 FROM m WHERE y.c * 2 > m.a + 10)", &["1|5"]),
         ],
     );
 }
