@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::Result;
 use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
@@ -27,10 +28,21 @@ pub(super) fn functions() -> Vec<Scalar> {
                 Some(())
             })
         }),
-        Scalar::new(PLAIN, 1, 1, Returns::Of(|types| types.first().cloned().unwrap_or(DataType::Null)), |args| {
-            args.raw(0)
+        Scalar::new(PLAIN, 1, 1, Returns::Of(|types| plain(types.first())), |args| {
+            let values = args.raw(0)?;
+            let data_type = plain(Some(values.data_type()));
+            Ok(if *values.data_type() == data_type { values } else { cast(&values, &data_type)? })
         }),
     ]
+}
+
+/// The type of a recursive query's column. TRUE is the number 1 there, for what is counted up from it.
+fn plain(data_type: Option<&DataType>) -> DataType {
+    match data_type {
+        None => DataType::Null,
+        Some(DataType::Boolean) => DataType::Int64,
+        Some(data_type) => data_type.clone(),
+    }
 }
 
 /// SLEEP(seconds): waits once a row, without holding a thread, and answers TRUE. Dropping the query ends the wait.
