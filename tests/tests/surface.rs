@@ -38,7 +38,7 @@ macro_rules! scripts {
 }
 
 scripts!(
-    accounts arithmetic clients databases explain insert partitions prepared query recursion refusals session show stream_load tables
+    accounts arithmetic clients databases explain insert names partitions prepared query recursion refusals session show stream_load tables
 );
 
 /// A database with a table of a thousand rows.

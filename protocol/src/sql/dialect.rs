@@ -162,6 +162,11 @@ impl Dialect for StarRocks {
         true
     }
 
+    /// `FROM (t)` and `FROM (t AS x)`, which print without the parentheses.
+    fn supports_parens_around_table_factor(&self) -> bool {
+        true
+    }
+
     fn supports_table_hints(&self) -> bool {
         true
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, FixedOffset, NaiveDateTime, Offset, TimeZone as _, Utc};
 use chrono_tz::Tz;
 
 use super::error::QueryError;
-use super::source::Catalog;
+use super::source::{Catalog, INFORMATION_SCHEMA, Relation};
 use super::value::Value;
 
 /// The session of one statement, as the planner sees it.
@@ -149,5 +149,19 @@ impl StatementContext {
     pub(crate) fn local_now(&self) -> i64 {
         let utc = self.now.timestamp_micros();
         self.time_zone.to_local(utc).unwrap_or(utc)
+    }
+
+    /// The columns of a table, as they were defined; `None` where there is no such table.
+    pub(crate) fn columns_of(&self, database: Option<&str>, table: &str) -> Result<Option<Vec<String>>, QueryError> {
+        let Some(database) = database.or(self.database.as_deref()) else {
+            return Ok(None);
+        };
+        let database = if database.eq_ignore_ascii_case(INFORMATION_SCHEMA) { INFORMATION_SCHEMA } else { database };
+        let schema = match self.catalog.relation(database, table)? {
+            Some(Relation::Table(view)) => view.schema.clone(),
+            Some(Relation::Virtual(table)) => table.schema,
+            None => return Ok(None),
+        };
+        Ok(Some(schema.fields().iter().map(|field| field.name().clone()).collect()))
     }
 }

@@ -53,7 +53,7 @@ use super::recursion;
 use super::rewrite::{self, FunctionNames, Grouping};
 use super::scan::Reports;
 use super::stream::{QueryStream, output_type};
-use super::subqueries::{PlacedSubqueries, ThreeValuedIn};
+use super::subqueries::{PlacedSubqueries, ThreeValuedIn, levels};
 use super::value::Value;
 
 /// Rows in a batch.
@@ -240,6 +240,7 @@ impl QueryEngine {
         let statement = Statement::Query(Box::new(query));
         let mut logical = SqlToRel::new(&binder).sql_statement_to_plan(statement)?;
         effort::check(&logical)?;
+        levels::check(&logical)?;
         // Analysed at once: types are final only now, and what cannot be typed shall fail here.
         logical = self.state.analyzer().execute_and_check(logical, self.state.config_options(), |_, _| {})?;
         logical = functions::bounded::bound(logical, &self.memory)?;

@@ -15,6 +15,7 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
 
+use super::rewrite::without_marks;
 use phrases::{from_call, from_phrase};
 
 /// A failed query. Each kind tells the caller what to do: correct the text, free memory, repair a file, report a bug.
@@ -168,6 +169,12 @@ impl QueryError {
         Self::Refused(Reason::Columns, format!("Operand should contain {wanted} column(s)"))
     }
 
+    /// A number that is none of an output.
+    pub(crate) fn no_place(number: &str, clause: &str) -> Self {
+        let hint = format!(" in {clause}: the places of the select list count from 1");
+        Self::UnknownColumn { column: number.to_owned(), hint }
+    }
+
     /// A function in FROM; `unnest` has another place where it is known.
     pub(crate) fn no_table_function(name: &str) -> Self {
         Self::Unsupported(match name.to_ascii_lowercase().as_str() {
@@ -282,7 +289,7 @@ fn from_shared(error: &Arc<DataFusionError>) -> QueryError {
 fn from_schema(error: SchemaError) -> QueryError {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
-            let column = field.flat_name();
+            let column = without_marks(&field.flat_name());
             let near = valid_fields
                 .iter()
                 .map(|valid| valid.name.clone())
@@ -295,6 +302,7 @@ fn from_schema(error: SchemaError) -> QueryError {
             QueryError::Refused(Reason::AmbiguousColumn, format!("Column '{}' is ambiguous", field.name))
         }
         SchemaError::DuplicateQualifiedField { name, qualifier } => {
+            let qualifier = without_marks(&qualifier.to_string());
             let text = format!("Not unique table/alias: '{qualifier}' (column '{name}' occurs twice)");
             QueryError::Refused(Reason::DuplicateTable, text)
         }
@@ -448,7 +456,7 @@ fn clean(text: &str) -> String {
     while let Some(rest) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
         text = rest;
     }
-    text.replace("DataFusion", "the engine").trim().to_owned()
+    without_marks(&text.replace("DataFusion", "the engine")).trim().to_owned()
 }
 
 /// Keeps of a memory error what an administrator can use: who wanted how much.

@@ -11,6 +11,7 @@ use futures::StreamExt as _;
 
 use super::engine::{AbortOnDrop, PlannedQuery, QueryEngine, physical_plan};
 use super::error::QueryError;
+use super::rewrite::without_marks;
 use super::scan::{self, ScanReport};
 
 /// How much EXPLAIN shows.
@@ -56,7 +57,7 @@ impl QueryEngine {
             lines.push("SCANS".to_owned());
             lines.extend(reports.iter().map(|report| format!("  {report}")));
         }
-        Ok(lines)
+        Ok(lines.iter().map(|line| without_marks(line)).collect())
     }
 }
 

@@ -9,8 +9,8 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::error::Result;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator, ScalarUDF, TryCast, lit};
@@ -97,6 +97,21 @@ impl ExprPlanner for MySqlOperators {
             other => return Err(QueryError::Unsupported(format!("Operator '{other}' is not supported")).wrap()),
         };
         Ok(PlannerResult::Planned(planned))
+    }
+
+    /// `t.c` where there is a column `t`: its field `c`, or else the column `c` of a table `t` that nobody knows here, which is
+    /// said in the words for that.
+    fn plan_compound_identifier(
+        &self,
+        field: &Field,
+        _qualifier: Option<&TableReference>,
+        nested_names: &[String],
+    ) -> Result<PlannerResult<Vec<Expr>>> {
+        if field.data_type().is_nested() {
+            return Ok(PlannerResult::Original(Vec::new()));
+        }
+        let table = TableReference::bare(field.name().as_str());
+        Ok(PlannerResult::Planned(Expr::Column(Column::new(Some(table), nested_names.join(".")))))
     }
 
     /// The items of `[a, b]`, in one type.

@@ -18,6 +18,7 @@ mod names;
 mod orders;
 mod recursive;
 mod select;
+mod within;
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -27,7 +28,7 @@ use sqlparser::ast::{
 };
 
 pub(crate) use headers::Headers;
-pub(crate) use names::split_partitions;
+pub(crate) use names::{split_partitions, without_marks};
 pub(crate) use recursive::PLAIN;
 
 use super::context::StatementContext;
@@ -54,7 +55,9 @@ pub(crate) fn rewrite_query(
     functions: &FunctionNames,
 ) -> Result<Headers, QueryError> {
     let mut headers = Headers::default();
-    let relations = names::Relations::of(query);
+    let mut relations = names::Relations::of(query);
+    relations.mark(query, context)?;
+    common::Columns::new(context, &relations, &common::Common::default()).spell_out_repeated(query)?;
     headers::name_outputs(&mut query.body, &mut headers);
     orders::rename_hiding(query, &mut headers);
     if grouping == Grouping::Relaxed {
@@ -176,6 +179,7 @@ impl VisitorMut for Rewriter<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
         recursive::spell_out(query);
+        query.with.iter_mut().flat_map(|with| &mut with.cte_tables).for_each(orders::rename_in_with);
         names::lower_cte_columns(query, self.headers);
         headers::name_later(&mut query.body);
         select::query_clauses(query);
@@ -208,7 +212,8 @@ impl VisitorMut for Rewriter<'_> {
                 self.relations.wildcard(name);
             }
         }
-        if let Err(error) = select::before(select) {
+        let own = select.having.as_ref().map(|having| names::columns_within(having, self.context)).transpose();
+        if let Err(error) = own.and_then(|own| select::before(select, &own.unwrap_or_default())) {
             return ControlFlow::Break(error);
         }
         if self.common.is_wanted() {
@@ -230,10 +235,16 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<QueryError> {
+        orders::rename_in_from(factor);
         match self.relations.table_factor(factor, self.headers) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<QueryError> {
+        orders::rename_in_expr(expr);
+        ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<QueryError> {

@@ -60,10 +60,7 @@ fn from_place(text: &str) -> Option<QueryError> {
             format!("Unknown table '{table}': FROM does not name it"),
         ));
     }
-    let place = |column: &str, clause: &str| {
-        let hint = format!(" in {clause}: the places of the select list count from 1");
-        Some(QueryError::UnknownColumn { column: column.trim().to_owned(), hint })
-    };
+    let place = |column: &str, clause: &str| Some(QueryError::no_place(column.trim(), clause));
     if let Some(rest) = text.strip_prefix("Order by column out of bounds, specified: ") {
         return place(rest.split(',').next().unwrap_or(rest), "ORDER BY");
     }

@@ -9,6 +9,7 @@ use sqlparser::ast::{Expr, GroupByExpr, Query, Select, SelectItem, VisitMut, Vis
 
 use super::expr::call;
 use super::select::is_aggregate;
+use super::within;
 
 /// Makes bare columns of grouped SELECTs `any_value(column)`.
 pub(super) fn relax(query: &mut Query) {
@@ -26,7 +27,7 @@ pub(super) fn relax(query: &mut Query) {
 
 fn relax_select(select: &mut Select) {
     let grouped: Vec<Expr> = match &select.group_by {
-        GroupByExpr::Expressions(exprs, _) if !exprs.is_empty() => exprs.clone(),
+        GroupByExpr::Expressions(exprs, _) if !exprs.is_empty() => exprs.iter().flat_map(keys).cloned().collect(),
         _ => return,
     };
     let names: HashSet<String> = grouped.iter().filter_map(column_name).collect();
@@ -49,42 +50,19 @@ fn relax_select(select: &mut Select) {
 }
 
 fn relax_expr(expr: &mut Expr, grouped: &HashSet<String>) {
-    struct Wrapper<'a> {
-        grouped: &'a HashSet<String>,
-        inside: usize,
+    within::change(expr, is_closed, |expr| {
+        if column_name(expr).is_some_and(|name| !grouped.contains(&name)) {
+            *expr = call("any_value", vec![expr.clone()]);
+        }
+    });
+}
+
+/// What is grouped by, with ROLLUP and its like too.
+fn keys(expr: &Expr) -> Vec<&Expr> {
+    match expr {
+        Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => sets.iter().flatten().collect(),
+        expr => vec![expr],
     }
-    impl VisitorMut for Wrapper<'_> {
-        type Break = ();
-
-        fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-            self.inside += 1;
-            ControlFlow::Continue(())
-        }
-
-        fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-            self.inside -= 1;
-            ControlFlow::Continue(())
-        }
-
-        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            self.inside += usize::from(is_closed(expr));
-            ControlFlow::Continue(())
-        }
-
-        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            if is_closed(expr) {
-                self.inside -= 1;
-            } else if self.inside == 0
-                && let Some(name) = column_name(expr)
-                && !self.grouped.contains(&name)
-            {
-                *expr = call("any_value", vec![expr.clone()]);
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let mut wrapper = Wrapper { grouped, inside: 0 };
-    let _ = VisitMut::visit(expr, &mut wrapper);
 }
 
 /// Calls whose arguments need not be grouped.

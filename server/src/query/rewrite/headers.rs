@@ -101,7 +101,6 @@ fn tell_apart(body: &mut SetExpr) {
         SetExpr::Select(select) => select,
         _ => return,
     };
-    let is_wildcard = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
     let beside_wildcard = select.projection.iter().any(is_wildcard);
     let mut taken = HashSet::new();
     for item in &mut select.projection {
@@ -129,10 +128,7 @@ fn tell_apart(body: &mut SetExpr) {
 }
 
 fn name_top(select: &mut Select, headers: &mut Headers) {
-    let has_wildcard = select
-        .projection
-        .iter()
-        .any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
+    let has_wildcard = select.projection.iter().any(is_wildcard);
     let mut taken = HashSet::new();
     let mut positions = Vec::with_capacity(select.projection.len());
     for item in &mut select.projection {
@@ -200,6 +196,20 @@ pub(super) fn name_nested(select: &mut Select, headers: &mut Headers) {
             }
             _ => {}
         }
+    }
+}
+
+/// Whether an item of a select list is `*` or `t.*`.
+pub(super) fn is_wildcard(item: &SelectItem) -> bool {
+    matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
+}
+
+/// What an item of a select list is called; `None` where it stands for several columns.
+pub(super) fn name_of(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(alias.value.clone()),
+        SelectItem::UnnamedExpr(expr) => Some(text_of(expr)),
+        _ => None,
     }
 }
 

@@ -2,6 +2,11 @@
 //!
 //! Tables and their aliases keep their case. `FROM db.t` is known to the rest of the query as `t`, as in MySQL, so
 //! `db.t.c` is shortened to `t.c`; only where two tables of one name from two databases meet do both keep the database.
+//!
+//! The planner takes `t.c` for a field of the column `t` where there is one, before it looks for a table `t` further out.
+//! So a relation that is named like a column gets a mark behind its name, which nobody sees ([`without_marks`]).
+
+mod columns;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -9,10 +14,19 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{Expr, Ident, ObjectName, ObjectNamePart, Query, TableAlias, TableFactor, Visit, Visitor};
 
 use super::Headers;
+use crate::query::context::StatementContext;
 use crate::query::error::QueryError;
 
 /// Between a table's name and the partitions wanted of it, inside one part of its name: cannot occur in a name.
 const PARTITION_MARK: char = '\u{1}';
+
+/// Behind the name of a relation that is the name of a column, too.
+const RELATION_MARK: char = '\u{2}';
+
+/// A text about relations with their names as the user knows them.
+pub(crate) fn without_marks(text: &str) -> String {
+    text.replace(RELATION_MARK, "")
+}
 
 /// A table name and the partitions that `FROM t PARTITION (...)` wants, taken apart again.
 pub(crate) fn split_partitions(name: &str) -> (&str, Vec<String>) {
@@ -29,6 +43,8 @@ pub(super) struct Relations {
     names: HashSet<String>,
     /// For each unaliased table name the databases it is taken from.
     databases: HashMap<String, HashSet<Option<String>>>,
+    /// Those that get a mark.
+    marked: HashSet<String>,
 }
 
 impl Relations {
@@ -55,17 +71,27 @@ impl Relations {
         gatherer.0
     }
 
+    /// Marks the relations whose columns a subquery may name, if there are columns of their names.
+    pub(super) fn mark(&mut self, query: &Query, context: &StatementContext) -> Result<(), QueryError> {
+        let columns = columns::Gatherer::of(query);
+        let wanted = columns.qualifiers.iter().filter(|name| self.names.contains(*name) && self.is_unique(name));
+        let wanted: HashSet<String> = wanted.cloned().collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        self.marked = columns.named(context)?.intersection(&wanted).cloned().collect();
+        self.names.extend(self.marked.iter().map(|name| format!("{name}{RELATION_MARK}")));
+        Ok(())
+    }
+
+    fn put_mark(&self, relation: &mut Ident) {
+        if self.marked.contains(&relation.value) {
+            relation.value.push(RELATION_MARK);
+        }
+    }
+
     fn gather(&mut self, factor: &TableFactor) {
-        let alias = match factor {
-            TableFactor::Table { alias, .. }
-            | TableFactor::Derived { alias, .. }
-            | TableFactor::NestedJoin { alias, .. }
-            | TableFactor::UNNEST { alias, .. }
-            | TableFactor::Function { alias, .. }
-            | TableFactor::TableFunction { alias, .. } => alias.as_ref(),
-            _ => None,
-        };
-        if let Some(alias) = alias {
+        if let Some(alias) = alias_of(factor) {
             self.names.insert(alias.name.value.clone());
             return;
         }
@@ -94,12 +120,16 @@ impl Relations {
                 let own = database_and_table(name);
                 drop_catalog(name)?;
                 if let Some(alias) = alias {
+                    self.put_mark(&mut alias.name);
                     lower_columns(alias, headers);
                 } else if let Some((database, table)) = own
-                    && (!partitions.is_empty() || (database.is_some() && self.is_unique(&table)))
+                    && (!partitions.is_empty()
+                        || (database.is_some() && self.is_unique(&table))
+                        || self.marked.contains(&table))
                 {
-                    *alias =
-                        Some(TableAlias { explicit: true, name: Ident::new(table), columns: Vec::new(), at: None });
+                    let mut name = Ident::new(table);
+                    self.put_mark(&mut name);
+                    *alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
                 }
                 mark_partitions(name, partitions);
             }
@@ -113,7 +143,8 @@ impl Relations {
                 return Err(QueryError::no_table_function(&name));
             }
             TableFactor::Derived { alias: Some(alias), .. } | TableFactor::NestedJoin { alias: Some(alias), .. } => {
-                lower_columns(alias, headers)
+                self.put_mark(&mut alias.name);
+                lower_columns(alias, headers);
             }
             _ => {}
         }
@@ -141,6 +172,9 @@ impl Relations {
         for part in parts.iter_mut().skip(relation_parts) {
             part.value = part.value.to_lowercase();
         }
+        if relation_parts == 1 {
+            self.put_mark(&mut parts[0]);
+        }
         for part in &mut parts {
             part.quote_style = None;
         }
@@ -160,6 +194,27 @@ impl Relations {
             }
             name.0.remove(0);
         }
+        if let [ObjectNamePart::Identifier(relation)] = name.0.as_mut_slice() {
+            self.put_mark(relation);
+        }
+    }
+}
+
+/// The columns, in lower case, that the subqueries of an expression have to do with.
+pub(super) fn columns_within(expr: &Expr, context: &StatementContext) -> Result<HashSet<String>, QueryError> {
+    columns::Gatherer::of(expr).named(context)
+}
+
+/// The alias of a relation in FROM.
+fn alias_of(factor: &TableFactor) -> Option<&TableAlias> {
+    match factor {
+        TableFactor::Table { alias, .. }
+        | TableFactor::Derived { alias, .. }
+        | TableFactor::NestedJoin { alias, .. }
+        | TableFactor::UNNEST { alias, .. }
+        | TableFactor::Function { alias, .. }
+        | TableFactor::TableFunction { alias, .. } => alias.as_ref(),
+        _ => None,
     }
 }
 

@@ -1,15 +1,14 @@
 //! Clauses of SELECT that MySQL reads in its own way.
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::collections::{HashMap, HashSet};
 
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, GroupByExpr, GroupByWithModifier, JoinConstraint, JoinOperator, LimitClause,
     NamedWindowExpr, ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, Visit,
-    VisitMut, Visitor, VisitorMut,
 };
 
 use super::expr::{null, number, truth};
+use super::within;
 use crate::query::error::QueryError;
 use crate::query::operators::CELL;
 
@@ -125,8 +124,8 @@ fn is_null(expr: &Expr) -> bool {
     matches!(expr, Expr::Value(value) if matches!(value.value, sqlparser::ast::Value::Null))
 }
 
-/// Before the expressions inside are rewritten.
-pub(super) fn before(select: &mut Select) -> Result<(), QueryError> {
+/// Before the expressions inside are rewritten. Subqueries in HAVING have columns of these names of their own.
+pub(super) fn before(select: &mut Select, own: &HashSet<String>) -> Result<(), QueryError> {
     select.select_modifiers = None;
     select.optimizer_hints.clear();
     if select.into.is_some() {
@@ -140,7 +139,8 @@ pub(super) fn before(select: &mut Select) -> Result<(), QueryError> {
         }
     }
     rollup(&mut select.group_by);
-    having(select);
+    places(&mut select.group_by, &select.projection)?;
+    having(select, own);
     for window in &mut select.named_window {
         window.0.value = window.0.value.to_lowercase();
         if let NamedWindowExpr::WindowSpec(window) = &mut window.1 {
@@ -241,9 +241,32 @@ fn rollup(group_by: &mut GroupByExpr) {
     }
 }
 
+/// Puts expressions of the select list in the place of their numbers inside of ROLLUP and its like. Outside of these the
+/// planner does.
+fn places(group_by: &mut GroupByExpr, projection: &[SelectItem]) -> Result<(), QueryError> {
+    let GroupByExpr::Expressions(exprs, _) = group_by else { return Ok(()) };
+    for expr in exprs {
+        let (Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets)) = expr else { continue };
+        for key in sets.iter_mut().flatten() {
+            let Expr::Value(value) = &key else { continue };
+            let Value::Number(place, _) = &value.value else { continue };
+            let item = place.parse::<usize>().ok().and_then(|place| projection.get(place.checked_sub(1)?));
+            match item {
+                Some(SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }) => {
+                    *key = item.clone();
+                }
+                // Behind a `*` nobody knows here which column it is.
+                Some(_) => {}
+                None => return Err(QueryError::no_place(place, "GROUP BY")),
+            }
+        }
+    }
+    Ok(())
+}
+
 /// In HAVING a select alias comes before a column of that name. Without groups and aggregates HAVING filters rows, so
 /// it joins WHERE.
-fn having(select: &mut Select) {
+fn having(select: &mut Select, own: &HashSet<String>) {
     let Some(mut having) = select.having.take() else {
         return;
     };
@@ -255,7 +278,7 @@ fn having(select: &mut Select) {
             _ => None,
         })
         .collect();
-    replace_aliases(&mut having, &aliases);
+    replace_aliases(&mut having, &aliases, own);
 
     let grouped = match &select.group_by {
         GroupByExpr::All(_) => true,
@@ -294,38 +317,18 @@ fn and(left: Expr, right: Expr) -> Expr {
     }
 }
 
-/// Puts expressions in the place of aliases, but not inside aggregates, where only columns are meant.
-fn replace_aliases(expr: &mut Expr, aliases: &HashMap<String, Expr>) {
-    struct Replacer<'a> {
-        aliases: &'a HashMap<String, Expr>,
-        inside_aggregate: usize,
-    }
-    impl VisitorMut for Replacer<'_> {
-        type Break = ();
-
-        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            if matches!(expr, Expr::Function(function) if is_aggregate(function)) {
-                self.inside_aggregate += 1;
-            }
-            ControlFlow::Continue(())
+/// Puts expressions in the place of aliases, but not inside aggregates, where only columns are meant. In subqueries their
+/// own columns come first.
+fn replace_aliases(expr: &mut Expr, aliases: &HashMap<String, Expr>, own: &HashSet<String>) {
+    within::change_deep(expr, within::aggregates, |expr, in_subquery| {
+        if let Expr::Identifier(ident) = expr
+            && let name = ident.value.to_lowercase()
+            && !(in_subquery && own.contains(&name))
+            && let Some(replacement) = aliases.get(&name)
+        {
+            *expr = Expr::Nested(Box::new(replacement.clone()));
         }
-
-        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            if matches!(expr, Expr::Function(function) if is_aggregate(function)) {
-                self.inside_aggregate -= 1;
-                return ControlFlow::Continue(());
-            }
-            if self.inside_aggregate == 0
-                && let Expr::Identifier(ident) = expr
-                && let Some(replacement) = self.aliases.get(&ident.value.to_lowercase())
-            {
-                *expr = Expr::Nested(Box::new(replacement.clone()));
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let mut replacer = Replacer { aliases, inside_aggregate: 0 };
-    let _ = VisitMut::visit(expr, &mut replacer);
+    });
 }
 
 /// Whether a call aggregates rows.
@@ -346,36 +349,7 @@ pub(super) fn is_aggregate_name(name: &str) -> bool {
 
 /// Whether a call of this kind occurs, outside of subqueries.
 fn has_call(node: &impl Visit, test: impl Fn(&Function) -> bool) -> bool {
-    struct Finder<F> {
-        test: F,
-        depth: usize,
-        found: bool,
-    }
-    impl<F: Fn(&Function) -> bool> Visitor for Finder<F> {
-        type Break = ();
-
-        fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
-            self.depth += 1;
-            ControlFlow::Continue(())
-        }
-
-        fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
-            self.depth -= 1;
-            ControlFlow::Continue(())
-        }
-
-        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-            if self.depth == 0
-                && let Expr::Function(function) = expr
-                && (self.test)(function)
-            {
-                self.found = true;
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let mut finder = Finder { test, depth: 0, found: false };
-    let _ = node.visit(&mut finder);
-    finder.found
+    let mut found = false;
+    within::each(node, within::open, |expr| found |= matches!(expr, Expr::Function(function) if test(function)));
+    found
 }

@@ -11,10 +11,9 @@ use super::Common;
 use super::scope::{Scope, Shown, join_scopes};
 use crate::query::context::StatementContext;
 use crate::query::error::QueryError;
-use crate::query::rewrite::headers::{self, Headers};
+use crate::query::rewrite::headers::{self, Headers, is_wildcard};
 use crate::query::rewrite::names::{Relations, database_and_table};
 use crate::query::rewrite::select::plain_join;
-use crate::query::source::{INFORMATION_SCHEMA, Relation};
 
 /// The names of columns, as written; `None` where they are not known.
 pub(super) type Names = Option<Vec<String>>;
@@ -80,16 +79,71 @@ impl<'a> Columns<'a> {
                     names.extend(chosen(&scope.shown, options)?.into_iter().map(|column| column.written.clone()));
                 }
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
-                    let table = name.0.last().and_then(ObjectNamePart::as_ident).map(|ident| ident.value.as_str());
-                    let left_out = left_out(options);
-                    let of_table = scope.tables.iter().filter(|(name, _)| Some(name.as_str()) == table);
-                    let columns = of_table.flat_map(|(_, columns)| columns);
-                    names.extend(columns.filter(|column| !left_out.contains(&column.to_lowercase())).cloned());
+                    names.extend(scope.of_table(name, options).into_iter().cloned());
                 }
                 _ => return Ok(None),
             }
         }
         Ok(Some(names))
+    }
+
+    /// Spells out the `*` of the outermost SELECTs where there are several, so that each output can have a name of its own.
+    pub(in crate::query::rewrite) fn spell_out_repeated(&self, query: &mut Query) -> Result<(), QueryError> {
+        let mut inside = self.clone();
+        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+            let columns = inside.of_cte(cte)?;
+            inside.ctes.push(columns);
+        }
+        inside.spell_out_in(&mut query.body)
+    }
+
+    fn spell_out_in(&self, body: &mut SetExpr) -> Result<(), QueryError> {
+        match body {
+            SetExpr::Query(query) => self.spell_out_repeated(query),
+            SetExpr::SetOperation { left, right, .. } => {
+                self.spell_out_in(left)?;
+                self.spell_out_in(right)
+            }
+            SetExpr::Select(select) => {
+                let wildcards = select.projection.iter().filter(|item| is_wildcard(item)).count();
+                if wildcards > 1 && !select.from.is_empty() {
+                    select.projection = self.spelled_out(select)?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The select list without `*`, or as it is where the columns are not known.
+    fn spelled_out(&self, select: &Select) -> Result<Vec<SelectItem>, QueryError> {
+        let Some(scope) = self.lower_all(&mut select.from.clone())? else {
+            return Ok(select.projection.clone());
+        };
+        let mut items = Vec::with_capacity(scope.shown.len());
+        let named = |expr, name: &str| SelectItem::ExprWithAlias { expr, alias: Ident::new(name) };
+        for item in &select.projection {
+            match item {
+                SelectItem::Wildcard(options) => {
+                    let columns = chosen(&scope.shown, options)?.into_iter();
+                    items.extend(columns.map(|column| named(column.value.clone(), &column.written)));
+                }
+                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
+                    let columns = scope.of_table(name, options);
+                    if columns.is_empty() {
+                        // There is no such table; the planner says so.
+                        return Ok(select.projection.clone());
+                    }
+                    items.extend(columns.into_iter().map(|column| {
+                        let mut parts: Vec<Ident> = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+                        parts.push(Ident::new(column));
+                        named(Expr::CompoundIdentifier(parts), column)
+                    }));
+                }
+                item => items.push(item.clone()),
+            }
+        }
+        Ok(items)
     }
 
     /// Makes the joins of a FROM clause ones with ON, and answers what they show.
@@ -142,16 +196,7 @@ impl<'a> Columns<'a> {
         {
             return Ok(columns.clone());
         }
-        let Some(database) = database.or_else(|| self.context.database.clone()) else {
-            return Ok(None);
-        };
-        let database = if database.eq_ignore_ascii_case(INFORMATION_SCHEMA) { INFORMATION_SCHEMA } else { &database };
-        let schema = match self.context.catalog.relation(database, &table)? {
-            Some(Relation::Table(view)) => view.schema.clone(),
-            Some(Relation::Virtual(table)) => table.schema,
-            None => return Ok(None),
-        };
-        Ok(Some(schema.fields().iter().map(|field| field.name().clone()).collect()))
+        self.context.columns_of(database.as_deref(), &table)
     }
 
     fn scope(&self, called: Vec<Ident>, names: Vec<String>) -> Scope {
@@ -163,6 +208,16 @@ impl<'a> Columns<'a> {
             Shown { name: written.to_lowercase(), written: written.clone(), value, common: false }
         });
         Scope { shown: shown.collect(), tables: vec![(table, names)] }
+    }
+}
+
+impl Scope {
+    /// The columns that `t.*` shows, or `t.* EXCEPT (…)`.
+    fn of_table(&self, name: &ObjectName, options: &WildcardAdditionalOptions) -> Vec<&String> {
+        let table = name.0.last().and_then(ObjectNamePart::as_ident).map(|ident| ident.value.as_str());
+        let left_out = left_out(options);
+        let of_table = self.tables.iter().filter(|(name, _)| Some(name.as_str()) == table);
+        of_table.flat_map(|(_, columns)| columns).filter(|column| !left_out.contains(&column.to_lowercase())).collect()
     }
 }
 

@@ -1,15 +1,13 @@
 //! What a FROM clause shows: the columns under `*` and by bare names, and how a join brings two such scopes together.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::ControlFlow;
 
-use sqlparser::ast::{
-    BinaryOperator, Expr, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, VisitMut, VisitorMut,
-};
+use sqlparser::ast::{BinaryOperator, Expr, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart};
 
 use crate::query::error::{QueryError, Reason};
 use crate::query::rewrite::expr::{call, number};
 use crate::query::rewrite::select::constraint_mut;
+use crate::query::rewrite::within;
 
 /// A column that a FROM clause shows under `*` and by its bare name.
 #[derive(Debug, Clone)]
@@ -73,7 +71,11 @@ pub(super) fn join_scopes(operator: &mut JoinOperator, left: &mut Scope, mut rig
         _ => (Kept::Left, true, true),
     };
     let names: Option<Vec<String>> = match constraint_mut(operator) {
-        Some(JoinConstraint::Using(columns)) => Some(columns.iter().filter_map(last_name).collect()),
+        Some(JoinConstraint::Using(columns)) => {
+            // A column that is named twice is the same column.
+            let mut seen = HashSet::new();
+            Some(columns.iter().filter_map(last_name).filter(|name| seen.insert(name.clone())).collect())
+        }
         Some(JoinConstraint::Natural) => Some(names_of_both(left, &right)),
         Some(JoinConstraint::On(condition)) => {
             let mut all = left.clone();
@@ -131,34 +133,13 @@ fn join_on(operator: &mut JoinOperator, condition: Option<Expr>) {
 
 /// Puts values in the place of bare names, but not inside subqueries, which have names of their own.
 fn put_values(expr: &mut Expr, values: &HashMap<String, Expr>) {
-    struct Replacer<'a> {
-        values: &'a HashMap<String, Expr>,
-        queries: usize,
-    }
-    impl VisitorMut for Replacer<'_> {
-        type Break = ();
-
-        fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-            self.queries += 1;
-            ControlFlow::Continue(())
+    within::change(expr, within::open, |expr| {
+        if let Expr::Identifier(ident) = expr
+            && let Some(value) = values.get(&ident.value.to_lowercase())
+        {
+            *expr = value.clone();
         }
-
-        fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-            self.queries -= 1;
-            ControlFlow::Continue(())
-        }
-
-        fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            if self.queries == 0
-                && let Expr::Identifier(ident) = expr
-                && let Some(value) = self.values.get(&ident.value.to_lowercase())
-            {
-                *expr = value.clone();
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let _ = VisitMut::visit(expr, &mut Replacer { values, queries: 0 });
+    });
 }
 
 fn last_name(name: &ObjectName) -> Option<String> {
