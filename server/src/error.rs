@@ -211,6 +211,10 @@ fn reason_code(reason: Reason) -> (u16, &'static [u8; 5]) {
         Reason::DivisionByZero => (1365, b"22012"),
         Reason::NotSelected => (3065, b"HY000"),
         Reason::UnknownAlias => (1051, b"42S02"),
+        Reason::SetColumns => (1222, b"21000"),
+        Reason::FrameOrder => (3587, b"HY000"),
+        Reason::FrameOfTimes => (3588, b"HY000"),
+        Reason::FrameOfNumbers => (3589, b"HY000"),
     }
 }
 

@@ -429,6 +429,11 @@ async fn delete_reads_another_replica_when_one_is_damaged() {
     wait_until(SOON, async || {
         let states = client.query("SHOW TABLET FROM d.t").await;
         let whole = states.column("State").iter().all(|state| *state == "NORMAL");
+    ("SELECT id FROM d.t UNION SELECT id, v FROM d.t", 1222, "21000"),
+    ("SELECT id FROM d.t EXCEPT SELECT id, v FROM d.t", 1222, "21000"),
+    ("SELECT sum(id) OVER (ORDER BY v RANGE 1 PRECEDING) FROM d.t", 3587, "HY000"),
+    ("SELECT sum(id) OVER (ORDER BY date(v) RANGE 1 PRECEDING) FROM d.t", 3588, "HY000"),
+    ("SELECT sum(id) OVER (ORDER BY id RANGE INTERVAL 1 DAY PRECEDING) FROM d.t", 3589, "HY000"),
         if whole && !segments(roots[0].path()).is_empty() { Ok(()) } else { Err(states.to_string()) }
     })
     .await;

@@ -11,6 +11,7 @@
 //! number is taken for its truth where one is wanted.
 
 mod columns;
+mod frames;
 mod literals;
 
 use std::sync::Arc;
@@ -180,6 +181,9 @@ impl TreeNodeRewriter for Coercion<'_> {
             Expr::InSubquery(test) => self.in_subquery(test),
             Expr::SetComparison(test) => self.set_comparison(test),
             Expr::WindowFunction(call) if WITH_DEFAULT.contains(&call.fun.name()) => self.shifted(call),
+            Expr::WindowFunction(call) => {
+                Ok(Transformed::yes(Expr::WindowFunction(frames::measured(call, self.schema)?)))
+            }
             Expr::ScalarFunction(call) if OF_ONE_TYPE.contains(&call.func.name()) => self.of_one_type(call),
             Expr::ScalarFunction(call) => self.exact_arithmetic(call),
             Expr::Like(like) => self.like(like),

@@ -107,6 +107,10 @@ pub enum QueryError {
     Internal(String),
 }
 
+/// What is said of RANGE with a length over what has no lengths.
+pub(crate) const FRAME_ORDER: &str = "Window with RANGE n PRECEDING or FOLLOWING requires exactly one ORDER BY expression, of \
+                                      numeric or temporal type: use ROWS";
+
 /// Reasons to refuse a query, or to end it, for which MySQL has a number each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
@@ -132,11 +136,19 @@ pub enum Reason {
     NotSelected,
     /// A table that FROM does not name.
     UnknownAlias,
+    /// Queries of UNION and the like have different numbers of columns.
+    SetColumns,
+    /// RANGE with a length over what has no lengths.
+    FrameOrder,
+    /// RANGE with a number over dates.
+    FrameOfTimes,
+    /// RANGE with an INTERVAL over numbers.
+    FrameOfNumbers,
 }
 
 impl Reason {
     /// All of them.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 15] = [
         Self::AmbiguousColumn,
         Self::DuplicateColumn,
         Self::DuplicateTable,
@@ -148,6 +160,10 @@ impl Reason {
         Self::DivisionByZero,
         Self::NotSelected,
         Self::UnknownAlias,
+        Self::SetColumns,
+        Self::FrameOrder,
+        Self::FrameOfTimes,
+        Self::FrameOfNumbers,
     ];
 }
 

@@ -27,6 +27,7 @@ use sqlparser::ast::{
     self, Expr, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, VisitMut, VisitorMut,
 };
 
+pub(crate) use calls::FIRST_BYTES;
 pub(crate) use headers::Headers;
 pub(crate) use names::{split_partitions, without_marks};
 pub(crate) use recursive::PLAIN;

@@ -8,6 +8,7 @@
 //! Runs when types are final, on conditions of WHERE and HAVING. What subqueries answer and where else they may stand is
 //! settled before, in [`rows`] and [`places`].
 
+mod keys;
 pub(crate) mod levels;
 mod places;
 mod rows;

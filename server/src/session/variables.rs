@@ -14,11 +14,16 @@ enum Kind {
     Switch,
     /// A whole number.
     Number,
+    /// A whole number between these; what is out of their range becomes its nearest end, as in MySQL.
+    Between(i128, i128),
     /// Any text.
     Text,
     /// Nothing: it tells a fact.
     Fact,
 }
+
+/// How long a client may be idle: from a second to a year.
+const IDLE_SECONDS: Kind = Kind::Between(1, 31_536_000);
 
 /// A variable with its default.
 type Variable = (&'static str, Kind, &'static str);
@@ -51,13 +56,17 @@ const VARIABLES: &[Variable] = &[
     ("enable_insert_strict", Kind::Switch, "1"),
     ("event_scheduler", Kind::Text, "OFF"),
     ("foreign_key_checks", Kind::Switch, "1"),
-    ("group_concat_max_len", Kind::Number, "1024"),
+    // Bytes after which what GROUP_CONCAT joins is cut.
+    ("group_concat_max_len", Kind::Between(4, i64::MAX as i128), "1024"),
     ("have_profiling", Kind::Fact, "NO"),
     ("have_query_cache", Kind::Fact, "NO"),
     ("have_ssl", Kind::Fact, "DISABLED"),
     ("hostname", Kind::Fact, "localhost"),
+    // What MySQL 8's mysqldump sets first of all.
+    ("information_schema_stats_expiry", Kind::Number, "86400"),
     ("init_connect", Kind::Text, ""),
-    ("interactive_timeout", Kind::Number, "3600"),
+    // What wait_timeout begins with where a person sits at the client.
+    ("interactive_timeout", IDLE_SECONDS, "3600"),
     ("language", Kind::Fact, "english"),
     ("license", Kind::Fact, "Apache License 2.0"),
     ("local_infile", Kind::Fact, "0"),
@@ -108,7 +117,8 @@ const VARIABLES: &[Variable] = &[
     ("version_comment", Kind::Fact, "Ebla"),
     ("version_compile_machine", Kind::Fact, std::env::consts::ARCH),
     ("version_compile_os", Kind::Fact, std::env::consts::OS),
-    ("wait_timeout", Kind::Number, "28800"),
+    // Seconds after which a client that sends nothing is sent away.
+    ("wait_timeout", IDLE_SECONDS, "28800"),
 ];
 
 /// The modes that MySQL, MariaDB and StarRocks know, so that clients of each may set what they are used to.
@@ -203,6 +213,9 @@ impl Variables {
                 _ => return Err(bad(value)),
             },
             (Some(Kind::Number), Some(value)) => value.parse::<u64>().map_err(|_| bad(value))?.to_string(),
+            (Some(Kind::Between(least, most)), Some(value)) => {
+                value.parse::<i128>().map_err(|_| bad(value))?.clamp(least, most).to_string()
+            }
             (Some(Kind::Text), Some(value)) => match name {
                 "time_zone" => {
                     crate::query::TimeZone::parse(value).map_err(|_| bad(value))?;
@@ -270,6 +283,10 @@ mod tests {
         assert_eq!(session.set("autocommit", None, &globals).expect("the default"), "1");
         assert_eq!(session.set("query_timeout", Some("5"), &globals).expect("a number"), "5");
         assert!(session.set("query_timeout", Some("x"), &globals).is_err());
+        assert_eq!(session.set("wait_timeout", Some("0"), &globals).expect("the shortest"), "1");
+        assert_eq!(session.set("wait_timeout", Some("99999999999"), &globals).expect("the longest"), "31536000");
+        assert_eq!(session.set("group_concat_max_len", Some("-1"), &globals).expect("the shortest"), "4");
+        assert!(session.set("wait_timeout", Some("soon"), &globals).is_err());
         assert!(session.set("version", Some("9"), &globals).is_err());
         assert!(session.set("nonsense", Some("9"), &globals).is_err());
         assert!(session.set("time_zone", Some("Mars/Olympus"), &globals).is_err());

@@ -3,11 +3,11 @@
 //! Where the engine has no variant for what went wrong, its sentence is all there is. What none of these knows stays as
 //! it is, in the words of the field, or is kept for the log when it speaks of the engine's inner parts.
 
-use super::{QueryError, Reason, words};
+use super::{FRAME_ORDER, QueryError, Reason, words};
 use crate::query::subqueries;
 
 /// Parts of sentences that tell a reason, with what is said instead; `None` for the sentence itself.
-const REASONS: [(&str, Reason, Option<&str>); 9] = [
+const REASONS: [(&str, Reason, Option<&str>); 11] = [
     (
         "Scalar subquery returned more than one row",
         Reason::Rows,
@@ -18,6 +18,12 @@ const REASONS: [(&str, Reason, Option<&str>); 9] = [
         Reason::Columns,
         Some("Operand should contain 1 column(s): the subquery returns more"),
     ),
+    (
+        "queries have different number of columns",
+        Reason::SetColumns,
+        Some("The used SELECT statements have a different number of columns"),
+    ),
+    ("RANGE requires exactly one ORDER BY column", Reason::FrameOrder, Some(FRAME_ORDER)),
     ("For SELECT DISTINCT, ORDER BY expressions", Reason::NotSelected, None),
     ("NTILE requires a positive integer", Reason::Argument, None),
     ("Percentile value must be between", Reason::Argument, None),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
+use datafusion::arrow::compute::can_cast_types;
 use datafusion::arrow::compute::kernels::cmp;
 use datafusion::arrow::compute::kernels::zip::zip;
 use datafusion::arrow::compute::{is_not_null, nullif};
@@ -58,7 +59,12 @@ impl ScalarUDFImpl for Coalesce {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match coerce::result_type(types) {
-            Some(data_type) => Ok(vec![data_type; types.len()]),
+            Some(data_type) if types.iter().all(|from| can_cast_types(from, &data_type)) => {
+                Ok(vec![data_type; types.len()])
+            }
+            // Truth values beside DECIMALs: the engine has no such cast, and would refuse the call. The arguments take
+            // their type after planning, by the rule that runs before the engine's.
+            Some(_) => Ok(types.to_vec()),
             None => self.0.coerce_types(types),
         }
     }
@@ -68,7 +74,12 @@ impl ScalarUDFImpl for Coalesce {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        self.0.return_field_from_args(args)
+        let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let field = self.0.return_field_from_args(args)?;
+        Ok(match coerce::result_type(&types) {
+            Some(data_type) => Arc::new(field.as_ref().clone().with_data_type(data_type)),
+            None => field,
+        })
     }
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {

@@ -10,6 +10,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
 use serde_json::{Map, Number, Value};
 
+use super::arithmetic::without_negative_zero;
 use super::support::{Args, MANY, Returns, Scalar};
 use super::text::Text;
 use crate::query::convert;
@@ -38,7 +39,7 @@ pub(super) fn functions() -> Vec<Scalar> {
         Scalar::double("get_json_double", 2, 2, |args| {
             values(args, |args, value| {
                 args.build::<Float64Type>(|row| match value(row)? {
-                    Value::Number(number) => number.as_f64(),
+                    Value::Number(number) => number.as_f64().map(without_negative_zero),
                     Value::Bool(value) => Some(f64::from(value)),
                     Value::String(text) => convert::number::parse_double(&text),
                     _ => None,

@@ -8,6 +8,7 @@ use datafusion::error::Result;
 use super::support::{Args, MANY, Returns, Scalar, Strings};
 use super::text::Text;
 use crate::query::convert;
+use crate::query::rewrite::FIRST_BYTES;
 
 /// Longest text a function may make out of shorter ones (REPEAT, LPAD, SPACE): what a STRING column holds.
 const GROWN_BYTES_MAX: usize = 1_048_576;
@@ -48,6 +49,14 @@ fn building() -> Vec<Scalar> {
             })
         }),
         Scalar::text("substring", 2, 3, substring).alias(&["substr", "mid"]),
+        Scalar::text(FIRST_BYTES, 2, 2, |args| {
+            let (texts, lengths) = (args.strings(0)?, args.ints(1)?);
+            args.build_strings(|row, out| {
+                let (text, bytes) = (texts.get(row)?, usize::try_from(lengths.get(row)?).unwrap_or(0));
+                out.push_str(&text[..text.floor_char_boundary(bytes)]);
+                Some(())
+            })
+        }),
         Scalar::text("left", 2, 2, |args| {
             let (texts, lengths) = (args.strings(0)?, args.ints(1)?);
             args.build_strings(|row, out| {

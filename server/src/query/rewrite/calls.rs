@@ -9,8 +9,13 @@ use sqlparser::ast::{
 use super::Rewriter;
 use super::expr::{call, date, function, interval_parts, moment, null, number, shifted, string, truth, unit_named};
 use super::select::is_aggregate_name;
+use crate::query::context::VariableScope;
 use crate::query::convert::datetime::{self, SECOND};
 use crate::query::error::QueryError;
+use crate::query::value::Value as Constant;
+
+/// The function that cuts what GROUP_CONCAT joins: nobody else calls it.
+pub(crate) const FIRST_BYTES: &str = "ebla_first_bytes";
 
 /// What separates the items of GROUP_CONCAT when nothing is said.
 const GROUP_CONCAT_SEPARATOR: &str = ",";
@@ -89,10 +94,22 @@ impl Rewriter<'_> {
         Ok(Some(value))
     }
 
+    /// What GROUP_CONCAT joined, as far as `group_concat_max_len` lets it be.
+    fn of_group_concat(&self, joined: Expr) -> Expr {
+        let bytes_max = match self.context.variables.system(VariableScope::Session, "group_concat_max_len") {
+            Some(Constant::Int(bytes)) => bytes.to_string(),
+            // More than any text has.
+            Some(Constant::UInt(_)) => return joined,
+            _ => return joined,
+        };
+        call(FIRST_BYTES, vec![joined, number(&bytes_max)])
+    }
+
     /// Calls with a syntax or meaning of their own.
     fn special(&self, name: &str, called: &mut Function) -> Result<Option<Expr>, QueryError> {
         if let Some(expr) = aggregate(name, called)? {
             return Ok(Some(match expr {
+                joined if name == "group_concat" => self.of_group_concat(joined),
                 Expr::Function(mut inner) => {
                     inner.filter = inner.filter.or_else(|| called.filter.take()).map(|filter| Box::new(truth(*filter)));
                     Expr::Function(inner)

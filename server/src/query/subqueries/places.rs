@@ -25,7 +25,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::{Place, binary, condition, not_of_this_form, rows};
+use super::{Place, binary, condition, keys, not_of_this_form, rows};
 use crate::query::error::QueryError;
 
 /// What the columns are called that hold values of subqueries.
@@ -99,6 +99,7 @@ fn counted(test: Exists) -> Result<Expr> {
         .aggregate(Vec::<Expr>::new(), [count(lit(1i64)).alias(COUNT)])?
         .project([Expr::Column(Column::new_unqualified(COUNT))])?
         .build()?;
+    let counted = if outer_ref_columns.is_empty() { counted } else { keys::in_columns(counted)? };
     let number = Expr::ScalarSubquery(Subquery { subquery: Arc::new(counted), outer_ref_columns, spans });
     Ok(binary(number, if negated { Operator::Eq } else { Operator::Gt }, lit(0i64)))
 }

@@ -7,6 +7,7 @@
 //!   than one is error 1242 if a row asks for it;
 //! - HAVING of a value becomes a part of the value, NULL where it does not hold;
 //! - EXISTS of an aggregate without GROUP BY is true, with HAVING it is HAVING's truth; IN of one is a comparison;
+//! - what a condition below compares with the outer query is a column ([`keys`]);
 //! - what is left of LIMIT, window functions and aggregates below is refused. The engine would answer something else.
 
 use std::sync::{Arc, LazyLock};
@@ -24,7 +25,7 @@ use datafusion::logical_expr::{
     Subquery, lit, when,
 };
 
-use super::{binary, not_of_this_form};
+use super::{binary, keys, not_of_this_form};
 use crate::query::error::{QueryError, Reason};
 use crate::query::functions::support::{Args, Returns, Scalar};
 
@@ -67,7 +68,7 @@ fn value(subquery: Subquery) -> Result<Expr> {
     };
     if let Some(aggregated) = aggregated(&plan)? {
         check(&aggregated, Top::Aggregate)?;
-        return Ok(Expr::ScalarSubquery(with_plan(subquery, aggregated)));
+        return Ok(Expr::ScalarSubquery(with_plan(subquery, aggregated)?));
     }
     let (rows, item, order) = ordered(plan)?;
     check(&rows, Top::Rows)?;
@@ -79,10 +80,10 @@ fn value(subquery: Subquery) -> Result<Expr> {
     };
     if first {
         let plan = gathered(first_value(item, order))?;
-        return Ok(Expr::ScalarSubquery(with_plan(subquery, plan)));
+        return Ok(Expr::ScalarSubquery(with_plan(subquery, plan)?));
     }
     let plan = gathered(array_agg(item))?;
-    Ok(ONLY.call(vec![Expr::ScalarSubquery(with_plan(subquery, plan))]))
+    Ok(ONLY.call(vec![Expr::ScalarSubquery(with_plan(subquery, plan)?)]))
 }
 
 /// EXISTS.
@@ -124,12 +125,12 @@ fn below_projections(subquery: Subquery, plan: LogicalPlan, below: LogicalPlan, 
             let truth = having.predicate.alias(VALUE);
             let plan = LogicalPlan::Projection(Projection::try_new(vec![truth], having.input)?);
             check(&plan, Top::Aggregate)?;
-            let holds = Box::new(Expr::ScalarSubquery(with_plan(subquery, plan)));
+            let holds = Box::new(Expr::ScalarSubquery(with_plan(subquery, plan)?));
             Ok(if negated { Expr::IsNotTrue(holds) } else { Expr::IsTrue(holds) })
         }
         _ => {
             check(&plan, Top::Rows)?;
-            Ok(Expr::Exists(Exists { subquery: with_plan(subquery, plan), negated }))
+            Ok(Expr::Exists(Exists { subquery: with_plan(subquery, plan)?, negated }))
         }
     }
 }
@@ -137,13 +138,15 @@ fn below_projections(subquery: Subquery, plan: LogicalPlan, below: LogicalPlan, 
 /// IN.
 fn is_in(test: InSubquery) -> Result<Expr> {
     let InSubquery { expr, subquery, negated } = test;
-    let plan = subquery.subquery.as_ref();
-    if matches!(plan, LogicalPlan::Projection(projection) if is_one_group(&projection.input)) {
-        check(plan, Top::Aggregate)?;
+    let plan = subquery.subquery.as_ref().clone();
+    if matches!(&plan, LogicalPlan::Projection(projection) if is_one_group(&projection.input)) {
+        check(&plan, Top::Aggregate)?;
+        let subquery = with_plan(subquery, plan)?;
         let op = if negated { Operator::NotEq } else { Operator::Eq };
         return Ok(binary(*expr, op, Expr::ScalarSubquery(subquery)));
     }
-    check(plan, Top::Rows)?;
+    check(&plan, Top::Rows)?;
+    let subquery = with_plan(subquery, plan)?;
     Ok(Expr::InSubquery(InSubquery { expr, subquery, negated }))
 }
 
@@ -241,8 +244,8 @@ fn check_plain(having: &Expr) -> Result<()> {
     if having.exists(subquery)? { Err(not_of_this_form().wrap()) } else { Ok(()) }
 }
 
-fn with_plan(subquery: Subquery, plan: LogicalPlan) -> Subquery {
-    subquery.with_plan(Arc::new(plan))
+fn with_plan(subquery: Subquery, plan: LogicalPlan) -> Result<Subquery> {
+    Ok(subquery.with_plan(Arc::new(keys::in_columns(plan)?)))
 }
 
 fn the_only(args: &Args<'_>) -> Result<ArrayRef> {

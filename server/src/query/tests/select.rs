@@ -247,6 +247,15 @@ fn distinct_aggregates() {
     assert_eq!(f.value("SELECT count(DISTINCT city, active) FROM people"), "2");
     assert_eq!(f.value("SELECT group_concat(name ORDER BY id DESC SEPARATOR '/') FROM people"), "Dan/Cid/Bob/Ann");
     assert_eq!(f.value("SELECT group_concat(DISTINCT city ORDER BY city) FROM people"), "Oslo,Rome");
+    // As long as group_concat_max_len says, in whole characters.
+    for joined in ["repeat('ü', 600)", "'a', repeat('ü', 600)", "DISTINCT repeat('ü', 600)"] {
+        let bytes = if joined.starts_with('\'') { "1023" } else { "1024" };
+        assert_eq!(f.value(&format!("SELECT length(group_concat({joined})) FROM people")), bytes, "{joined}");
+    }
+    assert_eq!(
+        f.value("SELECT length(group_concat(repeat('x', 600))) > 1000 FROM people HAVING group_concat(id) > ''"),
+        "1"
+    );
     assert_eq!(f.value("SELECT group_concat(id, ':', name ORDER BY id) FROM people WHERE id < 3"), "1:Ann,2:Bob");
     assert_eq!(f.value("SELECT max_by(name, salary) FROM people"), "Bob");
     assert_eq!(f.value("SELECT sum(active), sum(city = 'Rome'), avg(id) FROM people"), "2|2|2.5");

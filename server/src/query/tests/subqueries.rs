@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 
-use super::support::{Fixture, batch, check_rows};
+use super::support::{DATETIME, Fixture, batch, check_rows};
 
 fn tables() -> Fixture {
     let f = Fixture::new();
@@ -64,6 +64,10 @@ fn values_in_select_lists() {
                 &["2|200", "3|NULL", "4|NULL"],
             ),
             ("SELECT k FROM t WHERE k = 2 AND (SELECT b FROM u WHERE u.k = t.k) = 200", &["2"]),
+            (
+                "SELECT k, (SELECT count(*) FROM u WHERE u.k % 4 = t.k) FROM t ORDER BY k",
+                &["NULL|0", "1|3", "2|1", "3|0", "4|0"],
+            ),
             (
                 "SELECT k, (SELECT b FROM u WHERE u.k = t.k ORDER BY b DESC LIMIT 1) FROM t ORDER BY k",
                 &["NULL|NULL", "1|110", "2|200", "3|NULL", "4|NULL"],
@@ -255,11 +259,107 @@ fn what_a_correlated_subquery_counts_is_not_lost() {
         "SELECT k, (SELECT count(*) FROM (SELECT count(*) c FROM u WHERE u.k = t.k) q) FROM t",
         "SELECT k, (SELECT x.b FROM (SELECT max(b) b FROM u WHERE u.k = t.k) x) FROM t",
         "SELECT k, (SELECT max(z) FROM (SELECT sum(b) OVER () z FROM u WHERE u.k = t.k) q) FROM t",
-        "SELECT k, (SELECT count(*) FROM u WHERE u.k % 4 = t.k) FROM t",
+        "SELECT k, (SELECT count(*) FROM u WHERE u.k + t.k = 2) FROM t",
         "SELECT k, (SELECT count(*) FROM u WHERE u.k < t.k) FROM t",
         "SELECT k, (SELECT b FROM u WHERE u.k = t.k LIMIT 1 OFFSET 1) FROM t",
         "SELECT k, (SELECT b FROM u WHERE u.k = t.k UNION ALL SELECT 1) FROM t",
     ] {
         assert!(f.error(sql).contains("A subquery of this form is not supported here"), "{sql}: {}", f.error(sql));
     }
+}
+
+#[test]
+fn correlated_values_of_different_types_compare_as_elsewhere() {
+    let f = Fixture::new();
+    let decimal = DataType::Decimal128(10, 2);
+    let outer = [("i", DataType::Int32), ("s", DataType::Utf8), ("d", DataType::Date32), ("b", DataType::Boolean)];
+    let inner = [
+        ("s", DataType::Utf8),
+        ("at", DATETIME),
+        ("m", decimal),
+        ("f", DataType::Float64),
+        ("l", DataType::Int64),
+        ("w", DataType::Utf8),
+    ];
+    f.table(
+        "o",
+        &[batch(
+            &outer,
+            &[
+                &["1", "01", "2024-01-01", "true"],
+                &["2", "x", "2024-01-02", "false"],
+                &["3", "2024-01-02 10:00:00", "2024-01-03", "\\N"],
+                &["\\N", "\\N", "\\N", "\\N"],
+            ],
+        )],
+    );
+    f.table(
+        "n",
+        &[batch(
+            &inner,
+            &[
+                &["1", "2024-01-01 00:00:00", "1.00", "1", "1", "a"],
+                &[" 1.0", "2024-01-02 10:00:00", "1.50", "0", "0", "b"],
+                &["x", "2024-01-03 00:00:00", "2.00", "3", "1", "c"],
+                &["\\N", "\\N", "\\N", "\\N", "\\N", "\\N"],
+            ],
+        )],
+    );
+    check_rows(
+        &f,
+        &[
+            // A number with a text, whose numbers may be written in several ways.
+            ("SELECT i, (SELECT count(*) FROM n WHERE n.s = o.i) FROM o ORDER BY i", &["NULL|0", "1|2", "2|0", "3|0"]),
+            ("SELECT i, (SELECT count(*) FROM n WHERE o.i = n.s) FROM o WHERE i < 3 ORDER BY i", &["1|2", "2|0"]),
+            ("SELECT i, (SELECT max(w) FROM n WHERE n.l = o.s) FROM o WHERE i < 3 ORDER BY i", &["1|c", "2|NULL"]),
+            (
+                "SELECT i, (SELECT w FROM n WHERE n.s = o.i ORDER BY w DESC LIMIT 1) FROM o WHERE i < 3 ORDER BY i",
+                &["1|b", "2|NULL"],
+            ),
+            ("SELECT i FROM o WHERE (SELECT count(*) FROM n WHERE n.s = o.i) > 1", &["1"]),
+            ("SELECT i FROM o WHERE 2 IN (SELECT count(*) FROM n WHERE n.s = o.i)", &["1"]),
+            ("SELECT i FROM o WHERE EXISTS (SELECT 1 FROM n WHERE n.s = o.i HAVING count(*) = 2)", &["1"]),
+            ("SELECT i, EXISTS (SELECT 1 FROM n WHERE n.s = o.i) FROM o ORDER BY i", &["NULL|0", "1|1", "2|0", "3|0"]),
+            ("SELECT i, 'b' IN (SELECT w FROM n WHERE n.s = o.i) FROM o WHERE i < 3 ORDER BY i", &["1|1", "2|0"]),
+            // Dates with times and with texts.
+            (
+                "SELECT i, (SELECT max(w) FROM n WHERE n.at = o.d) FROM o ORDER BY i",
+                &["NULL|NULL", "1|a", "2|NULL", "3|c"],
+            ),
+            (
+                "SELECT i, (SELECT max(w) FROM n WHERE n.at = o.s) FROM o ORDER BY i",
+                &["NULL|NULL", "1|NULL", "2|NULL", "3|b"],
+            ),
+            (
+                "SELECT i, (SELECT max(w) FROM n WHERE date(n.at) = o.d) FROM o ORDER BY i",
+                &["NULL|NULL", "1|a", "2|b", "3|c"],
+            ),
+            // Truth values, exact and other numbers.
+            (
+                "SELECT i, (SELECT max(w) FROM n WHERE n.l = o.b) FROM o ORDER BY i",
+                &["NULL|NULL", "1|c", "2|b", "3|NULL"],
+            ),
+            ("SELECT i, (SELECT max(w) FROM n WHERE n.m = o.b) FROM o WHERE i < 3 ORDER BY i", &["1|a", "2|NULL"]),
+            ("SELECT i, (SELECT max(w) FROM n WHERE n.f = o.b) FROM o WHERE i < 3 ORDER BY i", &["1|a", "2|b"]),
+            (
+                "SELECT i, (SELECT max(w) FROM n WHERE n.m = o.i) FROM o WHERE i < 4 ORDER BY i",
+                &["1|a", "2|c", "3|NULL"],
+            ),
+            // Values that are several before they are compared and one then.
+            (
+                "SELECT i, (SELECT count(*) FROM n WHERE CAST(n.m AS INT) = o.i) FROM o WHERE i < 3 ORDER BY i",
+                &["1|2", "2|1"],
+            ),
+            (
+                "SELECT i, (SELECT count(*) FROM n WHERE n.l + 1 = o.i AND n.s = o.i) FROM o WHERE i < 3 ORDER BY i",
+                &["1|1", "2|0"],
+            ),
+            // One within another.
+            (
+                "SELECT i, (SELECT count(*) FROM n WHERE n.s = o.i AND (SELECT count(*) FROM o q WHERE q.s = n.l) > 0) FROM o \
+                 WHERE i < 3 ORDER BY i",
+                &["1|1", "2|0"],
+            ),
+        ],
+    );
 }

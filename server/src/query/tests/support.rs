@@ -72,6 +72,7 @@ impl Variables for TestVariables {
             "version_comment" => Some(Value::String("Ebla".to_owned())),
             "max_allowed_packet" => Some(Value::Int(67_108_864)),
             "sql_mode" => Some(Value::String(self.sql_mode.to_owned())),
+            "group_concat_max_len" => Some(Value::Int(1024)),
             "missing" => None,
             _ => Some(Value::String(format!("<{name}>"))),
         }

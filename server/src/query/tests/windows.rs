@@ -81,3 +81,53 @@ fn aggregates_over_windows_of_one_column_are_told_apart() {
         ],
     );
 }
+
+#[test]
+fn a_range_with_lengths_is_one_of_numbers_or_times() {
+    let f = table();
+    let columns = [("s", DataType::Utf8), ("n", DataType::Int32), ("b", DataType::Boolean), ("d", DataType::Date32)];
+    f.table(
+        "texts",
+        &[batch(
+            &columns,
+            &[&["a", "1", "false", "2024-01-01"], &["b", "2", "true", "2024-01-02"], &["c", "4", "true", "2024-01-04"]],
+        )],
+    );
+    let refused = |order: &str, length: &str, phrase: &str| {
+        let frame = format!("RANGE BETWEEN {length} PRECEDING AND CURRENT ROW");
+        let sql = format!("SELECT sum(n) OVER ({order} {frame}) FROM texts");
+        assert!(f.error(&sql).contains(phrase), "{sql}: {}", f.error(&sql));
+    };
+    let one = "requires exactly one ORDER BY expression, of numeric or temporal type";
+    for order in ["", "ORDER BY s", "ORDER BY s, n", "ORDER BY n, s"] {
+        refused(order, "1", one);
+    }
+    refused("ORDER BY s", "INTERVAL 1 DAY", one);
+    refused("ORDER BY d", "1", "write the length as INTERVAL n DAY");
+    refused("ORDER BY n", "INTERVAL 1 DAY", "write the length as a number");
+    check_rows(
+        &f,
+        &[
+            (
+                "SELECT sum(n) OVER (ORDER BY n RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM texts ORDER BY n",
+                &["1", "3", "4"],
+            ),
+            (
+                "SELECT sum(n) OVER (ORDER BY b RANGE BETWEEN 0 PRECEDING AND CURRENT ROW) FROM texts ORDER BY n",
+                &["1", "6", "6"],
+            ),
+            (
+                "SELECT sum(n) OVER (ORDER BY b DESC RANGE BETWEEN CURRENT ROW AND 1 FOLLOWING) FROM texts ORDER BY n",
+                &["1", "7", "7"],
+            ),
+            (
+                "SELECT sum(n) OVER (ORDER BY d RANGE BETWEEN INTERVAL 1 DAY PRECEDING AND CURRENT ROW) FROM texts ORDER BY n",
+                &["1", "3", "4"],
+            ),
+            (
+                "SELECT sum(n) OVER (ORDER BY s RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) FROM texts ORDER BY n",
+                &["1", "3", "7"],
+            ),
+        ],
+    );
+}
