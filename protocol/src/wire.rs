@@ -18,6 +18,7 @@ mod connection;
 mod errors;
 mod handshake;
 pub mod listener;
+mod literals;
 mod number;
 mod packet;
 mod reply;
@@ -104,6 +105,8 @@ pub struct ConnectInfo {
     pub multi_statements: bool,
     /// Whether the client wants affected rows to count matched instead of changed rows.
     pub found_rows: bool,
+    /// Whether a person sits at the client, who may be away for longer than a program.
+    pub interactive: bool,
     /// Ends this connection when cancelled, whatever it is doing: `KILL <id>` cancels the victim's token.
     /// (`KILL QUERY` is the session's own business: it makes the running statement return 1317.)
     /// The wire never cancels it, so it says nothing about a connection that ended by itself.
@@ -121,6 +124,8 @@ pub enum CloseReason {
     Killed,
     /// The server is shutting down.
     Shutdown,
+    /// The client sent nothing for as long as [`Session::idle_limit`] says.
+    Idle,
     /// The client broke the protocol, or a statement panicked.
     Failed,
     /// Another user took over the connection (COM_CHANGE_USER); a new session follows.
@@ -190,6 +195,12 @@ pub trait Session: Send + 'static {
     /// The client switched several statements in one text on or off (COM_SET_OPTION).
     fn set_multi_statements(&mut self, allowed: bool) {
         let _ = allowed;
+    }
+
+    /// How long the client may send nothing before its connection is ended; `None` for as long as it likes. Asked
+    /// whenever an answer has been sent.
+    fn idle_limit(&self) -> Option<Duration> {
+        None
     }
 
     /// Called once, last, however the connection ended. What ran has been dropped by then.

@@ -62,6 +62,8 @@ pub struct Session {
     /// What is left of a text of several statements.
     queue: VecDeque<Statement>,
     multi_statements: bool,
+    /// Whether a person sits at the client.
+    interactive: bool,
 }
 
 impl Session {
@@ -74,7 +76,7 @@ impl Session {
             connect.kill.clone(),
             server.now_ms(),
         );
-        let variables = server.globals.read().clone();
+        let variables = initial_variables(&server, connect.interactive)?;
         let mut session = Session {
             identity,
             database: None,
@@ -88,6 +90,7 @@ impl Session {
             next_statement_id: 1,
             queue: VecDeque::new(),
             multi_statements: connect.multi_statements,
+            interactive: connect.interactive,
             variables,
             server,
         };
@@ -249,6 +252,16 @@ impl Session {
     }
 }
 
+/// What a session's variables begin with.
+fn initial_variables(server: &Server, interactive: bool) -> Result<Variables> {
+    let globals = server.globals.read();
+    let mut variables = globals.clone();
+    if interactive {
+        variables.set("wait_timeout", globals.get("interactive_timeout"), &globals)?;
+    }
+    Ok(variables)
+}
+
 /// Resolves with the reason when a statement is to stop.
 async fn stopped(cancel: CancellationToken, timeout: Option<Duration>) -> Error {
     let timer = async {
@@ -288,6 +301,8 @@ impl wire::Session for Session {
         self.queue = self.parse(text)?;
         match self.queue.pop_front() {
             Some(statement) => self.run(statement).await,
+            // A comment is enough of a statement, as in MySQL: dumps have some that are for other servers.
+            None if text.contains(|c: char| !c.is_whitespace() && c != ';') => Ok(Outcome::Ok(Completion::default())),
             None => Err(WireError::new(1065, *b"42000", "Query was empty")),
         }
     }
@@ -358,7 +373,7 @@ impl wire::Session for Session {
     }
 
     async fn reset(&mut self) -> Result<(), WireError> {
-        self.variables = self.server.globals.read().clone();
+        self.variables = initial_variables(&self.server, self.interactive)?;
         self.user_variables.clear();
         self.active_roles = None;
         self.last_insert_id = 0;
@@ -373,6 +388,10 @@ impl wire::Session for Session {
         let Some(database) = self.database.clone() else { return Ok(None) };
         let fields = statement::table_schema(self, &database, table).ok();
         Ok(fields)
+    }
+
+    fn idle_limit(&self) -> Option<Duration> {
+        self.variables.number("wait_timeout").map(Duration::from_secs)
     }
 
     fn closed(&mut self, reason: CloseReason) {

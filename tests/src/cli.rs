@@ -1,7 +1,7 @@
 //! SQL as a person speaks it: the real `mariadb` command-line client.
 
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
@@ -42,9 +42,33 @@ impl Cli {
         Some(Cli { program, host, port, user, password })
     }
 
+    /// What `mariadb-dump`, which comes with the client, writes of a database: bytes, as some columns hold them.
+    pub async fn dump(&self, options: &[&str], database: &str) -> Vec<u8> {
+        let program = self.program.with_file_name("mariadb-dump");
+        let output = self.output(&program, &[options, &[database]].concat(), &[]).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        output.stdout
+    }
+
+    /// Reads a dump back into a database.
+    pub async fn read_back(&self, database: &str, dump: &[u8]) {
+        let output = self.output(&self.program, &["--binary-mode", database], dump).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Runs a script with the client's own options before it.
     pub async fn run(&self, options: &[&str], script: &str) -> CliOutput {
-        let mut command = Command::new(&self.program);
+        let output = self.output(&self.program, options, script.as_bytes()).await;
+        CliOutput {
+            success: output.status.success(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    async fn output(&self, program: &Path, options: &[&str], script: &[u8]) -> Output {
+        let mut command = Command::new(program);
         command.arg("--no-defaults").args(["--protocol=tcp", "--host", &self.host, "--port", &self.port]);
         command.args(["--user", &self.user, "--default-character-set=utf8mb4"]).args(options);
         // The environment, for a password among the arguments would be seen in the process list.
@@ -52,23 +76,18 @@ impl Cli {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        let script = script.to_string();
-        let output = tokio::time::timeout(PATIENCE, async move {
+        let script = script.to_vec();
+        tokio::time::timeout(PATIENCE, async move {
             let write = async move {
                 // A client that could not connect does not read its script.
-                let _ = stdin.write_all(script.as_bytes()).await;
+                let _ = stdin.write_all(&script).await;
                 drop(stdin);
             };
             let (output, ()) = tokio::join!(child.wait_with_output(), write);
             output.unwrap()
         })
         .await
-        .unwrap_or_else(|_| panic!("the mariadb client has not ended after {PATIENCE:?}"));
-        CliOutput {
-            success: output.status.success(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        .unwrap_or_else(|_| panic!("{} has not ended after {PATIENCE:?}", program.display()))
     }
 
     /// Runs a script in batch mode: rows as lines, cells between tabs, no headings.

@@ -1,10 +1,10 @@
 //! What a packet of the command phase asks for.
 //!
-//! A packet becomes a [`Command`] or an error for the client; nothing else. Statement text must be UTF-8:
-//! one that is not gets 1300 and the connection goes on.
+//! A packet becomes a [`Command`] or an error for the client; nothing else. Statement text must be UTF-8,
+//! but for the values of an INSERT: one that is not gets 1300 and the connection goes on.
 
 use super::packet::Fields;
-use super::{WireError, errors};
+use super::{WireError, errors, literals};
 
 const QUIT: u8 = 0x01;
 const INIT_DB: u8 = 0x02;
@@ -83,8 +83,8 @@ impl Command {
         match code {
             QUIT => Ok(Self::Quit),
             INIT_DB => text_after_code(packet).map(Self::InitDb),
-            QUERY => text_after_code(packet).map(Self::Query),
-            STMT_PREPARE => text_after_code(packet).map(Self::Prepare),
+            QUERY => statement(packet).map(Self::Query),
+            STMT_PREPARE => statement(packet).map(Self::Prepare),
             FIELD_LIST => Ok(Self::FieldList { table: utf8(fields.nul_string().to_vec())? }),
             STATISTICS => Ok(Self::Statistics),
             PING => Ok(Self::Ping),
@@ -131,4 +131,12 @@ fn text_after_code(mut packet: Vec<u8>) -> Result<String, Invalid> {
 
 fn utf8(text: Vec<u8>) -> Result<String, Invalid> {
     String::from_utf8(text).map_err(|error| Invalid::Answer(errors::not_utf8(error.as_bytes())))
+}
+
+/// A statement; the values of an INSERT may be any bytes.
+fn statement(mut packet: Vec<u8>) -> Result<String, Invalid> {
+    packet.remove(0);
+    String::from_utf8(packet).or_else(|error| {
+        literals::in_hexadecimal(error.as_bytes()).ok_or_else(|| Invalid::Answer(errors::not_utf8(error.as_bytes())))
+    })
 }

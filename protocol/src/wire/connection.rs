@@ -77,6 +77,7 @@ impl Identity {
             attributes: login.attributes,
             multi_statements: login.capabilities.contains(CapabilityFlags::CLIENT_MULTI_STATEMENTS),
             found_rows: login.capabilities.contains(CapabilityFlags::CLIENT_FOUND_ROWS),
+            interactive: login.capabilities.contains(CapabilityFlags::CLIENT_INTERACTIVE),
             kill: self.kill.clone(),
         }
     }
@@ -211,6 +212,16 @@ where
     async fn read_command(&mut self) -> Option<Vec<u8>> {
         loop {
             let packet_bytes_max = self.shared.config.max_allowed_packet_bytes;
+            let idle_limit = self.session.idle_limit();
+            // What has begun to arrive may take its time.
+            let inbound = async {
+                let begun = self.reader.wait();
+                match idle_limit {
+                    Some(limit) => tokio::time::timeout(limit, begun).await.ok()?,
+                    None => begun.await,
+                }
+                Some(self.reader.read(packet_bytes_max).await)
+            };
             let inbound = tokio::select! {
                 biased;
                 () = self.identity.kill.cancelled() => {
@@ -223,7 +234,12 @@ where
                     let _ = self.end(CloseReason::Shutdown, Some(&errors::shutdown())).await;
                     return None;
                 }
-                inbound = self.reader.read(packet_bytes_max) => inbound,
+                inbound = inbound => inbound,
+            };
+            let Some(inbound) = inbound else {
+                self.writer.set_sequence(0);
+                let _ = self.end(CloseReason::Idle, Some(&errors::idle())).await;
+                return None;
             };
             self.writer.set_sequence(self.reader.next_sequence());
             match inbound {

@@ -151,6 +151,16 @@ pub(super) fn shutdown() -> WireError {
     error(ErrorKind::ER_SERVER_SHUTDOWN, "Server shutdown in progress")
 }
 
+/// Newer than opensrv's table: MySQL says it since 8.0.24.
+pub(super) fn idle() -> WireError {
+    WireError::new(
+        4031,
+        *b"HY000",
+        "The client was disconnected by the server because of inactivity. See wait_timeout and interactive_timeout for \
+         configuring this behavior.",
+    )
+}
+
 /// A fault of ours, told to the client and not only to the log.
 pub(super) fn internal(what: impl Into<String>) -> WireError {
     error(ErrorKind::ER_UNKNOWN_ERROR, what)

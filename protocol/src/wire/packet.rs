@@ -82,6 +82,14 @@ impl<R: AsyncRead + Unpin> PacketReader<R> {
         Ok(if total_bytes > payload_bytes_max { Inbound::TooLarge } else { Inbound::Packet(payload) })
     }
 
+    /// Completes when a packet has begun to arrive, or when none will. May be dropped at any time.
+    pub(super) async fn wait(&mut self) {
+        if self.buffered().is_empty() {
+            // What went wrong is met again by the read that follows.
+            let _ = self.fill().await;
+        }
+    }
+
     /// Completes when the peer closes. What it sends meanwhile is kept for [`PacketReader::read`].
     /// May be dropped at any time.
     pub(super) async fn closed(&mut self) {

@@ -174,6 +174,10 @@ impl Session for ScriptedSession {
         self.run(&sql).await
     }
 
+    fn idle_limit(&self) -> Option<Duration> {
+        self.connect.interactive.then_some(Duration::from_millis(100))
+    }
+
     fn closed(&mut self, reason: CloseReason) {
         let _ = self.events.send(Event::Closed(reason));
     }

@@ -92,7 +92,7 @@ impl IntoResponse for LoadAnswer {
 
 /// The answer to a request whose user is not known or whose password is wrong.
 pub(super) fn unauthorized(message: &str) -> Response {
-    let body = Json(json!({"Status": "Fail", "Message": message}));
+    let body = Json(LoadAnswer { txn_id: -1, message: message.to_owned(), ..LoadAnswer::default() });
     let challenge = HeaderValue::from_static("Basic realm=\"ebla\"");
     (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)], body).into_response()
 }

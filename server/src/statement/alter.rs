@@ -80,6 +80,8 @@ async fn apply(session: &Session, database: &str, name: &str, action: &AlterActi
                 write.rename_partition(&partition, to)
             })?;
         }
+        // Rows are sorted as they come.
+        AlterAction::Keys { .. } => drop(table_row(session, database, name)?),
         AlterAction::Comment(comment) => {
             in_table(session, database, name, |write, table| {
                 let mut definition = (*table.definition).clone();
@@ -214,6 +216,7 @@ fn refuse_later_features(action: &AlterAction) -> Result<()> {
         | AlterAction::RenamePartition { .. }
         | AlterAction::Set(_)
         | AlterAction::Comment(_)
+        | AlterAction::Keys { .. }
         | AlterAction::Compact { .. } => Ok(()),
         other => Err(not_yet(other)),
     }

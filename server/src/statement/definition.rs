@@ -177,6 +177,17 @@ pub fn resolve(
     Ok(NewTable { definition, partitions })
 }
 
+/// Gives a table that is made like another one these properties in the place of the other's.
+pub fn replace_properties(table: &mut NewTable, properties: &Properties) -> Result<()> {
+    let properties = resolve_properties(properties, &table.definition.columns)?;
+    if let Some(text) = properties.get("replication_num") {
+        let replication_num = parse_replication_num(text)?;
+        table.partitions.iter_mut().for_each(|partition| partition.replication_num = replication_num);
+    }
+    table.definition.properties.extend(properties);
+    Ok(())
+}
+
 /// Errors unless a table may bear this name.
 pub fn check_table_name(name: &str) -> Result<()> {
     check_name(name, TABLE_NAME_LENGTH_MAX, "table")

@@ -34,10 +34,7 @@ pub fn create_like(session: &Session, statement: CreateTableLike) -> Result<Outc
     access.require("CREATE TABLE", Object::Database(&database))?;
     access.require("SELECT", Object::Table(&source_database, &source))?;
     definition::check_table_name(&name)?;
-    if !statement.properties.is_empty() {
-        return Err(Error::not_yet("PROPERTIES in CREATE TABLE LIKE"));
-    }
-    let table = session.server.storage.catalog().read(|read| {
+    let mut table = session.server.storage.catalog().read(|read| {
         let table = read.table(read.database(&source_database)?.id, &source)?;
         let unpartitioned = table.definition.partition_columns().is_empty();
         let partitions = read
@@ -53,6 +50,7 @@ pub fn create_like(session: &Session, statement: CreateTableLike) -> Result<Outc
             .collect();
         Ok(NewTable { definition: (*table.definition).clone(), partitions })
     })?;
+    definition::replace_properties(&mut table, &statement.properties)?;
     make(session, &database, &name, &table, statement.if_not_exists)?;
     done()
 }

@@ -135,6 +135,11 @@ pub enum AlterAction {
     DropIndex(String),
     /// `SWAP WITH other`
     SwapWith(String),
+    /// `DISABLE KEYS` or `ENABLE KEYS`, which dumps put around the rows of a table. There are none to build here.
+    Keys {
+        /// `ENABLE`
+        enabled: bool,
+    },
     /// `[BASE | CUMULATIVE] COMPACT [p | (p, …)]`
     Compact {
         /// Which compaction.

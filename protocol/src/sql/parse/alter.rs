@@ -49,6 +49,11 @@ fn action(c: &mut Cursor) -> Result<AlterAction> {
             c.need("SWAP WITH")?;
             c.name("a table").map(AlterAction::SwapWith)
         }
+        "DISABLE" | "ENABLE" => {
+            let enabled = c.accept("ENABLE");
+            c.need(if enabled { "KEYS" } else { "DISABLE KEYS" })?;
+            Ok(AlterAction::Keys { enabled })
+        }
         "COMPACT" | "BASE" | "CUMULATIVE" => compact(c),
         "DISTRIBUTED" => match partition::distribution(c)? {
             Some(distribution) => Ok(AlterAction::Distribution(distribution)),

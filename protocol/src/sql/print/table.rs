@@ -282,6 +282,7 @@ impl Display for AlterAction {
             Self::DropRollup(rollups) => write!(f, "DROP ROLLUP {}", bare_names(rollups)),
             Self::AddIndex(index) => write!(f, "ADD INDEX {index}"),
             Self::DropIndex(index) => write!(f, "DROP INDEX {}", ident(index)),
+            Self::Keys { enabled } => f.write_str(if *enabled { "ENABLE KEYS" } else { "DISABLE KEYS" }),
             Self::SwapWith(table) => write!(f, "SWAP WITH {}", ident(table)),
             Self::Compact { kind, partitions } => {
                 let kind = match kind {

@@ -484,3 +484,17 @@ async fn an_idle_client_is_told_of_the_shutdown() {
     drop(outside);
     server.stopped().await;
 }
+
+#[tokio::test]
+async fn a_client_that_is_idle_for_too_long_is_sent_away() {
+    const INTERACTIVE: u32 = 1 << 10;
+    let mut server = Server::start().await;
+    let mut patient = enter(&server).await;
+    let mut client = knock(&server).await;
+    client.login(PLAIN | INTERACTIVE).await;
+    let told = client.answer().await;
+    assert_eq!((told.sequence, told.code()), (0, 4031));
+    assert!(client.is_closed().await);
+    server.wait_for(Event::Closed(CloseReason::Idle)).await;
+    assert!(patient.ask(0x0e, &[]).await.is_ok());
+}

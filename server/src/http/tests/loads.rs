@@ -57,6 +57,7 @@ async fn body_is_asked_for_only_when_it_is_wanted() {
     client.send(request).await;
     let answer = client.answer().await;
     assert_eq!((answer.code, answer.json()["Status"].as_str()), (401, Some("Fail")));
+    assert_eq!((&answer.json()["TxnId"], &answer.json()["NumberLoadedRows"]), (&(-1).into(), &0.into()));
     assert!(answer.headers.to_lowercase().contains("www-authenticate: basic"), "{}", answer.headers);
 }
 

@@ -12,6 +12,9 @@ use memchr::memchr2;
 /// The deepest nesting of a row.
 const DEPTH_MAX: usize = 128;
 
+/// More digits than any integer has.
+const WHOLE_DIGITS_MAX: usize = 40;
+
 /// One JSON value, as it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cell<'a> {
@@ -53,6 +56,10 @@ impl<'a> Cell<'a> {
             (DataType::Json, raw) => Some(Cow::Borrowed(raw)),
             (data_type, "true") if is_number(data_type) => Some(Cow::Borrowed("1")),
             (data_type, "false") if is_number(data_type) => Some(Cow::Borrowed("0")),
+            (data_type, raw) if data_type.is_integer() => match whole(raw) {
+                Some(whole) => Some(Cow::Owned(whole)),
+                None => self.text(),
+            },
             _ => self.text(),
         }
     }
@@ -62,42 +69,79 @@ fn is_number(data_type: &DataType) -> bool {
     data_type.is_integer() || matches!(data_type, DataType::Float | DataType::Double | DataType::Decimal { .. })
 }
 
+/// A JSON number without what stands behind its point, as an INSERT of the number leaves it out; `None` for what is no
+/// number, or is whole as it is written. A text that looks like a number is a text: it must be a whole one.
+fn whole(raw: &str) -> Option<String> {
+    let (sign, digits) = match raw.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", raw),
+    };
+    if !digits.starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
+    }
+    let (digits, exponent) = match digits.split_once(['e', 'E']) {
+        Some((digits, exponent)) => (digits, exponent.parse::<i64>().ok()?),
+        None => (digits, 0),
+    };
+    let (before, behind) = digits.split_once('.').unwrap_or((digits, ""));
+    // Where the point is among the digits, when all of it is written out.
+    let point = i64::try_from(before.len()).ok()?.checked_add(exponent)?;
+    if behind.is_empty() && exponent >= 0 {
+        return None;
+    }
+    let digits = [before, behind].concat();
+    Some(match usize::try_from(point) {
+        Err(_) | Ok(0) => "0".to_owned(),
+        Ok(point) if point <= digits.len() => format!("{sign}{}", &digits[..point]),
+        // Digits behind these are zeros; as many as no integer has are too large whatever stands before them.
+        Ok(point) if point <= WHOLE_DIGITS_MAX => format!("{sign}{digits}{}", "0".repeat(point - digits.len())),
+        Ok(_) => return None,
+    })
+}
+
 /// The text as one value.
 pub(crate) fn value(text: &str) -> Result<Cell<'_>, ScanError> {
-    let mut scanner = Scanner { text, at: 0 };
+    let mut scanner = Scanner { text, at: 0, bare_names: false };
     let cell = scanner.value(0)?;
     scanner.end()?;
     Ok(cell)
 }
 
-/// The items of a text that is an array.
+/// The items of a text that is an array. Names in what these hold may be bare, as in [`object_entries`].
 pub(crate) fn array_items(text: &str) -> Result<Vec<Cell<'_>>, ScanError> {
     let mut items = Vec::new();
-    let mut scanner = Scanner { text, at: 0 };
+    let mut scanner = Scanner { text, at: 0, bare_names: true };
     scanner.blanks();
     scanner.array(0, &mut |item| items.push(item))?;
     scanner.end()?;
     Ok(items)
 }
 
-/// The names and values of a text that is an object.
+/// The names and values of a text that is an object. Names that are numbers may be bare: `{1:"a"}` is how a MAP is shown.
 pub(crate) fn object_entries(text: &str) -> Result<Vec<(Cow<'_, str>, Cell<'_>)>, ScanError> {
     let mut entries = Vec::new();
-    each_entry(text, |name, cell| entries.push((name, cell)))?;
+    entries_of(Scanner { text, at: 0, bare_names: true }, |name, cell| entries.push((name, cell)))?;
     Ok(entries)
 }
 
 /// Calls `take` for each name and value of a text that is an object.
-pub(crate) fn each_entry<'a>(text: &'a str, mut take: impl FnMut(Cow<'a, str>, Cell<'a>)) -> Result<(), ScanError> {
-    let mut scanner = Scanner { text, at: 0 };
+pub(crate) fn each_entry<'a>(text: &'a str, take: impl FnMut(Cow<'a, str>, Cell<'a>)) -> Result<(), ScanError> {
+    entries_of(Scanner { text, at: 0, bare_names: false }, take)
+}
+
+fn entries_of<'a>(mut scanner: Scanner<'a>, mut take: impl FnMut(Cow<'a, str>, Cell<'a>)) -> Result<(), ScanError> {
     scanner.blanks();
-    scanner.object(0, &mut |name, cell| take(unescape(name), cell))?;
+    scanner.object(0, &mut |name, cell| {
+        take(if name.starts_with('"') { unescape(name) } else { Cow::Borrowed(name) }, cell);
+    })?;
     scanner.end()
 }
 
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
+    /// Whether names that are numbers need no quotes.
+    bare_names: bool,
 }
 
 impl<'a> Scanner<'a> {
@@ -163,10 +207,11 @@ impl<'a> Scanner<'a> {
         loop {
             self.blanks();
             let start = self.at;
-            if self.peek() != Some(b'"') {
-                return self.error("a name in quotes");
+            match self.peek() {
+                Some(b'"') => self.string()?,
+                Some(b'-' | b'0'..=b'9') if self.bare_names => self.number()?,
+                _ => return self.error("a name in quotes"),
             }
-            self.string()?;
             let name = self.text.get(start..self.at).unwrap_or_default();
             self.expect(b':', "a colon")?;
             take(name, self.value(depth + 1)?);

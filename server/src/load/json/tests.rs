@@ -125,6 +125,26 @@ fn types_decide_the_form() {
     assert_eq!(one(DataType::Varchar { length: 5 }, "{\"a\": true}"), "true");
     assert_eq!(one(DataType::TinyInt, "{\"a\": true}"), "1");
     assert_eq!(one(DataType::Json, "{\"a\": null}"), "NULL");
+    for (written, whole) in [
+        ("12.7", "12"),
+        ("-12.7", "-12"),
+        ("-0.9", "-0"),
+        ("12", "12"),
+        ("1e3", "1e3"),
+        ("1.25e1", "12"),
+        ("1.25e4", "12500"),
+        ("125e-1", "12"),
+        ("125e-9", "0"),
+        ("1.5e99999", "1.5e99999"),
+        ("9223372036854775807.9", "9223372036854775807"),
+        // A text is not a number.
+        ("\"12.7\"", "12.7"),
+        ("[1.5]", "[1.5]"),
+    ] {
+        assert_eq!(one(DataType::BigInt, &format!("{{\"a\": {written}}}")), whole, "{written}");
+    }
+    assert_eq!(one(DataType::Double, "{\"a\": 12.7}"), "12.7");
+    assert_eq!(one(DataType::Varchar { length: 5 }, "{\"a\": 12.7}"), "12.7");
 }
 
 #[test]

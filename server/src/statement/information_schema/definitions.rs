@@ -90,6 +90,12 @@ pub(super) const TABLES: &[Definition] = &[
         ],
         rows: rows::no_rows,
     },
+    Definition {
+        // Of histograms, which MySQL 8's mysqldump asks for.
+        name: "column_statistics",
+        columns: &[("SCHEMA_NAME", Text), ("TABLE_NAME", Text), ("COLUMN_NAME", Text), ("HISTOGRAM", Text)],
+        rows: rows::no_rows,
+    },
     Definition { name: "columns", columns: COLUMNS_COLUMNS, rows: rows::columns },
     Definition {
         name: "engines",
@@ -217,6 +223,8 @@ pub(super) const TABLES: &[Definition] = &[
             ("PARTITION_DESCRIPTION", Text),
             ("TABLE_ROWS", Number),
             ("DATA_LENGTH", Number),
+            // What mysqldump asks for, to tell tables that share one.
+            ("TABLESPACE_NAME", Text),
         ],
         rows: rows::partitions,
     },

@@ -206,6 +206,7 @@ pub(super) fn partitions(viewer: &Viewer) -> Result<Vec<Vec<Cell>>> {
                 show_table::range_text(&state, &partition.partition.bounds).into(),
                 partition.live_rows().into(),
                 partition.bytes().into(),
+                Cell::Null,
             ]);
         }
     }
