@@ -16,7 +16,6 @@ use super::done;
 use super::information_schema::{Cell, Viewer};
 use super::rows::{TextRows, text};
 use super::scope::{Scope, pairs};
-use super::snapshot::check_repository;
 use crate::auth::privilege::{Access, Object};
 use crate::error::{Error, Result};
 use crate::query::source::INFORMATION_SCHEMA;
@@ -47,15 +46,14 @@ pub async fn submit(session: &Session, statement: Backup) -> Result<Outcome> {
         )));
     }
     require(session, &spec.database, &spec.objects)?;
-    if let Some(refusal) = refusal {
-        check_repository(session, &spec.repository)?;
-        let known = session.server.storage.catalog().read(|read| read.find_database(&spec.database))?;
-        return Err(match known {
-            Some(_) => Error::analysis(refusal),
-            None => Error::UnknownDatabase(spec.database),
-        });
-    }
     let jobs = &session.server.jobs;
+    if let Some(refusal) = refusal {
+        // What is not there is told before what is there twice.
+        let database = spec.database.clone();
+        spec.objects = each_once(spec.objects);
+        jobs.check_backup(spec).await.map_err(|error| in_known_words(error, &database))?;
+        return Err(Error::analysis(refusal));
+    }
     jobs.check_backup(spec.clone()).await.map_err(|error| in_known_words(error, &spec.database))?;
     spec.properties = BackupProperties::parse(&pairs(&statement.properties))?;
     if scope.relations().iter().any(|relation| relation.temporary_partitions) {
@@ -114,6 +112,25 @@ fn objects(scope: &Scope<'_>) -> BackupObjects {
         Scope::AllWith(_) => BackupObjects::AllWith(selections()),
         Scope::AllBut(names) => BackupObjects::AllBut(names.clone()),
         Scope::Tables(_) => BackupObjects::Tables(selections()),
+    }
+}
+
+/// Tables that are named twice as one, with the partitions of both.
+fn each_once(objects: BackupObjects) -> BackupObjects {
+    let merged = |selections: Vec<TableSelection>| {
+        let mut once: Vec<TableSelection> = Vec::new();
+        for selection in selections {
+            match once.iter_mut().find(|other| other.table == selection.table) {
+                Some(other) => other.partitions.extend(selection.partitions),
+                None => once.push(selection),
+            }
+        }
+        once
+    };
+    match objects {
+        BackupObjects::Tables(selections) => BackupObjects::Tables(merged(selections)),
+        BackupObjects::AllWith(selections) => BackupObjects::AllWith(merged(selections)),
+        other => other,
     }
 }
 
