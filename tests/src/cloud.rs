@@ -31,11 +31,35 @@ struct Answer(u16, &'static str, Vec<(&'static str, String)>, String);
 
 type Answering = Arc<dyn Fn(&Head, &str) -> Answer + Send + Sync>;
 
+/// What a service does in place of its work for a while.
+#[derive(Debug, Clone)]
+pub enum Trouble {
+    /// It answers every request with this status and body.
+    Answer(u16, String),
+    /// It hangs up.
+    HangUp,
+}
+
+impl Trouble {
+    /// An error as STS writes it.
+    pub fn of_sts(status: u16, code: &str, message: &str) -> Trouble {
+        let error = format!("<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>");
+        Trouble::Answer(status, format!("<ErrorResponse>{error}<RequestId>r</RequestId></ErrorResponse>"))
+    }
+
+    /// An error as S3 writes it.
+    pub fn of_s3(status: u16, code: &str, message: &str) -> Trouble {
+        let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+        Trouble::Answer(status, format!("{head}<Error><Code>{code}</Code><Message>{message}</Message></Error>"))
+    }
+}
+
 /// A small HTTP server that writes down what it is asked.
 #[derive(Debug)]
 struct Service {
     url: String,
     calls: Arc<Mutex<Vec<String>>>,
+    trouble: Arc<Mutex<Option<Trouble>>>,
     _background: Background,
 }
 
@@ -81,6 +105,11 @@ impl MetadataService {
         format!("{}{CONTAINER}", self.0.url)
     }
 
+    /// Has it in trouble from now on, or no longer.
+    pub fn set_trouble(&self, trouble: Option<Trouble>) {
+        self.0.set_trouble(trouble);
+    }
+
     /// How often credentials were fetched.
     pub fn fetched(&self) -> usize {
         self.0.calls_of(&format!("GET {ROLES}/backup-role"))
@@ -97,6 +126,11 @@ impl RoleService {
     /// `http://127.0.0.1:port`, for `aws.s3.sts.endpoint`.
     pub fn url(&self) -> &str {
         &self.0.url
+    }
+
+    /// Has it in trouble from now on, or no longer.
+    pub fn set_trouble(&self, trouble: Option<Trouble>) {
+        self.0.set_trouble(trouble);
     }
 
     /// How often it was asked.
@@ -207,17 +241,22 @@ impl Service {
         let listener = background.listen();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let calls = Arc::new(Mutex::new(Vec::new()));
-        let written = Arc::clone(&calls);
+        let trouble = Arc::new(Mutex::new(None));
+        let (written, troubled) = (Arc::clone(&calls), Arc::clone(&trouble));
         background.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (answering, calls) = (Arc::clone(&answering), Arc::clone(&written));
+                let (answering, calls, trouble) = (Arc::clone(&answering), Arc::clone(&written), Arc::clone(&troubled));
                 tokio::spawn(async move {
                     // A client that closes in the middle is the client's affair.
-                    let _ = serve(client, &answering, &calls).await;
+                    let _ = serve(client, &answering, &calls, &trouble).await;
                 });
             }
         });
-        Service { url, calls, _background: background }
+        Service { url, calls, trouble, _background: background }
+    }
+
+    fn set_trouble(&self, trouble: Option<Trouble>) {
+        *self.trouble.lock().unwrap() = trouble;
     }
 
     fn calls_of(&self, call: &str) -> usize {
@@ -230,7 +269,12 @@ impl Service {
     }
 }
 
-async fn serve(client: TcpStream, answering: &Answering, calls: &Mutex<Vec<String>>) -> io::Result<()> {
+async fn serve(
+    client: TcpStream,
+    answering: &Answering,
+    calls: &Mutex<Vec<String>>,
+    trouble: &Mutex<Option<Trouble>>,
+) -> io::Result<()> {
     let (read, mut write) = client.into_split();
     let mut read = BufReader::new(read);
     while let Some(head) = read_head(&mut read).await? {
@@ -238,7 +282,12 @@ async fn serve(client: TcpStream, answering: &Answering, calls: &Mutex<Vec<Strin
         if let Some((method, target)) = head.request() {
             calls.lock().unwrap().push(format!("{method} {target}"));
         }
-        let Answer(status, content_type, headers, text) = answering(&head, &String::from_utf8_lossy(&body));
+        let trouble = trouble.lock().unwrap().clone();
+        let Answer(status, content_type, headers, text) = match trouble {
+            Some(Trouble::HangUp) => return Ok(()),
+            Some(Trouble::Answer(status, body)) => Answer(status, "text/xml", Vec::new(), body),
+            None => answering(&head, &String::from_utf8_lossy(&body)),
+        };
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let length = text.len();
         let answer = format!(

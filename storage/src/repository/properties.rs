@@ -53,6 +53,8 @@ enum PropertyValue {
 pub struct S3Settings {
     /// The identity requests are signed with, before a role is assumed.
     pub credentials: S3Credentials,
+    /// Whether keys are given that count for nothing, because another identity goes before them.
+    pub unused_keys: bool,
     /// The role to assume on top of it.
     pub assume_role: Option<AssumeRole>,
     /// The region; `None` only with the SDK's default chain, which then finds it.

@@ -104,9 +104,11 @@ impl<'a> Given<'a> {
         let endpoint = self.endpoint(bucket)?;
         let region = self.region(endpoint.as_deref(), &credentials)?;
         let path_style = self.path_style.unwrap_or_else(|| path_style_by_default(endpoint.as_deref(), bucket));
+        let assume_role = self.assume_role()?;
         Ok(S3Settings {
-            assume_role: self.assume_role()?,
-            ca_bundle: self.ca_bundle(endpoint.as_deref())?,
+            ca_bundle: self.ca_bundle(endpoint.as_deref(), assume_role.as_ref())?,
+            assume_role,
+            unused_keys: self.access_key.is_some() && !matches!(credentials, S3Credentials::Static { .. }),
             writes: self.writes()?,
             credentials,
             region,
@@ -243,14 +245,16 @@ impl<'a> Given<'a> {
         }
     }
 
-    fn ca_bundle(&self, endpoint: Option<&str>) -> Result<Option<PathBuf>, PropertiesError> {
+    fn ca_bundle(&self, endpoint: Option<&str>, role: Option<&AssumeRole>) -> Result<Option<PathBuf>, PropertiesError> {
         let Some(path) = self.ca_bundle else {
             return Ok(None);
         };
-        if endpoint.is_some_and(|endpoint| endpoint.starts_with("http://")) {
+        // What is not named is AWS's own.
+        let is_tls = |endpoint: Option<&str>| endpoint.is_none_or(|endpoint| endpoint.starts_with("https://"));
+        if !is_tls(endpoint) && !role.is_some_and(|role| is_tls(role.sts_endpoint.as_deref())) {
             return Err(incomplete(
-                "aws.s3.ca_bundle is given but the endpoint is reached over http, which has no certificates; leave it \
-                 out, or use https",
+                "aws.s3.ca_bundle is given but the endpoint is reached over http, which has no certificates, and so is STS \
+                 if there is a role; leave it out, or use https",
             ));
         }
         if !path.starts_with('/') {

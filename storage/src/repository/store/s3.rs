@@ -149,8 +149,8 @@ impl S3Store {
             bucket: location.bucket().to_owned(),
             prefix,
         };
-        let made = client::make(settings, patience, stats, context).await.map_err(|(message, advice)| {
-            StoreError::new(StoreErrorKind::Invalid, Operation::Connect, &place, "", message).with_advice(advice)
+        let made = client::make(settings, patience, stats, context).await.map_err(|unmade| {
+            StoreError::new(unmade.kind, Operation::Connect, &place, "", unmade.message).with_advice(unmade.advice)
         })?;
         if settings.endpoint.is_none() {
             place.endpoint = endpoint_of_aws(Some(&made.region));

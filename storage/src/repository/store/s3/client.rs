@@ -2,12 +2,13 @@
 //!
 //! What the properties say is used and nothing else; only the SDK's default chain looks at the environment and the
 //! profile of the server's user for who asks and in which region, because that is what it was asked for. Where requests go
-//! the properties alone say, also for STS.
+//! the properties alone say, also for STS, and no proxy of the environment stands between.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -21,7 +22,7 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::error::BoxError;
 
-use super::super::StoreStats;
+use super::super::{StoreErrorKind, StoreStats};
 use super::role::RoleProvider;
 use super::{Patience, http};
 use crate::clock::Random;
@@ -30,6 +31,9 @@ use crate::repository::properties::{AssumeRole, S3Credentials, S3Settings};
 
 /// What of the time for an answer credentials may take when somebody waits, so that it is known what was too slow.
 const CREDENTIALS_SHARE: f64 = 0.75;
+
+/// What of that time the identity beneath a role may take, likewise: the rest is for STS.
+const BASE_SHARE: f64 = 0.6;
 
 /// First pause between attempts; the SDK doubles it and takes a random part of it.
 const BACKOFF_INITIAL: Duration = Duration::from_millis(200);
@@ -79,21 +83,35 @@ pub(super) struct Made {
     pub(super) region: String,
 }
 
-/// Makes the client. Errors are a sentence and an advice.
+/// Why there is no client: a sentence and an advice.
+pub(super) struct Unmade {
+    pub(super) kind: StoreErrorKind,
+    pub(super) message: String,
+    pub(super) advice: String,
+}
+
+/// Makes the client.
 pub(super) async fn make(
     settings: &S3Settings,
     patience: Patience,
     stats: Arc<StoreStats>,
     context: &RepositoryContext,
-) -> Result<Made, (String, String)> {
+) -> Result<Made, Unmade> {
     let limits = &context.policy.requests;
-    let http = http::client(settings, &context.policy).await?;
-    let sdk = identity(settings, limits, http.as_ref(), &*context.random).await;
+    let http = http::client(settings, &context.policy).await;
+    let http = http.map_err(|(message, advice)| Unmade { kind: StoreErrorKind::Invalid, message, advice })?;
+    let credentials_timeout = match patience {
+        Patience::Interactive => limits.statement_timeout.mul_f64(CREDENTIALS_SHARE),
+        Patience::Job => limits.attempt_timeout,
+    };
+    let sdk = identity(settings, limits, credentials_timeout, &http, &*context.random).await;
     let Some(region) = sdk.region().map(ToString::to_string) else {
-        return Err((
-            "neither the properties nor the environment say which region the bucket is in".to_owned(),
-            "add aws.s3.region".to_owned(),
-        ));
+        return Err(Unmade {
+            // There was one when the repository was made: the instance that tells it may only just have started.
+            kind: if patience == Patience::Job { StoreErrorKind::Unavailable } else { StoreErrorKind::Invalid },
+            message: "neither the properties nor the environment say which region the bucket is in".to_owned(),
+            advice: "add aws.s3.region".to_owned(),
+        });
     };
     let attempts = match patience {
         Patience::Interactive => ATTEMPTS_INTERACTIVE,
@@ -104,11 +122,8 @@ pub(super) async fn make(
         .with_initial_backoff(BACKOFF_INITIAL)
         .with_max_backoff(BACKOFF_MAX);
     let stalls = StalledStreamProtectionConfig::enabled().grace_period(limits.stall_timeout).build();
-    let credentials_timeout = match patience {
-        Patience::Interactive => limits.statement_timeout.mul_f64(CREDENTIALS_SHARE),
-        Patience::Job => limits.attempt_timeout,
-    };
     let config = Builder::from(&sdk)
+        .http_client(http)
         .force_path_style(settings.path_style)
         .retry_config(retries)
         .timeout_config(timeout_config(limits, patience, 0))
@@ -123,10 +138,6 @@ pub(super) async fn make(
         .interceptor(CountAttempts(stats));
     let config = match &settings.endpoint {
         Some(endpoint) => config.endpoint_url(endpoint),
-        None => config,
-    };
-    let config = match http {
-        Some(http) => config.http_client(http),
         None => config,
     };
     Ok(Made { client: Client::from_conf(config.build()), region })
@@ -161,13 +172,14 @@ fn timeout_config(limits: &RequestLimits, patience: Patience, bytes: u64) -> Tim
 async fn identity(
     settings: &S3Settings,
     limits: &RequestLimits,
-    http: Option<&SharedHttpClient>,
+    credentials_timeout: Duration,
+    http: &SharedHttpClient,
     random: &dyn Random,
 ) -> SdkConfig {
     let region = settings.region.clone().map(Region::new);
     let base = match &settings.credentials {
         S3Credentials::SdkDefault => {
-            let loader = aws_config::defaults(BehaviorVersion::latest());
+            let loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http::client_of_surroundings());
             let loader = match region {
                 Some(region) => loader.region(region),
                 None => loader,
@@ -175,8 +187,9 @@ async fn identity(
             of_surroundings(&loader.load().await)
         }
         S3Credentials::InstanceProfile => {
-            let provider = SharedCredentialsProvider::new(ImdsCredentialsProvider::builder().build());
-            explicit(region, provider)
+            let surroundings = ProviderConfig::default().with_http_client(http::client_of_surroundings());
+            let provider = ImdsCredentialsProvider::builder().configure(&surroundings).build();
+            explicit(region, SharedCredentialsProvider::new(provider))
         }
         S3Credentials::Static { access_key, secret_key, session_token } => {
             let token = session_token.as_ref().map(|token| token.expose().to_owned());
@@ -185,7 +198,7 @@ async fn identity(
         }
     };
     match &settings.assume_role {
-        Some(role) => assume(role, base, limits, http, random),
+        Some(role) => assume(role, base, limits, credentials_timeout.mul_f64(BASE_SHARE), http, random),
         None => base,
     }
 }
@@ -214,23 +227,29 @@ fn assume(
     role: &AssumeRole,
     base: SdkConfig,
     limits: &RequestLimits,
-    http: Option<&SharedHttpClient>,
+    base_timeout: Duration,
+    http: &SharedHttpClient,
     random: &dyn Random,
 ) -> SdkConfig {
+    // Whoever has no credentials asks for no role.
+    let Some(provider) = base.credentials_provider() else {
+        return base;
+    };
     let region = role.sts_region.clone().map(Region::new).or_else(|| base.region().cloned());
     let mut config = aws_sdk_sts::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(region)
         .timeout_config(timeout_config(limits, Patience::Interactive, 0))
-        .identity_cache(IdentityCache::no_cache());
+        .identity_cache(IdentityCache::no_cache())
+        .http_client(http.clone());
     config
-        .set_credentials_provider(base.credentials_provider())
         .set_endpoint_url(role.sts_endpoint.clone())
         .set_use_fips(base.use_fips())
-        .set_use_dual_stack(base.use_dual_stack())
-        .set_http_client(http.cloned());
+        .set_use_dual_stack(base.use_dual_stack());
     let provider = RoleProvider {
-        sts: aws_sdk_sts::Client::from_conf(config.build()),
+        sts: config.build(),
+        base: provider,
+        base_timeout,
         arn: role.arn.clone(),
         session_name: format!("ebla-{}", random.identifier()),
         external_id: role.external_id.clone(),

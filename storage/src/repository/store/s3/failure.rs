@@ -1,16 +1,19 @@
 //! From what the SDK reports to one kind and one sentence with an advice.
+//!
+//! Where no request was sent because nobody could sign it, `credentials` says why, and `sts` what STS had to do with it.
+
+mod credentials;
+mod sts;
 
 use std::error::Error;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::super::error::{NO_ANSWER, NO_ANSWER_ADVICE};
 use super::super::{Operation, StoreError, StoreErrorKind};
 use super::Inner;
-use super::identity::{Identity, STS_ADVICE};
 use super::lock::LOCKLESS_ADVICE;
 use crate::repository::properties::{Encryption, MASK, Secret};
 
@@ -22,10 +25,6 @@ const REQUEST_ID_HEADERS: [&str; 2] = ["x-amz-request-id", "x-amz-id-2"];
 
 /// Secrets shorter than this are not searched for: they would blot out half of every text.
 const SECRET_CHARS_MIN: usize = 4;
-
-/// When the identity beneath a role is nobody.
-const BASE_ADVICE: &str = "give it some: aws.s3.access_key and aws.s3.secret_key, or an instance with a role whose \
-                           metadata service (IMDSv2) can be reached, or what the SDK's default chain looks for";
 
 /// A failed attempt, and whether the same request is worth another one here.
 #[derive(Debug)]
@@ -117,6 +116,11 @@ impl Verdict {
 
     fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
+        self
+    }
+
+    fn with_code(mut self, code: &str) -> Self {
+        self.code = (!code.is_empty()).then(|| code.to_owned());
         self
     }
 }
@@ -305,7 +309,7 @@ where
     E: Error + Send + Sync + 'static,
 {
     if let Some(credentials) = in_chain::<CredentialsError>(error) {
-        return from_missing_credentials(inner, credentials);
+        return credentials::verdict(inner.identity, credentials);
     }
     let cause = innermost(error);
     let lower = cause.to_lowercase();
@@ -353,36 +357,6 @@ fn in_chain<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<
     None
 }
 
-fn from_missing_credentials(inner: &Inner, error: &CredentialsError) -> Verdict {
-    if let Some(refusal) = in_chain::<SdkError<AssumeRoleError, HttpResponse>>(error) {
-        return from_sts(inner, refusal);
-    }
-    let cause = innermost(error);
-    let verdict = match error {
-        CredentialsError::ProviderTimedOut(_) => {
-            Verdict::of(StoreErrorKind::Timeout, format!("credentials did not come in time: {cause}"))
-        }
-        CredentialsError::CredentialsNotLoaded(_) if inner.identity == Identity::SdkDefault => Verdict::of(
-            StoreErrorKind::PermissionDenied,
-            "no credentials were found in the environment, a profile, a web identity, a container or the instance",
-        ),
-        CredentialsError::CredentialsNotLoaded(_) => {
-            Verdict::of(StoreErrorKind::PermissionDenied, format!("no credentials were found: {cause}"))
-        }
-        _ => Verdict::of(StoreErrorKind::PermissionDenied, format!("credentials could not be got: {cause}")),
-    };
-    let late = matches!(error, CredentialsError::ProviderTimedOut(_));
-    verdict.advise(if late { inner.identity.when_late() } else { inner.identity.when_missing() })
-}
-
-/// Somebody answered in the place of STS, and not as STS does: another protocol, another program.
-fn no_sts_answer(status: u16) -> Verdict {
-    let kind = if (400..500).contains(&status) { StoreErrorKind::Invalid } else { StoreErrorKind::Unavailable };
-    Verdict::of(kind, "the answer of the role service is no answer of STS")
-        .with_status(status)
-        .advise("check that aws.s3.sts.endpoint is an STS endpoint, and that its http:// or https:// is right")
-}
-
 /// What may be wrong with TLS.
 enum TlsTrouble {
     /// The certificate is not trusted.
@@ -399,53 +373,6 @@ fn tls_trouble(cause: &str) -> Option<TlsTrouble> {
     let other =
         lower.contains("invalidcontenttype") || lower.contains("corrupt message") || lower.contains("wrong version");
     other.then_some(TlsTrouble::NoTls)
-}
-
-/// What STS says with a status of 400 and takes back later.
-const PASSING_AT_STS: [&str; 4] =
-    ["Throttling", "ThrottlingException", "RequestLimitExceeded", "IDPCommunicationError"];
-
-/// The role was not given. What STS says goes into the message; an STS that cannot be reached may be there later.
-fn from_sts(inner: &Inner, error: &SdkError<AssumeRoleError, HttpResponse>) -> Verdict {
-    if let SdkError::ServiceError(service) = error {
-        let (code, message) = (service.err().code().unwrap_or_default(), service.err().message().unwrap_or_default());
-        let status = service.raw().status().as_u16();
-        if (code, message) == ("", "") {
-            return no_sts_answer(status);
-        }
-        let passes = status >= 500 || PASSING_AT_STS.contains(&code);
-        let kind = if passes { StoreErrorKind::Unavailable } else { StoreErrorKind::PermissionDenied };
-        let said = if message.is_empty() { code } else { message };
-        let mut verdict = Verdict::of(kind, format!("STS does not give the role: {said}"));
-        verdict.code = (!code.is_empty()).then(|| code.to_owned());
-        return verdict.with_status(status).advise(inner.identity.when_missing());
-    }
-    if let Some(missing) = in_chain::<CredentialsError>(error) {
-        let message = format!("the identity that assumes the role has no credentials: {}", innermost(missing));
-        return Verdict::of(StoreErrorKind::PermissionDenied, message).advise(BASE_ADVICE);
-    }
-    if let SdkError::ResponseError(response) = error {
-        return no_sts_answer(response.raw().status().as_u16());
-    }
-    let cause = innermost(error);
-    match tls_trouble(&cause) {
-        Some(TlsTrouble::Certificate) => {
-            return Verdict::of(StoreErrorKind::Invalid, format!("the TLS handshake with STS failed: {cause}")).advise(
-                "give the file of the CA that signed the certificate of aws.s3.sts.endpoint as aws.s3.ca_bundle, or use an \
-                 endpoint whose certificate this machine trusts",
-            );
-        }
-        Some(TlsTrouble::NoTls) => {
-            return Verdict::of(StoreErrorKind::Invalid, format!("the endpoint of STS does not speak TLS: {cause}"))
-                .advise("if it speaks http, write http:// in aws.s3.sts.endpoint");
-        }
-        None => {}
-    }
-    let kind = match error {
-        SdkError::TimeoutError(_) => StoreErrorKind::Timeout,
-        _ => StoreErrorKind::Unavailable,
-    };
-    Verdict::of(kind, format!("STS cannot be reached: {cause}")).advise(STS_ADVICE)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
-//! The HTTP client beneath the SDK's: which certificates are trusted, and which addresses a name may resolve to.
+//! The HTTP clients beneath the SDK's: which certificates are trusted, and which addresses a name may resolve to.
 //!
-//! AWS itself is reached with the SDK's own client. An endpoint that a user has named gets one that does not connect
-//! to what the policy forbids, whatever the name resolves to at the time, and that trusts the CA bundle as well.
+//! The store and STS are reached with one that does not connect to what the policy forbids, whatever the name resolves to at
+//! the time, and that trusts the CA bundle as well. What hands out the process's own credentials is reached with another: a
+//! metadata service is what the first one must not reach. Neither is the SDK's own, which would follow HTTP_PROXY and its
+//! like in the process's environment past the policy.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -19,14 +21,17 @@ use rustls::pki_types::pem::PemObject;
 use crate::repository::policy::RepositoryPolicy;
 use crate::repository::properties::S3Settings;
 
+/// Who speaks TLS.
+const PROVIDER: Provider = Provider::Rustls(CryptoMode::AwsLc);
+
 /// Largest CA bundle: the one of a whole system has a quarter of this.
 const BUNDLE_BYTES_MAX: u64 = 1 << 20;
 
-/// The client for these settings; `None` is the SDK's own. Errors are a sentence and an advice.
+/// The client for the store and STS. Errors are a sentence and an advice.
 pub(super) async fn client(
     settings: &S3Settings,
     policy: &RepositoryPolicy,
-) -> Result<Option<SharedHttpClient>, (String, String)> {
+) -> Result<SharedHttpClient, (String, String)> {
     let own = settings.ca_bundle.as_deref().map(|own| policy.ca_bundle_file(own)).transpose();
     let own = own.map_err(|error| (error.to_string(), "put the certificates there".to_owned()))?;
     // What is reached over http has no certificates: a bundle that cannot be read is of no consequence there.
@@ -34,10 +39,6 @@ pub(super) async fn client(
     let sts_is_tls = settings.assume_role.as_ref().is_some_and(|role| is_tls(role.sts_endpoint.as_deref()));
     let bundle =
         own.as_ref().or(policy.ca_bundle.as_ref()).filter(|_| is_tls(settings.endpoint.as_deref()) || sts_is_tls);
-    let sts_endpoint = settings.assume_role.as_ref().and_then(|role| role.sts_endpoint.as_ref());
-    if settings.endpoint.is_none() && sts_endpoint.is_none() && bundle.is_none() {
-        return Ok(None);
-    }
     let mut trust = TrustStore::default();
     if let Some(path) = bundle {
         let pem = read_bundle(path).await.map_err(|reason| {
@@ -50,9 +51,13 @@ pub(super) async fn client(
     let tls = TlsContext::builder().with_trust_store(trust).build();
     let tls = tls.map_err(|error| (format!("TLS cannot be set up: {error}"), "check the CA bundle".to_owned()))?;
     let resolver = GuardedResolver { policy: Arc::new(policy.clone()) };
-    let client =
-        Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls).build_with_resolver(resolver);
-    Ok(Some(client))
+    Ok(Builder::new().tls_provider(PROVIDER).tls_context(tls).build_with_resolver(resolver))
+}
+
+/// The client for what hands out the process's own credentials: the metadata service of its instance or container, and the
+/// STS that its environment or its profile names.
+pub(super) fn client_of_surroundings() -> SharedHttpClient {
+    Builder::new().tls_provider(PROVIDER).build_https()
 }
 
 /// The certificates of a bundle, after a look at each: the TLS library takes only good ones, and does not say which

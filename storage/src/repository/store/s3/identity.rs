@@ -6,83 +6,95 @@ use crate::repository::properties::{S3Credentials, S3Settings};
 pub(super) const STS_ADVICE: &str =
     "check aws.s3.sts.endpoint and aws.s3.sts.region, and that STS can be reached from this machine";
 
-/// Where the credentials come from, for the advice when they do not come or do not work.
+/// When STS refuses the role.
+pub(super) const ROLE_ADVICE: &str = "check aws.s3.iam_role_arn, the role's trust policy, aws.s3.external_id if the \
+                                      policy asks for one, and that the base identity may call sts:AssumeRole";
+
+/// Who asks, for the advice when credentials do not come or do not work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Identity {
+    /// This one itself.
+    Own(Base),
+    /// A role on top of it.
+    Role(Base),
+}
+
+/// Where credentials come from before a role is assumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Base {
     /// Keys of the properties, without a token.
     Keys,
     /// Keys of the properties, with a session token.
     TemporaryKeys,
     /// The role of the instance.
-    InstanceProfile,
+    InstanceProfile(Beside),
     /// Whatever the SDK's chain finds.
-    SdkDefault,
-    /// A role on top of any of these.
-    Role,
+    SdkDefault(Beside),
+}
+
+/// What the properties give besides, which the identity before it leaves unused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// Nothing.
+    Nothing,
+    /// Keys.
+    Keys,
 }
 
 impl Identity {
     pub(super) fn of(settings: &S3Settings) -> Identity {
-        match (&settings.assume_role, &settings.credentials) {
-            (Some(_), _) => Identity::Role,
-            (None, S3Credentials::InstanceProfile) => Identity::InstanceProfile,
-            (None, S3Credentials::SdkDefault) => Identity::SdkDefault,
-            (None, S3Credentials::Static { session_token: Some(_), .. }) => Identity::TemporaryKeys,
-            (None, S3Credentials::Static { .. }) => Identity::Keys,
+        let beside = if settings.unused_keys { Beside::Keys } else { Beside::Nothing };
+        let base = match &settings.credentials {
+            S3Credentials::InstanceProfile => Base::InstanceProfile(beside),
+            S3Credentials::SdkDefault => Base::SdkDefault(beside),
+            S3Credentials::Static { session_token: Some(_), .. } => Base::TemporaryKeys,
+            S3Credentials::Static { .. } => Base::Keys,
+        };
+        match &settings.assume_role {
+            Some(_) => Identity::Role(base),
+            None => Identity::Own(base),
         }
     }
 
-    /// When no credentials come.
-    pub(super) fn when_missing(self) -> &'static str {
+    /// The identity beneath the role, or the only one.
+    pub(super) fn base(self) -> Base {
         match self {
-            Identity::Keys | Identity::TemporaryKeys => "check aws.s3.access_key and aws.s3.secret_key",
-            Identity::InstanceProfile => {
-                "give this machine's instance a role, and let its metadata service (IMDSv2) be reached; or give \
-                 aws.s3.access_key and aws.s3.secret_key"
-            }
-            Identity::SdkDefault => {
-                "give the server's process AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, a web identity or a \
-                 container role; or give aws.s3.access_key and aws.s3.secret_key"
-            }
-            Identity::Role => {
-                "check aws.s3.iam_role_arn, the role's trust policy, aws.s3.external_id if the policy asks for one, and \
-                 that the base identity may call sts:AssumeRole"
-            }
+            Identity::Own(base) | Identity::Role(base) => base,
         }
     }
 
     /// When nobody says whether credentials come.
     pub(super) fn when_late(self) -> &'static str {
         match self {
-            Identity::Role => STS_ADVICE,
-            other => other.when_missing(),
+            // The identity beneath has a limit of its own, which is over before.
+            Identity::Role(_) => STS_ADVICE,
+            Identity::Own(base) => base.when_missing(),
         }
     }
 
     /// When the store does not know the key.
     pub(super) fn when_unknown(self) -> &'static str {
         match self {
-            Identity::Keys => {
+            Identity::Own(Base::Keys) => {
                 "check aws.s3.access_key; keys that came with a session token need it as aws.s3.session_token"
             }
-            Identity::TemporaryKeys => {
-                "check aws.s3.access_key and aws.s3.session_token: temporary keys work together and only for a while; \
-                 ALTER REPOSITORY gives new ones"
-            }
-            Identity::InstanceProfile => {
+            Identity::Own(Base::TemporaryKeys) => TEMPORARY_ADVICE,
+            Identity::Own(Base::InstanceProfile(_)) => {
                 "check that the instance's role belongs to the store that aws.s3.endpoint names"
             }
-            Identity::SdkDefault => "check the credentials in the environment or the profile of the server's process",
-            Identity::Role => "check that STS and the store belong together: aws.s3.sts.endpoint and aws.s3.endpoint",
+            Identity::Own(Base::SdkDefault(_)) => {
+                "check the credentials in the environment or the profile of the server's process"
+            }
+            Identity::Role(_) => {
+                "check that STS and the store belong together: aws.s3.sts.endpoint and aws.s3.endpoint"
+            }
         }
     }
 
     /// When the secret is not that of the key.
     pub(super) fn when_unsigned(self) -> &'static str {
         match self {
-            Identity::Keys | Identity::TemporaryKeys => {
-                "check aws.s3.secret_key: it does not belong to aws.s3.access_key"
-            }
+            Identity::Own(base @ (Base::Keys | Base::TemporaryKeys)) => base.when_unsigned_at_sts(),
             _ => "check that nothing between this machine and the store changes requests, such as a proxy",
         }
     }
@@ -90,14 +102,86 @@ impl Identity {
     /// When they were good once.
     pub(super) fn when_ended(self) -> &'static str {
         match self {
-            Identity::Keys | Identity::TemporaryKeys => {
+            Identity::Own(base) => base.when_ended(),
+            Identity::Role(_) => NO_NEWER_ADVICE,
+        }
+    }
+}
+
+/// When keys with a session token are unknown.
+const TEMPORARY_ADVICE: &str = "check aws.s3.access_key and aws.s3.session_token: temporary keys work together and only \
+                                for a while; ALTER REPOSITORY gives new ones";
+
+/// When what renews itself has not.
+const NO_NEWER_ADVICE: &str = "the temporary credentials have ended or were revoked, and no newer ones came: check what \
+                               hands them out, and this machine's clock";
+
+impl Base {
+    /// When no credentials come.
+    pub(super) fn when_missing(self) -> &'static str {
+        match self {
+            Base::Keys | Base::TemporaryKeys => "check aws.s3.access_key and aws.s3.secret_key",
+            Base::InstanceProfile(Beside::Nothing) => {
+                "give this machine's instance a role, and let its metadata service (IMDSv2) be reached; or give \
+                 aws.s3.access_key and aws.s3.secret_key instead of aws.s3.use_instance_profile"
+            }
+            Base::InstanceProfile(Beside::Keys) => {
+                "give this machine's instance a role, and let its metadata service (IMDSv2) be reached; or leave \
+                 aws.s3.use_instance_profile out: before it the keys that are given count for nothing"
+            }
+            Base::SdkDefault(Beside::Nothing) => {
+                "give the server's process AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, a web identity or a \
+                 container role; or give aws.s3.access_key and aws.s3.secret_key instead of \
+                 aws.s3.use_aws_sdk_default_behavior"
+            }
+            Base::SdkDefault(Beside::Keys) => {
+                "give the server's process AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, a web identity or a \
+                 container role; or leave aws.s3.use_aws_sdk_default_behavior out: before it the keys that are given \
+                 count for nothing"
+            }
+        }
+    }
+
+    /// When STS does not know the key that asks for a role.
+    pub(super) fn when_unknown_at_sts(self) -> &'static str {
+        match self {
+            Base::Keys => {
+                "check aws.s3.access_key, and that it belongs to the STS that aws.s3.sts.endpoint names; keys that came \
+                 with a session token need it as aws.s3.session_token"
+            }
+            Base::TemporaryKeys => TEMPORARY_ADVICE,
+            Base::InstanceProfile(_) => {
+                "check that the instance's role belongs to the STS that aws.s3.sts.endpoint names"
+            }
+            Base::SdkDefault(_) => {
+                "check the credentials in the environment or the profile of the server's process, and that they belong \
+                 to the STS that aws.s3.sts.endpoint names"
+            }
+        }
+    }
+
+    /// When STS finds that the secret is not that of the key.
+    pub(super) fn when_unsigned_at_sts(self) -> &'static str {
+        match self {
+            Base::Keys | Base::TemporaryKeys => "check aws.s3.secret_key: it does not belong to aws.s3.access_key",
+            Base::InstanceProfile(_) => {
+                "check that nothing between this machine and STS changes requests, such as a proxy"
+            }
+            Base::SdkDefault(_) => {
+                "check the secret access key in the environment or the profile of the server's process: it does not \
+                 belong to its access key id"
+            }
+        }
+    }
+
+    /// When they were good once.
+    pub(super) fn when_ended(self) -> &'static str {
+        match self {
+            Base::Keys | Base::TemporaryKeys => {
                 "the temporary credentials have ended or were revoked: give new ones by ALTER REPOSITORY … PROPERTIES \
                  (aws.s3.access_key, aws.s3.secret_key, aws.s3.session_token), or an identity that renews itself"
             }
-            Identity::InstanceProfile | Identity::SdkDefault | Identity::Role => {
-                "the temporary credentials have ended or were revoked, and no newer ones came: check what hands them \
-                 out, and this machine's clock"
-            }
+            Base::InstanceProfile(_) | Base::SdkDefault(_) => NO_NEWER_ADVICE,
         }
     }
 }

@@ -4,20 +4,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing helper is a failing test")]
 
+mod identity;
+
 use std::time::{Duration, Instant};
 
 use ebla_tests::client::Client;
-use ebla_tests::cloud::{Redirector, RoleService, Trust};
-use ebla_tests::folder::Folder;
 use ebla_tests::golden;
 use ebla_tests::golden::{Normaliser, without_request_id};
-use ebla_tests::keys::LiveKeys;
-use ebla_tests::ports::free_ports;
 use ebla_tests::proxy::{Fault, Operation, Rule, S3Proxy};
 use ebla_tests::s3::{Bucket, S3Endpoint};
-use ebla_tests::s3sfs::S3sFs;
 use ebla_tests::server::Server;
-use ebla_tests::stores::{Certificate, OtherStore};
+use ebla_tests::stores::OtherStore;
 use ebla_tests::weed::{Weed, role_arn};
 
 /// What is promised to whoever waits.
@@ -37,7 +34,10 @@ type Pairs<'a> = &'a [(&'a str, &'a str)];
 
 impl Mistakes {
     async fn new(name: &str) -> Mistakes {
-        let server = Server::start(name).await;
+        Mistakes::on(Server::start(name).await).await
+    }
+
+    async fn on(server: Server) -> Mistakes {
         let client = server.client().await;
         let normaliser = Normaliser::new()
             .literal(server.http_addr(), "127.0.0.1:<http port>")
@@ -282,6 +282,20 @@ async fn refused_by_a_store() {
         ];
         mistakes.make_with_keys(what, &bucket, &role).await;
     }
+    let arn = role_arn("NoList");
+    for (what, key, value) in [
+        ("a role asked for with an unknown access key", "aws.s3.access_key", "AKIDNOBODY0000000000"),
+        ("a role asked for with a wrong secret key", "aws.s3.secret_key", "wrong-canary"),
+    ] {
+        let url = bucket.endpoint.url.clone();
+        let role = [
+            ("aws.s3.iam_role_arn", arn.as_str()),
+            ("aws.s3.sts.region", "us-east-1"),
+            ("aws.s3.sts.endpoint", url.as_str()),
+            (key, value),
+        ];
+        mistakes.make_with_keys(what, &bucket, &role).await;
+    }
     mistakes.make_with_keys("an unknown access key", &bucket, &[("aws.s3.access_key", "AKIDNOBODY0000000000")]).await;
     mistakes.make_with_keys("a wrong secret key", &bucket, &[("aws.s3.secret_key", "wrong-canary")]).await;
     let nowhere = Bucket { name: "no-such-bucket".to_string(), ..bucket.clone() };
@@ -380,113 +394,4 @@ async fn bodies_that_are_not_kept() {
         );
     }
     mistakes.golden("wrong_config/bodies");
-}
-
-/// What is not there, or not what it seems.
-#[tokio::test]
-async fn identities_and_endpoints() {
-    let keys = LiveKeys::default();
-    let store = S3sFs::with_keys(&keys);
-    let mut mistakes = Mistakes::new("identities").await;
-    let bucket = store.bucket("wrong").await;
-    mistakes.bucket(&bucket);
-    let [port] = free_ports();
-    let dead = format!("http://127.0.0.1:{port}");
-    mistakes.literal(&dead, "http://127.0.0.1:<dead port>");
-    mistakes.make_with_keys("an endpoint where nobody listens", &bucket, &[("aws.s3.endpoint", &dead)]).await;
-    let http = format!("http://{}", mistakes.server.http_addr());
-    mistakes.make_with_keys("an endpoint that is no store", &bucket, &[("aws.s3.endpoint", &http)]).await;
-
-    let endpoint = bucket.endpoint.url.clone();
-    let location = bucket.location("x");
-    let identity = |more: Pairs<'_>| -> Vec<(String, String)> {
-        let fixed = [("aws.s3.region", "us-east-1"), ("aws.s3.endpoint", &endpoint)];
-        fixed.iter().chain(more).map(|(key, value)| ((*key).to_string(), (*value).to_string())).collect()
-    };
-    let base = keys.mint(Duration::from_secs(3600));
-    let trust = Trust {
-        role_arn: ROLE.to_string(),
-        access_key: base.access_key.clone(),
-        external_id: "right".to_string(),
-        web_identity: "nobody".to_string(),
-    };
-    let minted = keys.clone();
-    let roles = RoleService::start(trust, move || minted.mint(Duration::from_secs(3600)));
-    let role = |external_id: &str, sts: &str| {
-        identity(&[
-            ("aws.s3.access_key", &base.access_key),
-            ("aws.s3.secret_key", &base.secret_key),
-            ("aws.s3.iam_role_arn", ROLE),
-            ("aws.s3.external_id", external_id),
-            ("aws.s3.sts.region", "us-east-1"),
-            ("aws.s3.sts.endpoint", sts),
-        ])
-    };
-    let ended = keys.mint(Duration::from_secs(3600));
-    keys.revoke(&ended.access_key);
-    let session = identity(&[
-        ("aws.s3.access_key", &ended.access_key),
-        ("aws.s3.secret_key", &ended.secret_key),
-        ("aws.s3.session_token", &ended.session_token),
-    ]);
-    // Connections wait in its queue, and nobody takes them.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent = (format!("http://{}", silent.local_addr().unwrap()), silent);
-    mistakes.literal(&silent.0, "http://127.0.0.1:<silent port>");
-    let redirector = Redirector::start(308, "https://elsewhere.example/");
-    mistakes.literal(redirector.url(), "http://127.0.0.1:<redirecting port>");
-    mistakes
-        .make_with_keys("an endpoint that sends elsewhere", &bucket, &[("aws.s3.endpoint", redirector.url())])
-        .await;
-    let role_of_nobody = identity(&[
-        ("aws.s3.use_instance_profile", "true"),
-        ("aws.s3.iam_role_arn", ROLE),
-        ("aws.s3.sts.region", "us-east-1"),
-        ("aws.s3.sts.endpoint", roles.url()),
-    ]);
-    for (what, properties) in [
-        ("a session that has ended", session),
-        ("a role service that does not answer", role("right", &silent.0)),
-        ("a role on top of an instance that is none", role_of_nobody),
-        ("an instance profile and no instance", identity(&[("aws.s3.use_instance_profile", "true")])),
-        ("the default chain and nothing in it", identity(&[("aws.s3.use_aws_sdk_default_behavior", "true")])),
-        ("a role with the wrong external id", role("wrong", roles.url())),
-        ("a role service that is not there", role("right", &dead)),
-        ("a role service that is a metadata service", role("right", "http://169.254.169.254")),
-        ("TLS to a role service that speaks http", role("right", &endpoint.replace("http://", "https://"))),
-        ("a role service that is none", role("wrong", &http)),
-    ] {
-        let pairs: Vec<(&str, &str)> = properties.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        mistakes.make(what, &location, &pairs).await;
-    }
-    mistakes.golden("wrong_config/identity");
-}
-
-/// What TLS says.
-#[tokio::test]
-async fn certificates() {
-    let folder = Folder::new("authority");
-    let Some(certificate) = Certificate::make(folder.path()) else {
-        return;
-    };
-    let Some(tls) = OtherStore::rclone_tls(&certificate).await else {
-        return;
-    };
-    tls.bucket_folder("there");
-    let mut mistakes = Mistakes::new("certificates").await;
-    let endpoint = tls.endpoint();
-    mistakes.literal(&endpoint.url, "https://127.0.0.1:<tls port>");
-    let bucket = Bucket { endpoint: endpoint.clone(), name: "there".to_string() };
-    mistakes.make_with_keys("a certificate of an unknown authority", &bucket, &[]).await;
-    let plain = endpoint.url.replace("https://", "http://");
-    mistakes.literal(&plain, "http://127.0.0.1:<tls port>");
-    mistakes.make_with_keys("http to a port that speaks TLS", &bucket, &[("aws.s3.endpoint", &plain)]).await;
-    for (what, sts) in
-        [("a role service of an unknown authority", &endpoint.url), ("http to a role service that speaks TLS", &plain)]
-    {
-        let role =
-            [("aws.s3.iam_role_arn", ROLE), ("aws.s3.sts.region", "us-east-1"), ("aws.s3.sts.endpoint", sts.as_str())];
-        mistakes.make_with_keys(what, &bucket, &role).await;
-    }
-    mistakes.golden("wrong_config/certificates");
 }
