@@ -6,6 +6,7 @@
 //! ebla/probe-parts                            the same, put in parts, where there are uploads in parts
 //! ebla/probe-checksum                         there only where a store takes a body with a wrong checksum
 //! ebla/probe-lock-<mode>                      written once, to prove that locks are kept; locked for an hour
+//! ebla/probe-lock-<mode>-parts-<random>       the same, put in parts, another each time
 //! ebla/probe-settings-<random>                written to prove an encryption and a storage class, another each time
 //! ebla/objects/<dd>/<digest>.parquet          segments; <dd> are the first two hex digits of the digest
 //! ebla/objects/<dd>/<digest>.dv               delete vectors
@@ -56,6 +57,9 @@ pub const GARBAGE: &str = "ebla/garbage/";
 pub const ENCODED_LABEL_BYTES_MAX: usize = 255;
 
 const PROBE_SETTINGS: &str = "ebla/probe-settings-";
+
+/// What follows the key of the proof of locks in those of objects in parts.
+const PROBE_LOCK_PARTS: &str = "-parts";
 
 /// Hex digits of an identifier.
 const IDENTIFIER_LEN: usize = 32;
@@ -121,25 +125,23 @@ pub fn probe() -> ObjectKey {
     built(ObjectKey::new("ebla/probe"))
 }
 
-/// Every object that proves something, in any repository, but those of settings.
-pub fn probes() -> [ObjectKey; 7] {
+/// Every object that proves something, in any repository, but those of which each proof has one of its own.
+pub fn probes() -> [ObjectKey; 5] {
     let (governance, compliance) = (LockMode::Governance, LockMode::Compliance);
-    [
-        probe(),
-        probe_parts(),
-        probe_checksum(),
-        probe_lock(governance),
-        probe_lock(compliance),
-        probe_lock_parts(governance),
-        probe_lock_parts(compliance),
-    ]
+    [probe(), probe_parts(), probe_checksum(), probe_lock(governance), probe_lock(compliance)]
 }
 
 /// Whether an object of this key proves something, and nothing else.
 pub fn is_probe(key: &str) -> bool {
-    let is_identifier = |text: &str| text.len() == IDENTIFIER_LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_of_settings = || key.strip_prefix(PROBE_SETTINGS).is_some_and(is_identifier);
-    probes().iter().any(|probe| probe.as_str() == key) || is_of_settings()
+    let is_of_lock = |mode| proves_lock(key, mode);
+    probes().iter().any(|probe| probe.as_str() == key)
+        || is_of_settings()
+        || [LockMode::Governance, LockMode::Compliance].into_iter().any(is_of_lock)
+}
+
+fn is_identifier(text: &str) -> bool {
+    text.len() == IDENTIFIER_LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The object that proves that uploads in parts work.
@@ -160,12 +162,21 @@ pub fn probe_lock(mode: LockMode) -> ObjectKey {
     }))
 }
 
-/// The object that proves that the store locks what it is given in parts.
-pub fn probe_lock_parts(mode: LockMode) -> ObjectKey {
-    built(ObjectKey::new(match mode {
-        LockMode::Governance => "ebla/probe-lock-governance-parts",
-        LockMode::Compliance => "ebla/probe-lock-compliance-parts",
-    }))
+/// An object that proves that the store locks what it is given in parts. As with settings, each proof has one of its own, named
+/// by this [identifier](crate::clock::Random::identifier).
+pub fn probe_lock_parts(mode: LockMode, identifier: &str) -> ObjectKey {
+    built(ObjectKey::new(format!("{}{PROBE_LOCK_PARTS}-{identifier}", probe_lock(mode))))
+}
+
+/// Whether an object of this key proves locks of this mode.
+pub fn proves_lock(key: &str, mode: LockMode) -> bool {
+    let Some(parts) = key.strip_prefix(probe_lock(mode).as_str()) else {
+        return false;
+    };
+    // Older versions had one object for all proofs.
+    parts.is_empty()
+        || parts == PROBE_LOCK_PARTS
+        || parts.strip_prefix(PROBE_LOCK_PARTS).and_then(|parts| parts.strip_prefix('-')).is_some_and(is_identifier)
 }
 
 /// An object that proves that the store keeps to its settings. What was put before proves nothing of the next put, so each
@@ -357,12 +368,18 @@ mod tests {
             assert!(is_of_snapshots(key.as_str()), "{key}");
         }
         // Proofs, and whatever else is not for ever.
-        for key in probes().into_iter().chain([probe_settings(&"0a".repeat(16))]) {
+        let (identifier, mode) = ("0a".repeat(16), LockMode::Compliance);
+        for key in probes().into_iter().chain([probe_settings(&identifier), probe_lock_parts(mode, &identifier)]) {
             assert!(is_probe(key.as_str()) && !is_of_snapshots(key.as_str()), "{key}");
         }
         for key in ["ebla/probe-settings-", "ebla/probe-settings-x", "ebla/probes", "ebla/repository.json"] {
             assert!(!is_probe(key), "{key}");
         }
+        assert!(is_probe("ebla/probe-lock-governance-parts"), "an older version has put it");
+        for key in ["ebla/probe-lock-compliance-parts-", "ebla/probe-lock-compliance-parts-x", "ebla/probe-lock-x"] {
+            assert!(!is_probe(key) && !proves_lock(key, mode), "{key}");
+        }
+        assert!(!proves_lock(probe_lock(LockMode::Governance).as_str(), mode));
         assert!(!is_of_snapshots("ebla/writers/c-1.json"));
     }
 

@@ -20,7 +20,8 @@ use crate::repository::properties::{LockMode, ObjectLock};
 /// How long the object that proves locks is locked: longer than clocks differ, and over soon.
 const PROOF_MS: i64 = 3_600_000;
 
-/// By how much the proof extends that lock at least: more than a store loses that keeps whole seconds.
+/// By how much the proof extends that lock at least, and what an end may lack of what was asked for: more than a store loses
+/// that keeps whole seconds.
 const PROOF_STEP_MS: i64 = 2_000;
 
 /// What to do where there are no locks.
@@ -50,12 +51,7 @@ impl Standing {
     pub(super) fn of_put(lock: &ObjectLock, key: &str, now_ms: i64) -> Option<Standing> {
         let until_ms = match key {
             _ if layout::is_of_snapshots(key) => now_ms.saturating_add(lock.granted_ms()),
-            _ if [layout::probe_lock(lock.mode), layout::probe_lock_parts(lock.mode)]
-                .iter()
-                .any(|probe| probe.as_str() == key) =>
-            {
-                now_ms.saturating_add(PROOF_MS)
-            }
+            _ if layout::proves_lock(key, lock.mode) => now_ms.saturating_add(PROOF_MS),
             // Proofs and whatever is taken away again stay free.
             _ => return None,
         };
@@ -165,11 +161,12 @@ impl S3Store {
     }
 
     /// Whether an object that is put in parts is locked like one that is put whole: some stores forget what was asked for
-    /// when the upload began. Tried on an object of its own; one that was there before without a lock proves nothing, and is
-    /// taken for no.
+    /// when the upload began, or a part of it. Each proof puts an object of its own: what stands on one that was there before
+    /// says nothing of what the next upload gets.
     pub async fn locks_parts(&self, mode: LockMode, content: &'static [u8]) -> StoreResult<bool> {
         let inner = self.inner();
-        let key = layout::probe_lock_parts(mode);
+        let key = layout::probe_lock_parts(mode, &inner.random.identifier());
+        let wanted = Standing { mode, until_ms: inner.clock.now_ms().saturating_add(PROOF_MS - PROOF_STEP_MS) };
         let put = async {
             let upload = self.start_multipart(&key, content.len() as u64).await?;
             upload.put_part(0, Bytes::from_static(content)).await?;
@@ -177,7 +174,7 @@ impl S3Store {
         };
         put.await.map_err(|error| lockless(&inner, error))?;
         let standing = self.persist(async |inner| inner.standing(key.as_str()).await).await?;
-        Ok(standing.is_some_and(|standing| standing.mode == mode))
+        Ok(standing.is_some_and(|standing| standing.suffices(&wanted)))
     }
 }
 
@@ -265,8 +262,9 @@ mod tests {
         let segment = layout::object(FileKind::Segment, &Digest::of(b"x"));
         assert_eq!(until(&segment), Some(2 * DAY_MS));
         assert_eq!(until(&layout::probe_lock(LockMode::Compliance)), Some(PROOF_MS));
-        assert_eq!(until(&layout::probe_lock_parts(LockMode::Compliance)), Some(PROOF_MS));
-        assert_eq!(until(&layout::probe_lock_parts(LockMode::Governance)), None);
+        let identifier = "0a".repeat(16);
+        assert_eq!(until(&layout::probe_lock_parts(LockMode::Compliance, &identifier)), Some(PROOF_MS));
+        assert_eq!(until(&layout::probe_lock_parts(LockMode::Governance, &identifier)), None);
         assert_eq!(until(&layout::probe()), None);
     }
 

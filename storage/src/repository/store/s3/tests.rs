@@ -28,7 +28,9 @@ const ALL: [(&str, &str); 5] = [
 async fn every_proof_is_put_as_a_segment_is() {
     let inner = store(&ALL).await.inner();
     let segment = layout::object(crate::catalog::FileKind::Segment, &crate::digest::Digest::of(b"x"));
-    for key in layout::probes().iter().chain([&segment]) {
+    let parts =
+        [LockMode::Governance, LockMode::Compliance].map(|mode| layout::probe_lock_parts(mode, &"0a".repeat(16)));
+    for key in layout::probes().iter().chain(&parts).chain([&segment]) {
         let (put, upload) = (inner.creating_put(key.as_str()), inner.creating_upload(key.as_str()));
         let (put, upload) = (put.as_input(), upload.as_input());
         assert_eq!(put.get_if_none_match().as_deref(), Some(NOTHING), "{key}");
@@ -36,9 +38,7 @@ async fn every_proof_is_put_as_a_segment_is() {
         assert_eq!(put.get_ssekms_key_id().as_deref(), Some("alias/backup"), "{key}");
         assert_eq!(put.get_storage_class(), &Some(StorageClass::StandardIa), "{key}");
         // Proofs stay free, but the one of this lock.
-        let locked = *key == segment
-            || *key == layout::probe_lock(LockMode::Compliance)
-            || *key == layout::probe_lock_parts(LockMode::Compliance);
+        let locked = *key == segment || *key == layout::probe_lock(LockMode::Compliance) || *key == parts[1];
         assert_eq!(put.get_object_lock_mode().is_some(), locked, "{key}");
         assert_eq!(put.get_object_lock_retain_until_date().is_some(), locked, "{key}");
 
