@@ -249,7 +249,7 @@ impl Repositories {
     async fn get_with(&self, id: RepositoryId, patience: Patience) -> Result<Arc<Repository>> {
         let catalog = Arc::clone(self.storage.catalog());
         let row = blocking(move || catalog.read(|read| read.repository_by_id(id))).await?;
-        self.handle(row.ok_or_else(|| Error::not_found(Noun::Repository, id.to_string()))?, patience).await
+        self.handle(row.ok_or_else(dropped_meanwhile)?, patience).await
     }
 
     /// The handle of a row, made when there is none.
@@ -287,6 +287,11 @@ pub(crate) async fn in_time<T>(what: &str, turn: impl Future<Output = T>) -> Opt
         deadline.note_wait(what, begun.elapsed());
     }
     Some(turn)
+}
+
+/// Somebody has dropped the repository between two looks at it. Its name is gone with it, and its id would tell nobody anything.
+pub(crate) fn dropped_meanwhile() -> Error {
+    Error::invalid("the repository was dropped meanwhile: create it again, or use another, and run the statement again")
 }
 
 /// What is kept and cannot be used, because an older version took it, with the statement that mends it.

@@ -27,7 +27,7 @@ use crate::backup::{self, BackupSpec};
 use crate::catalog::{JobKind, JobRow, NewJob};
 use crate::error::{Error, Result};
 use crate::ids::JobId;
-use crate::repositories::{Repositories, in_time};
+use crate::repositories::{Repositories, dropped_meanwhile, in_time};
 use crate::restore::{self, RestoreSpec};
 use crate::storage::turns::{OwnTurn, SharedTurn, Turns};
 use crate::storage::{Storage, blocking};
@@ -292,7 +292,11 @@ impl JobRunner {
     async fn submit(&self, new: NewJob) -> Result<JobId> {
         let catalog = Arc::clone(self.shared.storage.catalog());
         let row = blocking(move || {
-            let id = catalog.write(|write| write.create_job(&new))?;
+            let id = catalog.write(|write| match write.repository_by_id(new.repository_id)? {
+                // From here on the job keeps it from being dropped.
+                Some(_) => write.create_job(&new),
+                None => Err(dropped_meanwhile()),
+            })?;
             let row = catalog.read(|read| read.job(id))?;
             row.ok_or_else(|| Error::Internal(format!("job {id} is gone right after it was made")))
         })

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
@@ -111,13 +113,35 @@ impl Lifecycle {
         }
     }
 
+    /// Looks at all repositories side by side, and at none before the last look at it has ended: one that does not answer
+    /// holds up nobody but itself.
     async fn expire_at_intervals(self: Arc<Self>) {
         let interval = self.config.expiry_interval;
         let mut steps = Steps::new("expire snapshots");
-        while self.pause(interval).await {
+        let (mut looks, mut looked_at) = (FuturesUnordered::new(), HashSet::new());
+        loop {
+            let mut pause = std::pin::pin!(self.pause(interval));
+            loop {
+                tokio::select! {
+                    goes_on = &mut pause => match goes_on {
+                        true => break,
+                        false => return,
+                    },
+                    Some((row, expired)) = looks.next() => {
+                        let row: RepositoryRow = row;
+                        looked_at.remove(&row.id);
+                        steps.note(&row, expired);
+                    }
+                }
+            }
             for row in self.writable_repositories().await {
-                let expired = self.stopping.run_until_cancelled(self.expire(&row)).await;
-                steps.note(&row, expired.unwrap_or(Err(Error::Cancelled)));
+                if looked_at.insert(row.id) {
+                    let lifecycle = Arc::clone(&self);
+                    looks.push(async move {
+                        let expired = lifecycle.stopping.run_until_cancelled(lifecycle.expire(&row)).await;
+                        (row, expired.unwrap_or(Err(Error::Cancelled)))
+                    });
+                }
             }
         }
     }

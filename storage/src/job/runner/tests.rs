@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::JobRunner;
-use crate::backup::{BackupObjects, BackupSpec};
+use crate::backup::{BackupObjects, BackupProperties, BackupSpec};
 use crate::clock::SystemClock;
 use crate::error::Result;
 use crate::ids::JobId;
@@ -47,8 +47,12 @@ impl Ground {
     /// Two databases with a table each, a repository in a directory, and one in a store that can fall silent.
     async fn new() -> Ground {
         let dir = tempfile::tempdir().unwrap();
-        let requests =
-            RequestLimits { statement_timeout: STATEMENT, connect_timeout: STATEMENT, ..RequestLimits::default() };
+        let requests = RequestLimits {
+            statement_timeout: STATEMENT,
+            connect_timeout: STATEMENT,
+            attempt_timeout: STATEMENT,
+            ..RequestLimits::default()
+        };
         let policy = RepositoryPolicy { requests, ..RepositoryPolicy::default() };
         let repositories = RepositoriesConfig { policy: Arc::new(policy), ..RepositoriesConfig::default() };
         let config = StorageConfig::new(dir.path().join("data"));
@@ -87,11 +91,15 @@ impl Ground {
 
     /// Jobs and the lifecycle that asks them, over the same catalog.
     fn lifecycle(&self) -> (Arc<JobRunner>, Arc<Lifecycle>) {
+        self.lifecycle_with(LifecycleConfig::default())
+    }
+
+    fn lifecycle_with(&self, lifecycle: LifecycleConfig) -> (Arc<JobRunner>, Arc<Lifecycle>) {
         let bed = &self.bed;
         let (storage, repositories) = (Arc::clone(&bed.storage), Arc::clone(&bed.repositories));
         let config = JobConfig { failpoints: Arc::clone(&bed.failpoints) as _, ..JobConfig::default() };
         let jobs = Arc::new(JobRunner::start(Arc::clone(&storage), Arc::clone(&repositories), config).unwrap());
-        let lifecycle = Lifecycle::new(storage, repositories, Arc::clone(&jobs), LifecycleConfig::default());
+        let lifecycle = Lifecycle::new(storage, repositories, Arc::clone(&jobs), lifecycle);
         (jobs, lifecycle)
     }
 
@@ -236,6 +244,52 @@ async fn a_collection_waits_for_its_own_repository_alone() {
     assert!(!held.is_finished());
     held.abort();
     lifecycle.shutdown().await;
+}
+
+/// Nor does the end of a snapshot in another wait for one that does not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expiry_waits_for_its_own_repository_alone() {
+    let ground = Ground::new().await;
+    let bed = &ground.bed;
+    ground.store.fall_silent();
+    let expiry_interval = Duration::from_millis(20);
+    let (_jobs, lifecycle) = ground.lifecycle_with(LifecycleConfig { expiry_interval, ..LifecycleConfig::default() });
+    lifecycle.start_background();
+    ground.store.wait_for_connections(1).await;
+
+    let ttl = BTreeMap::from([("ttl".to_owned(), "1 SECOND".to_owned())]);
+    let properties = BackupProperties::parse(&ttl).unwrap();
+    let spec = BackupSpec { properties, ..backup_spec("x", BackupObjects::All) };
+    let id = bed.runner.submit_backup(spec).await.unwrap();
+    assert_eq!(bed.ended(id).await.state, "FINISHED");
+    let repository = bed.repository().await;
+    let gone = async {
+        while !repository.list_snapshots().await.unwrap().snapshots.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, gone).await.expect("it expires");
+    lifecycle.shutdown().await;
+}
+
+/// A repository that is dropped while a backup to it is being submitted: nobody is told a number, and no job begins that has
+/// nowhere to go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_to_a_repository_that_is_dropped_meanwhile() {
+    let ground = Ground::new().await;
+    let bed = &ground.bed;
+    ground.store.fall_silent();
+    let submitted = ground.backup("d", "x", SILENT);
+    ground.store.wait_for_connections(1).await;
+    let (row, _) = bed.repositories.find(SILENT).await.unwrap();
+    bed.storage.catalog().write(|write| write.drop_repository(row.id)).unwrap();
+    ground.store.speak();
+    let early = bed.repositories.get(row.id).await.unwrap_err();
+    for error in [answer(submitted).await.unwrap_err(), early] {
+        let said = "the repository was dropped meanwhile: create it again, or use another, and run the statement again";
+        assert_eq!(error.to_string(), said);
+    }
+    assert_eq!(bed.storage.catalog().read(|read| read.running_jobs()).unwrap().len(), 0);
 }
 
 /// Of two backups of one label, of different databases, one comes to be; while both ask the repository nobody knows which.

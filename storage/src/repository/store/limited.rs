@@ -4,7 +4,7 @@
 //! for room for what theirs becomes ([`TransferLimits::hold_node`]).
 //!
 //! A store that has stopped answering keeps what its requests have taken until they are given up, again and again. So each
-//! repository has a little beside what is shared ([`TransferLimits::of_a_repository`]): whoever finds everything taken by
+//! repository has a little of each beside what is shared ([`TransferLimits::of_a_repository`]): whoever finds everything taken by
 //! others goes on with its own.
 //!
 //! A request waits for the bandwidth it will use and then for its permit. Memory is asked for by whoever fills a
@@ -59,6 +59,12 @@ const OWN_MEMORY_BYTES_MAX: u64 = SINGLE_PUT_BYTES_MAX;
 /// Those of [`OWN_MEMORY_BYTES_MAX`].
 const OWN_MEMORY_UNITS_MAX: u32 = (OWN_MEMORY_BYTES_MAX / MEMORY_UNIT_BYTES) as u32;
 
+/// Memory for nodes of each level that each repository has beside the shared one: all but the very largest fit.
+const OWN_NODE_BYTES_MAX: u64 = NODE_MEMORY_BYTES_MAX / 16;
+
+/// Those of [`OWN_NODE_BYTES_MAX`].
+const OWN_NODE_UNITS_MAX: u32 = (OWN_NODE_BYTES_MAX / MEMORY_UNIT_BYTES) as u32;
+
 /// The budget. Made once, shared by all.
 #[derive(Debug)]
 pub struct TransferLimits {
@@ -83,6 +89,7 @@ struct Shared {
 struct Own {
     requests: Semaphore,
     memory: Arc<Semaphore>,
+    nodes: [Arc<Semaphore>; 2],
 }
 
 /// Memory that a buffer occupies; given back when dropped.
@@ -114,6 +121,7 @@ impl TransferLimits {
         let own = Own {
             requests: Semaphore::new(OWN_REQUESTS_MAX),
             memory: Arc::new(Semaphore::new(OWN_MEMORY_UNITS_MAX as usize)),
+            nodes: [(); 2].map(|()| Arc::new(Semaphore::new(OWN_NODE_UNITS_MAX as usize))),
         };
         Self { shared: Arc::clone(&self.shared), own: Some(own) }
     }
@@ -139,12 +147,21 @@ impl TransferLimits {
     pub async fn hold_node(&self, level: NodeLevel, json_bytes: u64) -> MemoryPermit {
         let bytes = json_bytes.saturating_mul(MEMORY_PER_NODE_BYTE);
         let units = u32::try_from(bytes.div_ceil(MEMORY_UNIT_BYTES)).unwrap_or(u32::MAX).min(NODE_UNITS_MAX);
-        let of_level = match level {
-            NodeLevel::Table => &self.shared.nodes[0],
-            NodeLevel::Partition => &self.shared.nodes[1],
+        let level = match level {
+            NodeLevel::Table => 0,
+            NodeLevel::Partition => 1,
+        };
+        let shared = Arc::clone(&self.shared.nodes[level]).acquire_many_owned(units);
+        let permit = match self.own.as_ref().filter(|_| units <= OWN_NODE_UNITS_MAX) {
+            None => shared.await,
+            Some(own) => tokio::select! {
+                biased;
+                permit = shared => permit,
+                permit = Arc::clone(&own.nodes[level]).acquire_many_owned(units) => permit,
+            },
         };
         // Never closed, as above.
-        MemoryPermit { _permit: Arc::clone(of_level).acquire_many_owned(units).await.ok() }
+        MemoryPermit { _permit: permit.ok() }
     }
 
     async fn admit(&self, upload_bytes: usize) -> Option<SemaphorePermit<'_>> {
@@ -409,5 +426,17 @@ mod tests {
             assert!(well.hold_memory(SINGLE_PUT_BYTES_MAX).now_or_never().is_some(), "the other goes on");
         }
         assert!(well.hold_memory(SINGLE_PUT_BYTES_MAX + 1).now_or_never().is_none(), "it waits for the shared one");
+        let json_bytes = OWN_NODE_BYTES_MAX / MEMORY_PER_NODE_BYTE;
+        for level in [NodeLevel::Table, NodeLevel::Partition] {
+            let mut nodes = Vec::new();
+            while let Some(permit) = dead.hold_node(level, json_bytes).now_or_never() {
+                nodes.push(permit);
+            }
+            assert_eq!(nodes.len() as u64, NODE_MEMORY_BYTES_MAX / OWN_NODE_BYTES_MAX + 1);
+            for _ in 0..10 {
+                assert!(well.hold_node(level, json_bytes).now_or_never().is_some(), "the other goes on");
+            }
+            assert!(well.hold_node(level, json_bytes + 1_024).now_or_never().is_none(), "it waits for the shared one");
+        }
     }
 }
