@@ -63,6 +63,7 @@ fn late(base: Base) -> Verdict {
 
 /// Why an identity that no role stands on has no credentials.
 fn of_base(base: Base, error: &CredentialsError) -> Verdict {
+    let error = innermost_of_its_kind(error);
     if let CredentialsError::ProviderTimedOut(_) = error {
         return late(base);
     }
@@ -83,6 +84,15 @@ fn of_base(base: Base, error: &CredentialsError) -> Verdict {
         (None, _) => (StoreErrorKind::Unavailable, format!("credentials could not be got: {}", innermost(error))),
     };
     Verdict::of(kind, message).advise(base.when_missing())
+}
+
+/// A profile's provider wraps what the one beneath it says; that one knows what it is.
+fn innermost_of_its_kind(error: &CredentialsError) -> &CredentialsError {
+    let mut found = error;
+    while let Some(inner) = found.source().and_then(in_chain::<CredentialsError>) {
+        found = inner;
+    }
+    found
 }
 
 /// What the STS says that the SDK's chain asks.
@@ -184,6 +194,8 @@ mod tests {
             (CredentialsError::unhandled("what it says is no JSON"), true, "no JSON"),
             (CredentialsError::invalid_configuration("a loop of profiles"), false, "a loop of profiles"),
             (CredentialsError::not_loaded("IMDS disabled"), false, "no credentials were found: IMDS disabled"),
+            (CredentialsError::provider_error(read(io::ErrorKind::NotFound)), true, "the file with the token"),
+            (CredentialsError::provider_error(CredentialsError::not_loaded("nobody")), false, "were found: nobody"),
             (CredentialsError::provider_timed_out(std::time::Duration::ZERO), true, "did not come in time"),
         ] {
             let verdict = verdict(Identity::Own(Base::SdkDefault(Beside::Nothing)), &error);
