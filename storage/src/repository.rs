@@ -169,7 +169,7 @@ impl Repository {
         let known = Arc::new(KnownCapabilities::new(Capabilities::ALL));
         let limits = context.limits(Patience::Interactive);
         let store = store::layered(backend.store, &stats, &limits, &known);
-        let candidate = probe::Candidate { store, s3: backend.s3 };
+        let candidate = probe::Candidate { store, known, s3: backend.s3 };
         let (info, capabilities) = match access {
             Access::ReadOnly => {
                 let info = probe::attach(&*candidate.store, location, expected).await?;

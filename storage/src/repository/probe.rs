@@ -5,7 +5,8 @@
 //! put another of the same content in parts and read that back; then offer a body with a wrong checksum (which must be
 //! refused). Where an encryption or a storage class is asked for, put an object of their own and look how it is kept;
 //! where locks are asked for, lock an object for an hour and extend that lock. Last, create `repository.json`
-//! if it was not there. A store that loses or changes bytes is refused; what it merely lacks is noted, and made up for
+//! if it was not there, by then with what the store lacks made up for, and read back which one it has: of those who create
+//! one at the same place at the same time, all take the identity that is there in the end. A store that loses or changes bytes is refused; what it merely lacks is noted, and made up for
 //! from then on ([`Capabilities`]). Nothing is deleted, so the proof works with the credentials a write-once repository
 //! needs and leaves some small objects, which the next proof finds and uses again, but for those of settings.
 //!
@@ -15,6 +16,7 @@
 //! A read-only repository must exist; it is listed and read, and nothing is written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -25,7 +27,8 @@ use super::format::{FORMAT_VERSION, INFO_BYTES_MAX, RepositoryInfo};
 use super::layout;
 use super::location::Location;
 use super::store::{
-    Capabilities, ObjectKey, ObjectStore, Operation, Put, S3Store, StoreError, StoreErrorKind, StoreResult,
+    Capabilities, KnownCapabilities, ObjectKey, ObjectStore, Operation, Put, S3Store, StoreError, StoreErrorKind,
+    StoreResult,
 };
 
 /// Content of the probe object, the same in every repository. Its bytes are such that framing, a change of line ends
@@ -41,9 +44,18 @@ const PROBE_RANGE: (u64, u64) = (5, 16);
 /// A checksum that [`PROBE_CONTENT`] does not have: CRC32 of nothing.
 const WRONG_CRC32: &str = "AAAAAA==";
 
-/// A store on trial: with the layers that count and limit, and bare.
+/// Where puts replace what is there: how long it takes at most, by all experience, from the look that found no
+/// `repository.json` to the end of the put that followed. Whoever has put one reads it back after that time.
+const RACE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What part of the time for a statement's request that may take.
+const RACE_PAUSE_SHARE: u32 = 4;
+
+/// A store on trial: with its layers, and bare.
 pub(super) struct Candidate {
     pub(super) store: Arc<dyn ObjectStore>,
+    /// What the layers go by. They begin with a store that lacks nothing, which is how it is seen what it does.
+    pub(super) known: Arc<KnownCapabilities>,
     /// The same without layers, when it is S3.
     pub(super) s3: Option<S3Store>,
 }
@@ -156,11 +168,18 @@ async fn prove(
         _ => true,
     };
     let capabilities = Capabilities { conditional_put, upload_checksums, multipart, locks_parts };
+    // What is put from here on stays.
+    candidate.known.set(capabilities);
 
     let info = match found {
-        Some(info) => info,
-        None => create_info(store, context).await?,
+        Some(info) if conditional_put => info,
+        // It may have been replaced since by one who began when there was none.
+        Some(_) => read_info_back(store).await?,
+        None => create_info(store, capabilities, context).await?,
     };
+    if let Some(expected) = expected {
+        check_identity(Some(&info), expected, location)?;
+    }
     Ok((info, capabilities))
 }
 
@@ -257,7 +276,12 @@ pub(super) async fn read_info(store: &dyn ObjectStore) -> RepositoryResult<Optio
     }
 }
 
-async fn create_info(store: &dyn ObjectStore, context: &RepositoryContext) -> RepositoryResult<RepositoryInfo> {
+/// Makes an identity, unless there is one by now, and says which one holds.
+async fn create_info(
+    store: &dyn ObjectStore,
+    capabilities: Capabilities,
+    context: &RepositoryContext,
+) -> RepositoryResult<RepositoryInfo> {
     let info = RepositoryInfo {
         format_version: FORMAT_VERSION,
         repository_id: context.random.identifier(),
@@ -265,13 +289,22 @@ async fn create_info(store: &dyn ObjectStore, context: &RepositoryContext) -> Re
         engine_version: ENGINE_VERSION.to_owned(),
     };
     let stored = info.to_stored().map_err(RepositoryError::Encode)?;
-    let key = layout::repository_info();
-    match store.put_create(&key, stored).await? {
-        Put::Created => Ok(info), // The repository exists from here on.
-        // Another server was faster; its identity holds.
-        Put::Exists => read_info(store).await?.ok_or_else(|| {
-            let message = "the store says that the object exists, and then that it does not";
-            StoreError::new(StoreErrorKind::Unavailable, Operation::Get, &store.place(), key.as_str(), message).into()
-        }),
+    store.put_create(&layout::repository_info(), stored).await?; // The repository exists from here on.
+    if !capabilities.conditional_put {
+        // Others may have looked before that put and be about to replace what it has made or found.
+        let share = context.policy.requests.statement_timeout / RACE_PAUSE_SHARE;
+        tokio::time::sleep(RACE_PAUSE.min(share)).await;
     }
+    // Another server may have been faster, or have replaced it: the identity that is there holds.
+    read_info_back(store).await
+}
+
+/// Reads `repository.json`, which is there.
+async fn read_info_back(store: &dyn ObjectStore) -> RepositoryResult<RepositoryInfo> {
+    let missing = || {
+        let (key, message) =
+            (layout::repository_info(), "the store says that the object is there, and then that it is not");
+        StoreError::new(StoreErrorKind::Unavailable, Operation::Get, &store.place(), key.as_str(), message)
+    };
+    Ok(read_info(store).await?.ok_or_else(missing)?)
 }

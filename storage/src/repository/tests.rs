@@ -2,6 +2,7 @@
 //! interface, on a directory, on an S3 server in this process and on whatever server the environment names.
 
 mod damage;
+mod race;
 mod unfit;
 
 use std::path::PathBuf;

@@ -153,7 +153,8 @@ async fn a_store_that_does_not_keep_what_it_is_given() {
             panic!("the ground is a directory");
         };
         let inner = FileStore::new(file, Arc::clone(&ground.context.random));
-        let candidate = Candidate { store: Arc::new(Unfit { inner, wrong }), s3: None };
+        let known = Arc::new(KnownCapabilities::new(Capabilities::ALL));
+        let candidate = Candidate { store: Arc::new(Unfit { inner, wrong }), known, s3: None };
         let error = probe::create(&candidate, &ground.location, None, &ground.context).await.unwrap_err();
         assert!(matches!(error, RepositoryError::UnfitStore { .. }), "{wrong:?}: {error}");
         assert!(error.to_string().contains(said), "{wrong:?}: {error}");
