@@ -64,6 +64,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// What of the time for a statement's request may be over when another of those tries begins.
 const AGAIN_SHARE: f64 = 0.5;
 
+/// What stores call a checksum that a body does not have.
+const CHECKSUM_REFUSALS: [&str; 3] = ["BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"];
+
 /// Headers of a request that creates an object.
 struct Asked {
     encryption: Option<ServerSideEncryption>,
@@ -182,27 +185,20 @@ impl S3Store {
         Arc::clone(&self.current.read())
     }
 
-    /// Offers a body with this checksum, which it does not have; says whether the store looks at it.
+    /// Offers a body with this checksum, which it does not have; says whether the store looks at it. What says nothing of the
+    /// checksum is the failure that it is.
     pub async fn refuses_checksum(&self, key: &ObjectKey, body: &'static [u8], crc32: &str) -> StoreResult<bool> {
-        // Where it was taken before, it is there: that is an answer too, and nothing is written twice.
-        let put = self.persist(async |inner| {
+        self.persist(async |inner| {
             let request = inner.creating_put(key.as_str()).checksum_crc32(crc32).body(ByteStream::from_static(body));
             match request.send().await {
-                Ok(_) => Ok(()),
+                Ok(_) => Ok(false),
                 Err(error) => {
-                    Err(Failed::for_good(failure::failed(&inner, Operation::Put, key.as_str(), &error).error))
+                    let failed = failure::failed(&inner, Operation::Put, key.as_str(), &error);
+                    is_of_checksum(&failed.error).ok_or(failed)
                 }
             }
-        });
-        let Err(failed) = put.await else {
-            return Ok(false);
-        };
-        match (failed.kind(), failed.http_status()) {
-            (StoreErrorKind::AlreadyExists, _) => Ok(false),
-            (StoreErrorKind::PermissionDenied, _) => Err(failed),
-            (_, Some(400..=499)) => Ok(true),
-            _ => Err(failed),
-        }
+        })
+        .await
     }
 
     /// Calls until it works, fails for good, or has been tried often enough; each time with the client of that time.
@@ -233,6 +229,19 @@ impl S3Store {
         let result = call(self.inner()).await;
         note(&result);
         result.map_err(|failed| failed.error)
+    }
+}
+
+/// Whether an answer to a wrong checksum refuses that; `None` when it is about something else, which may pass.
+fn is_of_checksum(error: &StoreError) -> Option<bool> {
+    match (error.kind(), error.code(), error.http_status()) {
+        // Where it was taken before, it is there: that is an answer too, and nothing is written twice.
+        (StoreErrorKind::AlreadyExists, ..) => Some(false),
+        (_, Some(code), Some(400..=499)) if CHECKSUM_REFUSALS.contains(&code) => Some(true),
+        (StoreErrorKind::Invalid, Some("InvalidRequest"), Some(400)) => Some(true),
+        // It does not like the request, and nobody knows why: what is made up for without need costs a little and is right.
+        (StoreErrorKind::Invalid, Some(_), Some(400)) => Some(false),
+        _ => None,
     }
 }
 

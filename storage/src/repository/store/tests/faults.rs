@@ -222,6 +222,44 @@ async fn two_conditional_writes_that_meet_are_tried_again() {
     assert!(server.requests.load(Ordering::SeqCst) <= 5, "a retry storm");
 }
 
+/// Goal: only a refusal of the checksum is taken for one. What passes is asked again or reported, and a store whose checks are
+/// not known is made up for.
+#[tokio::test]
+async fn what_passes_says_nothing_of_checksums() {
+    async fn probed(answers: Vec<Answer>) -> StoreResult<bool> {
+        let store = interactive(&canned(answers).await.endpoint).await;
+        store.refuses_checksum(&key("ebla/probe-checksum"), b"x", "AAAAAA==").await
+    }
+    for code in ["BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "InvalidRequest"] {
+        assert!(probed(vec![s3_error("400 Bad Request", code, "refused")]).await.unwrap(), "{code}");
+    }
+    assert!(!probed(vec![http("200 OK", "", "")]).await.unwrap());
+    assert!(!probed(vec![s3_error("412 Precondition Failed", "PreconditionFailed", "it is there")]).await.unwrap());
+    assert!(!probed(vec![s3_error("400 Bad Request", "InvalidArgument", "something")]).await.unwrap());
+
+    for (status, code) in [
+        ("429 Too Many Requests", "TooManyRequests"),
+        ("429 Too Many Requests", "SlowDown"),
+        ("408 Request Timeout", "RequestTimeout"),
+        ("400 Bad Request", "RequestTimeout"),
+        ("400 Bad Request", "ExpiredToken"),
+        ("403 Forbidden", "RequestTimeTooSkewed"),
+        ("409 Conflict", "OperationAborted"),
+        ("409 Conflict", "InvalidBucketState"),
+        ("404 Not Found", "NoSuchBucket"),
+        ("400 Bad Request", "IncompleteBody"),
+    ] {
+        let error = probed(vec![s3_error(status, code, "not now")]).await.unwrap_err();
+        assert_eq!(error.code(), Some(code), "{error}");
+    }
+    probed(vec![http("400 Bad Request", "", "")]).await.unwrap_err();
+    // Asked again, the store comes to its verdict.
+    let refusal = || s3_error("400 Bad Request", "BadDigest", "refused");
+    assert!(probed(vec![s3_error("409 Conflict", "OperationAborted", "conflict"), refusal()]).await.unwrap());
+    let taken = || http("200 OK", "", "");
+    assert!(!probed(vec![s3_error("409 Conflict", "OperationAborted", "conflict"), taken()]).await.unwrap());
+}
+
 #[tokio::test]
 async fn a_body_that_breaks_off_is_fetched_again() {
     let cut = || Answer::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\nconnection: close\r\n\r\n12345".to_vec());
