@@ -309,18 +309,26 @@ fn access(row: &RepositoryRow) -> Access {
     if row.read_only { Access::ReadOnly } else { Access::ReadWrite }
 }
 
-/// Makes a key when there is none and nothing that a lost one has sealed.
+/// Makes a key when there is none and nothing that a lost one has sealed. A key that does not open what is kept is refused:
+/// what it would seal could not be opened by the right one, and nobody has both.
 fn ready_to_seal(catalog: &Catalog, vault: &Vault) -> Result<()> {
+    let rows = catalog.read(|read| read.repositories())?;
+    let sealed: Vec<&RepositoryRow> = rows.iter().filter(|row| Vault::is_sealed(&row.properties)).collect();
     match vault.check_key() {
-        Err(missing @ VaultError::KeyMissing { .. }) => {
-            let rows = catalog.read(|read| read.repositories())?;
-            if rows.iter().any(|row| Vault::is_sealed(&row.properties)) {
-                return Err(RepositoryError::from(missing).into());
-            }
-            Ok(vault.make_key().map_err(RepositoryError::from)?)
-        }
-        checked => Ok(checked.map_err(RepositoryError::from)?),
+        Err(VaultError::KeyMissing { .. }) if sealed.is_empty() => vault.make_key(),
+        checked => checked,
     }
+    .map_err(RepositoryError::from)?;
+    for row in sealed {
+        if let Err(wrong @ VaultError::WrongKey { .. }) = vault.open(&row.identity, &row.properties) {
+            let name = &row.name;
+            return Err(Error::invalid(format!(
+                "The credentials of repository {name} cannot be opened, and no others are sealed before they can or it is \
+                 dropped: {wrong}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Seals the credentials of a catalog that was written before there were seals. A key that is missing or wrong does not

@@ -54,7 +54,7 @@ async fn credentials_lie_sealed_and_open_again() {
     let repositories = open(dir.path());
     assert!(!dir.path().join("data/secret.key").exists(), "no key before there is something to seal");
     let properties = s3_properties(&format!("http://{address}"), ACCESS_KEY, SECRET_KEY);
-    repositories.create(spec(properties)).await.unwrap();
+    repositories.create(spec(properties.clone())).await.unwrap();
     drop(repositories);
     for secret in [ACCESS_KEY, SECRET_KEY] {
         assert_eq!(files_with(dir.path(), secret), Vec::<std::path::PathBuf>::new());
@@ -67,6 +67,11 @@ async fn credentials_lie_sealed_and_open_again() {
     let other = open_with(dir.path(), Some("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="));
     let error = other.find("r").await.unwrap_err().to_string();
     assert!(error.contains("EBLA_SECRET_KEY") && error.contains("give it the key it had"), "{error}");
+    // Nothing is sealed with it beside what it does not open: neither key would open both.
+    let again = || RepositorySpec { name: "again".into(), ..spec(properties.clone()) };
+    let error = other.create(again()).await.unwrap_err().to_string();
+    assert!(error.contains("of repository r cannot be opened") && error.contains("EBLA_SECRET_KEY"), "{error}");
+    assert!(other.row("again").await.is_err(), "it is kept all the same");
     drop(other);
 
     // A lost key is not quietly replaced: what it sealed would be lost for good.
@@ -77,6 +82,14 @@ async fn credentials_lie_sealed_and_open_again() {
     let again = RepositorySpec { name: "again".into(), ..spec(RepositoryProperties::default()) };
     let error = lost.create(again).await.unwrap_err().to_string();
     assert!(error.contains("secret.key is missing"), "{error}");
+    drop(lost);
+
+    // When it is lost for good, what it sealed is dropped first. The repository itself is where it was.
+    let other = open_with(dir.path(), Some("BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="));
+    let lost = other.row("r").await.unwrap();
+    other.storage.catalog().write(|write| write.drop_repository(lost.id)).unwrap();
+    other.create(spec(properties)).await.unwrap();
+    assert_eq!(other.row("r").await.unwrap().identity, lost.identity);
 }
 
 #[tokio::test(flavor = "multi_thread")]
