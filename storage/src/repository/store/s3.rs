@@ -8,6 +8,7 @@
 //! budget that stops retry storms. Retried here is what the SDK does not know of: a body that broke off, a digest the
 //! store did not like, two conditional writes that met. Every attempt has a timeout that grows with its body.
 
+mod bounded;
 mod client;
 mod failure;
 mod head;

@@ -135,6 +135,7 @@ pub(super) async fn make(
         .request_checksum_calculation(RequestChecksumCalculation::WhenSupported)
         // Every object is checked against its own digest, and some stores send wrong checksums with ranges.
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .interceptor(super::bounded::BoundAnswers)
         .interceptor(CountAttempts(stats));
     let config = match &settings.endpoint {
         Some(endpoint) => config.endpoint_url(endpoint),
@@ -239,6 +240,7 @@ fn assume(
     let mut config = aws_sdk_sts::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(region)
+        .interceptor(super::bounded::BoundAnswers)
         .timeout_config(timeout_config(limits, Patience::Interactive, 0))
         .identity_cache(IdentityCache::no_cache())
         .http_client(http.clone());

@@ -70,7 +70,13 @@ where
 {
     let verdict = match error {
         SdkError::ServiceError(service) => from_answer(inner, operation, service.err(), service.raw()),
-        SdkError::ResponseError(response) => no_s3_answer(operation, response.raw().status().as_u16()),
+        SdkError::ResponseError(response) => {
+            let verdict = no_s3_answer(operation, response.raw().status().as_u16());
+            match in_chain::<super::bounded::TooLong>(error) {
+                Some(long) => Verdict { message: long.to_string(), ..verdict },
+                None => verdict,
+            }
+        }
         _ => from_silence(inner, error),
     };
     let answer = error.raw_response();

@@ -30,31 +30,40 @@ enum Answer {
     Silence,
     /// Sends this, and then nothing.
     Stall(Vec<u8>),
+    /// Sends this, and then chunks for as long as somebody reads.
+    Endless(Vec<u8>),
 }
 
 struct Canned {
     endpoint: String,
     requests: Arc<AtomicUsize>,
+    /// Bytes of endless answers that were sent.
+    endless: Arc<AtomicUsize>,
 }
 
 /// Starts a server that gives these answers in turn.
 async fn canned(answers: Vec<Answer>) -> Canned {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let (requests, answers) = (Arc::new(AtomicUsize::new(0)), Arc::new(answers));
-    let counter = Arc::clone(&requests);
+    let (requests, endless) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counters, answers) = ((Arc::clone(&requests), Arc::clone(&endless)), Arc::new(answers));
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            let (counter, answers) = (Arc::clone(&counter), Arc::clone(&answers));
+            let (counters, answers) = (counters.clone(), Arc::clone(&answers));
             tokio::spawn(async move {
-                let _ = answer(socket, &counter, &answers).await;
+                let _ = answer(socket, &counters.0, &counters.1, &answers).await;
             });
         }
     });
-    Canned { endpoint, requests }
+    Canned { endpoint, requests, endless }
 }
 
-async fn answer(mut socket: TcpStream, counter: &AtomicUsize, answers: &[Answer]) -> std::io::Result<()> {
+async fn answer(
+    mut socket: TcpStream,
+    counter: &AtomicUsize,
+    endless: &AtomicUsize,
+    answers: &[Answer],
+) -> std::io::Result<()> {
     let mut request = Vec::new();
     let head = loop {
         if let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -87,6 +96,14 @@ async fn answer(mut socket: TcpStream, counter: &AtomicUsize, answers: &[Answer]
         Answer::Silence => {
             tokio::time::sleep(Duration::from_secs(3600)).await;
             Ok(())
+        }
+        Answer::Endless(bytes) => {
+            socket.write_all(bytes).await?;
+            let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+            loop {
+                socket.write_all(&chunk).await?;
+                endless.fetch_add(chunk.len(), Ordering::SeqCst);
+            }
         }
     }
 }
@@ -279,6 +296,42 @@ async fn a_body_without_length_is_bounded() {
     let server = canned(vec![endless]).await;
     let error = interactive(&server.endpoint).await.get(&key("ebla/x"), 1000).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+}
+
+/// Goal: no answer fills the memory, whatever was asked and whether it is a yes or a no. Method: answers that go on for as long as
+/// somebody reads; what was sent is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_does_not_end_is_bounded() {
+    // A full listing of the longest keys has some 7 MB; what lies in buffers of the system comes on top.
+    const SENT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+    for status in ["200 OK", "400 Bad Request", "500 Internal Server Error"] {
+        for operation in ["list", "put", "delete", "start", "get"] {
+            if (status, operation) == ("200 OK", "get") {
+                continue; // Bounded by what the object may have, see above.
+            }
+            let head = format!("HTTP/1.1 {status}\r\ntransfer-encoding: chunked\r\n\r\n");
+            let server = canned(vec![Answer::Endless(head.into_bytes())]).await;
+            let store = interactive(&server.endpoint).await;
+            let asked = async {
+                match operation {
+                    "list" => store.list("ebla/", None).await.map(drop),
+                    "put" => put(&store).await.map(drop),
+                    "delete" => store.delete(&key("ebla/x")).await,
+                    "start" => store.start_multipart(&key("ebla/x"), 3).await.map(drop),
+                    _ => store.get(&key("ebla/x"), 10).await.map(drop),
+                }
+            };
+            let result = tokio::time::timeout(PATIENCE, asked).await.expect("an answer");
+            let requests = server.requests.load(Ordering::SeqCst);
+            let sent = server.endless.load(Ordering::SeqCst);
+            assert!(sent <= requests * SENT_BYTES_MAX, "{status}, {operation}: {sent} bytes to {requests} requests");
+            let error = result.unwrap_err();
+            let is_told = error.to_string().contains("which no answer of S3 to such a request has");
+            // Where the machine is very slow, the time for the request is over first.
+            assert!(is_told || error.kind() == StoreErrorKind::Timeout, "{status}, {operation}: {error}");
+        }
+    }
 }
 
 /// Goal: an error in the body of a "200 OK" is an error, and the upload is given up.
