@@ -27,7 +27,8 @@ use crate::error::Result;
 /// The name under which the schema itself has a row.
 const SCHEMA: &str = "sqlite_schema";
 
-/// The name under which the version of the schema lies that the sums are of.
+/// The name under which the version of the schema lies that the sums are of, with its own hash: a version that changed would
+/// make all sums look old.
 const VERSION: &str = "";
 
 /// Problems that an integrity check lists before it stops: one is enough to refuse the catalog.
@@ -67,6 +68,12 @@ impl Sum {
 
     fn of_row(hash: u128) -> Sum {
         Sum { rows: 1, hashes: hash }
+    }
+
+    fn of_version(version: i64) -> Sum {
+        let mut hasher = RowHasher::new(VERSION);
+        hasher.add(ValueRef::Integer(version));
+        Sum { rows: version, hashes: hasher.finish() }
     }
 
     fn negative(self) -> Sum {
@@ -141,6 +148,13 @@ impl Sums {
 /// A catalog that was never opened by a version with checksums has none, and nothing to compare.
 pub(super) fn verify(connection: &Connection) -> Result<Option<String>> {
     let Some(stored) = stored(connection)? else { return Ok(None) };
+    // Older programs wrote no hash.
+    if let Some(version) = stored.get(VERSION)
+        && version.hashes != 0
+        && *version != Sum::of_version(version.rows)
+    {
+        return Ok(Some("the version of the checksums is not what was written".to_owned()));
+    }
     // A stop between a migration and the sums of what it made leaves sums of the schema before it.
     if !is_of_schema(connection, &stored) {
         return Ok(None);
@@ -208,7 +222,8 @@ fn store_all(connection: &Connection) -> Result<()> {
     for (table, sum) in &sums {
         insert.execute(params![table, sum.rows, sum.hashes.to_le_bytes()])?;
     }
-    insert.execute(params![VERSION, user_version(connection)?, 0_u128.to_le_bytes()])?;
+    let version = Sum::of_version(user_version(connection)?);
+    insert.execute(params![VERSION, version.rows, version.hashes.to_le_bytes()])?;
     drop(insert);
     disk::commit(transaction)?;
     Ok(())

@@ -67,6 +67,11 @@ fn a_row_that_changed_went_or_came_is_found_with_its_table() {
         ("DROP TABLE pins", "table 'pins' is not there"),
         ("DROP TRIGGER tables_changed", "table 'sqlite_schema' has"),
         ("UPDATE checksums SET rows = rows + 1 WHERE name = 'loads'", "table 'loads' has 0 rows, 1 were written"),
+        ("UPDATE checksums SET rows = rows - 1 WHERE name = ''", "the version of the checksums is not"),
+        (
+            "UPDATE checksums SET hashes = X'00000000BC0000000000000000000000' WHERE name = ''",
+            "the version of the checksums is not",
+        ),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let path = catalog_path(&dir);
@@ -101,9 +106,12 @@ fn sums_of_an_older_schema_are_made_anew() {
     let catalog = open(&path).unwrap();
     set(&catalog, "a", "1");
     drop(catalog);
-    // As an earlier version left it, and as a stop right after a migration does.
-    for sql in ["DROP TABLE checksums", "DELETE FROM checksums", "UPDATE checksums SET rows = rows - 1 WHERE name = ''"]
-    {
+    // As earlier versions left it, and as a stop right after a migration from one of them does.
+    for sql in [
+        "DROP TABLE checksums",
+        "DELETE FROM checksums",
+        "UPDATE checksums SET rows = rows - 1, hashes = zeroblob(16) WHERE name = ''",
+    ] {
         by_hand(&path, sql);
         let catalog = open(&path).unwrap();
         set(&catalog, "a", sql);
