@@ -45,11 +45,18 @@ async fn the_deepest_statement_takes_nobody_down() {
     }
 }
 
-/// Each level of subqueries is planned several times as often as the one around it.
+/// Each level of subqueries is planned several times as often as the one around it, and a common table expression that names
+/// another one twice is twice that.
 #[tokio::test(flavor = "multi_thread")]
-async fn subqueries_that_would_keep_the_planner_busy_for_minutes_are_refused() {
+async fn what_would_keep_the_planner_busy_for_ever_is_refused() {
     let server = Server::start("depth-effort").await;
     let mut client = server.client().await;
-    let refused = client.refused(&format!("SELECT {}1{}", "(SELECT ".repeat(12), ")".repeat(12))).await;
-    assert!(refused.message.contains("too complex to be planned"), "{}", refused.message);
+    let doubled: String = (1..40).map(|at| format!(", c{at} AS (SELECT 1 AS a FROM c{0} x, c{0} y)", at - 1)).collect();
+    for text in [
+        format!("SELECT {}1{}", "(SELECT ".repeat(12), ")".repeat(12)),
+        format!("WITH c0 AS (SELECT 1 AS a){doubled} SELECT a FROM c39"),
+    ] {
+        let refused = client.refused(&text).await;
+        assert!(refused.message.contains("too complex to be planned"), "{}", refused.message);
+    }
 }

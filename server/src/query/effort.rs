@@ -1,7 +1,7 @@
 //! Refuses plans that would keep the planner busy for minutes, before the first pass over them.
 //!
-//! A common table expression stands in the plan wherever it is named, so a few lines that name each other twice make a
-//! plan of millions of nodes. And the engine's passes look at the subqueries of an expression several times, at each level
+//! A common table expression stands in the plan wherever it is named; how often that is, is counted in the syntax tree
+//! already (`rewrite::expansion`). And the engine's passes look at the subqueries of an expression several times, at each level
 //! again: what is nested in ten of them is looked at a hundred thousand times. So every node counts, and counts [`AGAIN`] times
 //! as much for each subquery around it.
 
@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use super::error::QueryError;
 
 /// What a plan may come to: some seconds in a debug build.
-const EFFORT_MAX: u64 = 30_000;
+pub(super) const EFFORT_MAX: u64 = 30_000;
 /// How often a subquery is looked at where the query around it is looked at once.
 const AGAIN: u64 = 3;
 
@@ -20,14 +20,16 @@ const AGAIN: u64 = 3;
 pub(super) fn check(plan: &LogicalPlan) -> Result<(), QueryError> {
     let mut effort = 0;
     add(plan, 1, &mut effort)?;
-    if effort > EFFORT_MAX {
-        return Err(QueryError::Unsupported(
-            "The query is too complex to be planned: subqueries contain each other too deep, or common table expressions \
-             name each other too often; put an inner result into a table first"
-                .to_owned(),
-        ));
-    }
-    Ok(())
+    if effort > EFFORT_MAX { Err(too_much()) } else { Ok(()) }
+}
+
+/// Says that a query comes to more than that.
+pub(super) fn too_much() -> QueryError {
+    QueryError::Unsupported(
+        "The query is too complex to be planned: subqueries contain each other too deep, or common table expressions \
+         name each other too often; put an inner result into a table first"
+            .to_owned(),
+    )
 }
 
 /// Adds what a plan comes to, and goes no further when that is too much already.

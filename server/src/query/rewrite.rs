@@ -10,6 +10,7 @@
 mod assignments;
 mod calls;
 mod common;
+mod expansion;
 mod expr;
 mod frames;
 mod grouping;
@@ -55,6 +56,7 @@ pub(crate) fn rewrite_query(
     context: &StatementContext,
     functions: &FunctionNames,
 ) -> Result<Headers, QueryError> {
+    expansion::check(query)?;
     let mut headers = Headers::default();
     let mut relations = names::Relations::of(query);
     relations.mark(query, context)?;

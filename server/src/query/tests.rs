@@ -7,6 +7,7 @@
 
 mod bounded;
 mod dependencies;
+mod effort;
 mod engine;
 mod filters;
 mod functions;
