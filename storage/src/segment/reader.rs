@@ -189,8 +189,23 @@ impl SegmentBatch {
 fn from_arrow(error: ArrowError, tablet: TabletId, path: &Path) -> Error {
     match error {
         ArrowError::ExternalError(inner) => from_external(inner, tablet, path),
+        // The decoder of rows passes on the text alone of what the reader below it could not read.
+        ArrowError::ParquetError(text) => match os_error(&text) {
+            Some(number) => {
+                Error::Io { action: "read", path: path.to_owned(), source: io::Error::from_raw_os_error(number) }
+            }
+            None => {
+                let detail = ArrowError::ParquetError(text).to_string();
+                Error::Corrupt { tablet, path: path.to_owned(), detail }
+            }
+        },
         other => Error::Corrupt { tablet, path: path.to_owned(), detail: other.to_string() },
     }
+}
+
+/// The number with which the text of an error of the operating system ends.
+fn os_error(text: &str) -> Option<i32> {
+    text.strip_suffix(')')?.rsplit_once("(os error ")?.1.parse().ok()
 }
 
 fn from_parquet(error: ParquetError, tablet: TabletId, path: &Path) -> Error {
