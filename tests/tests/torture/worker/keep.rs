@@ -19,7 +19,8 @@ impl Worker {
         let statement = format!("VERIFY SNAPSHOT {label} ON repo PROPERTIES (\"depth\" = \"rows\")");
         self.verifying = Some(Verifying { label, after_job, accepted: false });
         match client.try_query(&statement).await {
-            Err(error) if error.message.contains("Can only run one verify job") => {
+            // Another one runs, or was submitted in the same moment.
+            Err(error) if error.message.contains("Can only run one") => {
                 self.verifying = None;
                 return Ok(());
             }
