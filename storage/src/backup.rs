@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use properties::parse_timeout;
 pub use properties::{BackupProperties, BackupType};
-pub(crate) use submit::{check, decide, refuse_busy_database};
+pub(crate) use submit::{check, decide};
 pub use ttl::Ttl;
 
 use crate::catalog::WriteTransaction;

@@ -24,6 +24,7 @@ mod progress;
 mod retry;
 mod row;
 mod runner;
+mod slot;
 mod status;
 
 use futures::FutureExt;
@@ -39,6 +40,7 @@ pub use progress::{Amount, FileProgress, Progress, ProgressCounts, human_bytes, 
 pub use retry::RetryPolicy;
 pub use row::{BACKEND_ID, BackupRow, RestoreRow, VerifyRow};
 pub use runner::{HISTORY_KEEP, JobConfig, JobRunner};
+pub(crate) use slot::{refuse_busy_database, refuse_busy_repository};
 pub use status::{JobStatus, StatusCode};
 
 pub use crate::failpoint::{FailPoint, FailPoints, NoFailPoints, StopAt};

@@ -13,7 +13,7 @@ use super::{BackupJob, BackupObjects, BackupSpec, BackupState, BackupTotals, Par
 use crate::catalog::{JobKind, JobRow, NewJob, ReadTransaction, RepositoryRow};
 use crate::error::{Error, Result};
 use crate::ids::DatabaseId;
-use crate::job::{JobStatus, encode_payload};
+use crate::job::{JobStatus, encode_payload, refuse_busy_database};
 use crate::repositories::Repositories;
 use crate::repository::layout::{LabelError, encode_label};
 use crate::repository::{RepositoryError, SnapshotListing, SnapshotTimestamp};
@@ -109,18 +109,6 @@ pub(crate) async fn decide(storage: &Arc<Storage>, repositories: &Repositories, 
         timeout_ms: spec.properties.timeout_ms,
         created_at_ms,
     })
-}
-
-/// One running job a database: the catalog's constraint says so in the end, this says so before the repository is
-/// asked anything.
-pub(crate) fn refuse_busy_database(running: &[JobRow], database: &str) -> Result<()> {
-    match running.iter().find(|job| job.database == database) {
-        None => Ok(()),
-        Some(job) => Err(Error::Conflict(format!(
-            "Can only run one backup or restore job of a database at same time. Running: label {}, state {}",
-            job.label, job.state
-        ))),
-    }
 }
 
 /// The tables that are wanted, as they are shown.

@@ -2,8 +2,8 @@
 //! hands CANCEL on, and tells SHOW how it goes.
 //!
 //! A submission asks its repository, and one that does not answer holds only those who want the same label of it. That a
-//! database has one running job, and a repository one verification, is a constraint of the catalog; whether a label is
-//! free is found out in turns of that label. Whoever is late is refused by one of the two.
+//! database has one running job, and a repository one verification, is looked at again in the transaction that makes the
+//! job; whether a label is free is found out in turns of that label. Whoever is late is refused by one of the two.
 //!
 //! There is no polling: a submitted job begins at once. Jobs of different databases run side by side, at most
 //! [`JobConfig::concurrent_jobs_max`] of them; requests, memory and bandwidth are budgets of the whole process that
@@ -22,6 +22,7 @@ use tokio::sync::{RwLock, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use super::context::Troubles;
+use super::slot::refuse_taken;
 use super::{FailPoints, Gate, JobContext, JobFiles, NoFailPoints, Progress, RetryPolicy, StopReason};
 use crate::backup::{self, BackupSpec};
 use crate::catalog::{JobKind, JobRow, NewJob};
@@ -293,8 +294,11 @@ impl JobRunner {
         let catalog = Arc::clone(self.shared.storage.catalog());
         let row = blocking(move || {
             let id = catalog.write(|write| match write.repository_by_id(new.repository_id)? {
-                // From here on the job keeps it from being dropped.
-                Some(_) => write.create_job(&new),
+                Some(repository) => {
+                    refuse_taken(write, &repository, &new)?;
+                    // From here on the job keeps it from being dropped.
+                    write.create_job(&new)
+                }
                 None => Err(dropped_meanwhile()),
             })?;
             let row = catalog.read(|read| read.job(id))?;

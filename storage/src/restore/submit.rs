@@ -7,11 +7,10 @@ use std::sync::Arc;
 use super::{
     RestoreJob, RestoreObjects, RestoreSelection, RestoreSpec, RestoreState, Target, TargetPartition, TargetTable,
 };
-use crate::backup::refuse_busy_database;
 use crate::catalog::{JobKind, NewJob, ReadTransaction};
 use crate::error::{Error, Result};
 use crate::ids::{DatabaseId, RepositoryId, TableId};
-use crate::job::{JobStatus, encode_payload};
+use crate::job::{JobStatus, encode_payload, refuse_busy_database};
 use crate::repository::format::{SnapshotManifest, TableNode};
 use crate::repository::{Repository, RepositoryError, SnapshotTimestamp};
 use crate::storage::{Storage, blocking};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::reader::Fault;
 use super::{VerifiedSnapshot, VerifyCounts, VerifyJob, VerifySpec, VerifyState};
 use crate::catalog::{JobKind, NewJob, RepositoryRow};
-use crate::error::{Error, Result};
-use crate::job::{JobStatus, encode_payload};
+use crate::error::Result;
+use crate::job::{JobStatus, encode_payload, refuse_busy_repository};
 use crate::repository::Repository;
 use crate::restore::find_snapshot;
 use crate::storage::{Storage, blocking};
@@ -22,13 +22,7 @@ pub(crate) async fn decide(
     let catalog = Arc::clone(storage.catalog());
     let identity = row.identity.clone();
     let running = blocking(move || catalog.read(|read| read.running_jobs_in(&identity))).await?;
-    if let Some(job) = running.iter().find(|job| job.kind == JobKind::Verify) {
-        return Err(Error::Conflict(format!(
-            "Can only run one verify job of a repository at same time. Running: job {}, state {}; SHOW VERIFY ON {} \
-             shows it, CANCEL VERIFY ON {} ends it",
-            job.id, job.state, spec.repository, spec.repository
-        )));
-    }
+    refuse_busy_repository(&running, &spec.repository)?;
     if let Err(error) = repository.verify_identity().await
         && Fault::of(&error).is_none()
     {

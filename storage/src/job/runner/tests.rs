@@ -69,9 +69,13 @@ impl Ground {
     }
 
     async fn create(&self, name: &str) -> Result<()> {
+        self.create_at(name, name).await
+    }
+
+    async fn create_at(&self, name: &str, prefix: &str) -> Result<()> {
         let spec = RepositorySpec {
             name: name.into(),
-            location: format!("s3://bucket/{name}"),
+            location: format!("s3://bucket/{prefix}"),
             access: Access::ReadWrite,
             broker: String::new(),
             properties: s3_properties(&self.store.endpoint(), ACCESS_KEY, SECRET_KEY),
@@ -305,6 +309,49 @@ async fn a_label_goes_to_one_of_two() {
     let id = answer(first).await.unwrap();
     let error = answer(second).await.unwrap_err().to_string();
     assert_eq!(error, "Snapshot with name 'x' already exist in repository");
+    assert_eq!(ground.bed.ended(id).await.state, "FINISHED");
+}
+
+/// Who looks for a job that is in the way, and finds none, asks the repository; of two who do so in one moment the late one is
+/// told which job is, also when they know the repository by different names.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_late_by_a_moment_is_told_what_runs() {
+    const AGAIN: &str = "again";
+    fn verify(ground: &Ground, name: &'static str) -> JoinHandle<Result<JobId>> {
+        let bed = Arc::clone(&ground.bed);
+        tokio::spawn(async move { bed.runner.submit_verify(verify_of(name)).await })
+    }
+    let of_repository = "Can only run one verify job of a repository at same time. Running: job";
+    for other in [SILENT, AGAIN] {
+        let ground = Ground::new().await;
+        ground.create_at(AGAIN, SILENT).await.unwrap();
+        let both = || [verify(&ground, SILENT), verify(&ground, other)];
+        late_by_a_moment(&ground, "VERIFYING", both, of_repository).await;
+    }
+    let ground = Ground::new().await;
+    let both = || ["x", "y"].map(|label| ground.backup("d", label, SILENT));
+    let of_database = "Can only run one backup or restore job of a database at same time. Running: label";
+    late_by_a_moment(&ground, "SNAPSHOTING", both, of_database).await;
+}
+
+/// Submits two jobs that may not run beside each other, holds both in the silent repository, and whichever begins at its step.
+async fn late_by_a_moment(
+    ground: &Ground,
+    step: &'static str,
+    submit: impl FnOnce() -> [JoinHandle<Result<JobId>>; 2],
+    words: &str,
+) {
+    ground.bed.failpoints.arm(FailPoint::StepBegins(step), Action::Wait);
+    ground.store.fall_silent();
+    let [one, other] = submit();
+    ground.store.wait_for_connections(2).await;
+    ground.store.speak();
+    let (id, error) = match (answer(one).await, answer(other).await) {
+        (Ok(id), Err(error)) | (Err(error), Ok(id)) => (id, error.to_string()),
+        both => panic!("one begins: {both:?}"),
+    };
+    assert!(error.starts_with(words) && error.contains(", state "), "{error}");
+    ground.bed.failpoints.disarm();
     assert_eq!(ground.bed.ended(id).await.state, "FINISHED");
 }
 

@@ -19,8 +19,7 @@ impl Worker {
         let statement = format!("VERIFY SNAPSHOT {label} ON repo PROPERTIES (\"depth\" = \"rows\")");
         self.verifying = Some(Verifying { label, after_job, accepted: false });
         match client.try_query(&statement).await {
-            // Another one runs, or was submitted in the same moment.
-            Err(error) if error.message.contains("Can only run one") => {
+            Err(error) if error.message.contains("Can only run one verify job") => {
                 self.verifying = None;
                 return Ok(());
             }
