@@ -68,7 +68,18 @@ pub(super) fn is_misprinted(name: &str) -> bool {
     name.contains("``") || name.contains("\\`")
 }
 
+/// What is said of `t.'a'`, which sqlparser takes for a name, prints as another, and MySQL refuses.
+const IN_QUOTES: &str = "a name beside a dot stands in backticks, not in quotes";
+
 fn check_names(tokens: &[TokenWithSpan]) -> Result<(), SyntaxError> {
+    for pair in tokens.windows(2) {
+        let [left, right] = pair else { continue };
+        for (dot, string) in [(left, right), (right, left)] {
+            if dot.token == Token::Period && matches!(string.token, Token::SingleQuotedString(_)) {
+                return Err(limits::refuse(string.span, IN_QUOTES.to_owned()));
+            }
+        }
+    }
     for TokenWithSpan { token, span } in tokens {
         if let Token::Word(Word { quote_style: Some('`'), value, .. }) = token
             && is_misprinted(value)
@@ -104,9 +115,26 @@ fn simplify(raw: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             Token::AtSign => Token::make_word("@", None),
             other => other,
         };
+        if let Some(last) = tokens.last_mut().filter(|last| last.span.end == span.start)
+            && let Some(name) = name_from_digits(&last.token, &token)
+        {
+            *last = TokenWithSpan { token: Token::make_word(&name, None), span: last.span.union(&span) };
+            continue;
+        }
         tokens.push(TokenWithSpan { token, span });
     }
     tokens
+}
+
+/// The name that digits and the word right behind them are together: sqlparser reads `3d` as one name, but not `3ecret`, where it
+/// looks for an exponent first.
+fn name_from_digits(digits: &Token, word: &Token) -> Option<String> {
+    let (Token::Number(digits, false) | Token::Word(Word { value: digits, quote_style: None, .. })) = digits else {
+        return None;
+    };
+    let Token::Word(Word { value, quote_style: None, .. }) = word else { return None };
+    let is_name = value.starts_with(['e', 'E']) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_name.then(|| format!("{digits}{value}"))
 }
 
 fn is_keyword(token: &Token, keyword: Keyword) -> bool {

@@ -52,6 +52,21 @@ fn operators_bind_as_mysql_has_it() {
     }
 }
 
+/// `3e` begins a number in exponential form only where digits follow.
+#[test]
+fn names_begin_with_digits() {
+    for (text, expected) in
+        [("t.3d", "t.3d"), ("t.3ecret", "t.3ecret"), ("3ecret", "3ecret"), ("3E + t.4e", "(3E + t.4e)")]
+    {
+        let statement = one(&format!("SELECT {text}"));
+        assert_eq!(shape(&selected(&statement)), expected, "{text}");
+        round_trip(&statement);
+    }
+    assert_eq!(shape(&selected(&one("SELECT 3e2 + 4e"))), "(3e2 + 4e)");
+    round_trip(&one("CREATE INDEX a.3ecret ON b. 3ecret(c.3 e)"));
+    assert_ne!(one("SELECT 3 e"), one("SELECT 3e"));
+}
+
 #[test]
 fn pipes_join_strings_when_the_session_says_so() {
     let options = ParseOptions { pipes_as_concat: true };
