@@ -71,6 +71,9 @@ pub(super) fn is_misprinted(name: &str) -> bool {
 /// What is said of `t.'a'`, which sqlparser takes for a name, prints as another, and MySQL refuses.
 const IN_QUOTES: &str = "a name beside a dot stands in backticks, not in quotes";
 
+/// What is said of `a..1b` and `a.0.0e`: `.1b` and `0.0` are names to sqlparser, and are not read as such in every place.
+const DOTTED: &str = "a name that has a dot stands in backticks";
+
 fn check_names(tokens: &[TokenWithSpan]) -> Result<(), SyntaxError> {
     for pair in tokens.windows(2) {
         let [left, right] = pair else { continue };
@@ -81,10 +84,14 @@ fn check_names(tokens: &[TokenWithSpan]) -> Result<(), SyntaxError> {
         }
     }
     for TokenWithSpan { token, span } in tokens {
-        if let Token::Word(Word { quote_style: Some('`'), value, .. }) = token
-            && is_misprinted(value)
-        {
-            return Err(limits::refuse(*span, MISPRINTED.to_owned()));
+        match token {
+            Token::Word(Word { quote_style: Some('`'), value, .. }) if is_misprinted(value) => {
+                return Err(limits::refuse(*span, MISPRINTED.to_owned()));
+            }
+            Token::Word(Word { quote_style: None, value, .. }) if value.contains('.') => {
+                return Err(limits::refuse(*span, DOTTED.to_owned()));
+            }
+            _ => {}
         }
     }
     Ok(())

@@ -157,8 +157,6 @@ impl VisitorMut for Normaliser {
         // `1 . a` is printed as `1.a`, which is a name.
         match expr {
             Expr::CompoundFieldAccess { root, .. } if is_number(root) => ControlFlow::Break("a number has no fields"),
-            // `a . .1` is a name to sqlparser, and printed as `a..1`, which is none.
-            Expr::CompoundIdentifier(names) if names.iter().any(is_fraction) => ControlFlow::Break("a field is a name"),
             _ => ControlFlow::Continue(()),
         }
     }
@@ -275,11 +273,6 @@ fn map_call(entries: Vec<MapEntry>) -> Expr {
 
 fn is_number(expr: &Expr) -> bool {
     matches!(expr, Expr::Value(value) if matches!(value.value, Value::Number(..)))
-}
-
-/// A number where a name should be.
-fn is_fraction(name: &Ident) -> bool {
-    name.quote_style.is_none() && name.value.starts_with('.')
 }
 
 /// `FROM DUAL` and nothing else.
