@@ -23,7 +23,7 @@ use crate::job::{
     BackupRow, FailPoint, FailPoints, JobConfig, JobContext, JobFiles, JobRunner, RestoreRow, RetryPolicy,
 };
 use crate::repositories::{Repositories, RepositoriesConfig, RepositorySpec};
-use crate::repository::{Access, Repository, RepositoryProperties};
+use crate::repository::{Access, Repository, RepositoryPolicy, RepositoryProperties, RequestLimits};
 use crate::restore::{RestoreObjects, RestoreProperties, RestoreSelection, RestoreSpec};
 use crate::roots::{StagedFile, create_file, sync_file};
 use crate::schema::{
@@ -146,7 +146,10 @@ impl Bed {
 
     /// The same with every setting.
     pub(crate) fn open_as(config: StorageConfig, clock: Arc<dyn Clock>, jobs: JobConfig) -> Bed {
-        Bed::open_with_repositories(config, clock, jobs, RepositoriesConfig::default())
+        // No statement here is about how long one may take.
+        let requests = RequestLimits { statement_timeout: PATIENCE, ..RequestLimits::default() };
+        let policy = Arc::new(RepositoryPolicy { requests, ..RepositoryPolicy::default() });
+        Bed::open_with_repositories(config, clock, jobs, RepositoriesConfig { policy, ..RepositoriesConfig::default() })
     }
 
     /// The same with those of repositories too.
