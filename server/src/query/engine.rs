@@ -53,7 +53,7 @@ use super::recursion;
 use super::rewrite::{self, FunctionNames, Grouping};
 use super::scan::Reports;
 use super::stream::{QueryStream, output_type};
-use super::subqueries::{PlacedSubqueries, ThreeValuedIn, levels};
+use super::subqueries::{ApartColumns, PlacedSubqueries, ThreeValuedIn, levels};
 use super::value::Value;
 
 /// Rows in a batch.
@@ -189,6 +189,7 @@ impl QueryEngine {
                 Arc::new(TypeCoercion::new()),
                 Arc::new(PlacedSubqueries),
                 Arc::new(ThreeValuedIn),
+                Arc::new(ApartColumns),
             ])
             .with_optimizer_rules(logical_rules())
             .with_physical_optimizer_rules(physical_rules())

@@ -6,8 +6,9 @@
 //! the rule spells it out in terms of EXISTS, which has no third value: x is found, or NULL if there is a NULL to blame.
 //!
 //! Runs when types are final, on conditions of WHERE and HAVING. What subqueries answer and where else they may stand is
-//! settled before, in [`rows`] and [`places`].
+//! settled before, in [`rows`] and [`places`]; names are behind, in [`apart`].
 
+mod apart;
 mod keys;
 pub(crate) mod levels;
 mod places;
@@ -27,6 +28,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::error::QueryError;
 
+pub(crate) use apart::ApartColumns;
 pub(crate) use places::PlacedSubqueries;
 
 /// The analyzer rule.

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod apart;
 mod bounded;
 mod dependencies;
 mod effort;
