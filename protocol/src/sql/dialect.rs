@@ -17,7 +17,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::Token;
 
 // Precedences where MySQL differs from sqlparser's defaults, on sqlparser's scale: OR is 5, AND 10, comparison 20,
-// plus and minus 30, times 40, unary minus and casts 50.
+// plus and minus 30, times 40, unary minus and casts 50; paths into JSON bind to their column before anything else.
 const PRECEDENCE_ASSIGN: u8 = 3;
 const PRECEDENCE_OR: u8 = 5;
 const PRECEDENCE_XOR: u8 = 7;
@@ -29,6 +29,7 @@ const PRECEDENCE_CONCAT: u8 = 40;
 const PRECEDENCE_TIMES: u8 = 40;
 const PRECEDENCE_BIT_XOR: u8 = 45;
 const PRECEDENCE_UNARY: u8 = 50;
+const PRECEDENCE_PATH: u8 = 60;
 
 /// Words that are no table's alias unless AS says so: index hints, and LOCK IN SHARE MODE.
 const NO_TABLE_ALIAS: [Keyword; 5] =
@@ -277,6 +278,7 @@ impl Dialect for StarRocks {
             Token::Ampersand => PRECEDENCE_BIT_AND,
             Token::ShiftLeft | Token::ShiftRight => PRECEDENCE_SHIFT,
             Token::Caret => PRECEDENCE_BIT_XOR,
+            Token::Arrow | Token::LongArrow => PRECEDENCE_PATH,
             // Factorial, casts, paths and operators that only other systems have.
             Token::ExclamationMark | Token::DoubleColon | Token::Colon | Token::AtSign | Token::Question => 0,
             _ => return None,

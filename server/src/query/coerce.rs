@@ -35,7 +35,7 @@ use datafusion::optimizer::AnalyzerRule;
 use literals::{is_constant, literal, meet};
 
 use super::convert::{self, DATETIME};
-use super::error::QueryError;
+use super::error::{QueryError, of_type};
 use super::functions;
 use super::functions::conditional::{self, COALESCE};
 use super::operators;
@@ -405,6 +405,10 @@ impl Coercion<'_> {
 
     fn cast(&self, expr: Expr, target: DataType) -> Result<Transformed<Expr>> {
         let from = expr.get_type(self.schema)?;
+        if matches!(target, DataType::List(_)) && !(from.is_nested() || from.is_null() || convert::is_string(&from)) {
+            let text = format!("Invalid type cast from {} to {}", of_type(&from), of_type(&target));
+            return Err(QueryError::Semantic(text).wrap());
+        }
         Ok(Transformed::yes(cast_expr(expr, &from, &target)))
     }
 

@@ -5,6 +5,7 @@
 //! leaves every pair of types on which the engine's own cast agrees to it.
 
 pub(crate) mod datetime;
+mod list;
 pub(crate) mod number;
 pub(crate) mod text;
 
@@ -61,6 +62,9 @@ fn is_fractional(data_type: &DataType) -> bool {
 
 /// Whether the engine's own cast between these types means the same as MySQL's.
 pub(crate) fn is_native(from: &DataType, to: &DataType) -> bool {
+    if is_string(from) && matches!(to, DataType::List(_)) {
+        return false;
+    }
     if from == to || from.is_null() || from.is_nested() || to.is_nested() {
         return true;
     }
@@ -97,6 +101,7 @@ pub(crate) fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowErr
         return cast_with_options(&text, to, &LENIENT);
     }
     match to {
+        DataType::List(item) => Ok(Arc::new(list::lists_of(&to_strings(array)?, item)?)),
         to if *to == LARGEINT && is_string(from) => {
             let whole: ArrayRef = Arc::new(number::integers_of(&to_strings(array)?)?);
             cast_with_options(&whole, to, &LENIENT)

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array as _, ArrayRef, AsArray, Int64Array};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::array::{Array as _, ArrayRef, ArrowNativeTypeOp as _, AsArray, Int64Array, PrimitiveArray};
+use datafusion::arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Decimal256Type, Int64Type};
 use datafusion::error::Result;
 
-use super::support::{Args, Scalar};
+use super::arithmetic::DECIMAL128_DIGITS;
+use super::support::{Args, Returns, Scalar};
 use crate::query::error::{QueryError, of_type};
 
 pub(super) fn functions() -> Vec<Scalar> {
@@ -15,7 +16,7 @@ pub(super) fn functions() -> Vec<Scalar> {
         Scalar::int("cardinality", 1, 1, sizes),
         Scalar::int("map_size", 1, 1, sizes),
         Scalar::text("array_join", 2, 3, join).alias(&["array_to_string"]),
-        Scalar::double("array_sum", 1, 1, |args| folded(args, |values| values.iter().sum())),
+        Scalar::new("array_sum", 1, 1, Returns::Of(|types| sum_type(types.first())), sum),
         Scalar::double("array_avg", 1, 1, |args| {
             folded(args, |values| values.iter().sum::<f64>() / values.len() as f64)
         }),
@@ -70,6 +71,60 @@ fn join(args: &Args<'_>) -> Result<ArrayRef> {
         }
         Some(())
     })
+}
+
+/// What a sum of an array is: exact where its items are.
+fn sum_type(array: Option<&DataType>) -> DataType {
+    match array {
+        Some(DataType::List(item)) => match item.data_type() {
+            whole if whole.is_integer() || *whole == DataType::Boolean => DataType::Int64,
+            DataType::Decimal128(_, scale) => DataType::Decimal128(DECIMAL128_DIGITS, *scale),
+            DataType::Decimal256(digits, scale) => DataType::Decimal256(*digits, *scale),
+            _ => DataType::Float64,
+        },
+        _ => DataType::Float64,
+    }
+}
+
+/// ARRAY_SUM(array): NULL items do not count, no items give NULL.
+fn sum(args: &Args<'_>) -> Result<ArrayRef> {
+    match args.return_type() {
+        DataType::Int64 => summed::<Int64Type>(args),
+        DataType::Decimal128(..) => summed::<Decimal128Type>(args),
+        DataType::Decimal256(..) => summed::<Decimal256Type>(args),
+        _ => folded(args, |values| values.iter().sum()),
+    }
+}
+
+/// The exact sum of each array, in the type that the function returns.
+fn summed<T: ArrowPrimitiveType>(args: &Args<'_>) -> Result<ArrayRef> {
+    let array = args.array(0)?;
+    let Some(list) = array.as_list_opt::<i32>() else {
+        return Err(QueryError::Semantic("An ARRAY is wanted".to_owned()).wrap());
+    };
+    let total = |row: usize| -> Result<Option<T::Native>> {
+        if list.is_null(row) {
+            return Ok(None);
+        }
+        let items = crate::query::convert::cast(&list.value(row), args.return_type())?;
+        let mut total = None;
+        for item in items.as_primitive::<T>().iter().flatten() {
+            let sum = total.unwrap_or(T::Native::ZERO).add_checked(item);
+            total = Some(sum.map_err(|_| out_of_range(args.return_type()).wrap())?);
+        }
+        Ok(total)
+    };
+    let sums: PrimitiveArray<T> = (0..list.len()).map(total).collect::<Result<_>>()?;
+    Ok(Arc::new(sums.with_data_type(args.return_type().clone())))
+}
+
+fn out_of_range(sum: &DataType) -> QueryError {
+    match sum {
+        DataType::Decimal128(digits, _) | DataType::Decimal256(digits, _) => {
+            QueryError::decimal_out_of_range("array_sum", *digits)
+        }
+        _ => QueryError::bigint_out_of_range("array_sum"),
+    }
 }
 
 /// A number out of the numbers of each array; NULL elements do not count, no elements give NULL.

@@ -340,6 +340,11 @@ fn arrays() {
     check(&[
         ("array_length([1, 2, 3]), array_contains([1, 2], 2), cardinality(['a'])", "3|1|1"),
         ("[1, 2, 3][2], array_sum([1, 2.5]), array_join(['a', 'b'], '-'), array_length(NULL)", "2|3.5|a-b|NULL"),
+        ("array_sum([9007199254740993, 0]), array_sum([1.1, 2.2]), array_sum([NULL, 1])", "9007199254740993|3.3|1"),
+        ("CAST('[1, null, \"x\"]' AS ARRAY<INT>), CAST('1' AS ARRAY<INT>)", "[1,null,null]|NULL"),
+        ("CAST('[[1],[2,3]]' AS ARRAY<ARRAY<INT>>), array_length(CAST('[]' AS ARRAY<INT>))", "[[1],[2,3]]|0"),
+        ("CAST(parse_json('{\"a\":[true,2]}') -> 'a' AS ARRAY<BIGINT>)", "[1,2]"),
+        ("CAST('[\"a\",\"b\"]' AS ARRAY<VARCHAR(10)>)", "[\"a\",\"b\"]"),
     ]);
 }
 
