@@ -9,6 +9,7 @@ pub(crate) mod arithmetic;
 pub(crate) mod arrays;
 pub(crate) mod bits;
 pub(crate) mod bounded;
+pub(crate) mod bytes;
 pub(crate) mod cast;
 pub(crate) mod conditional;
 pub(crate) mod date_arith;

@@ -7,6 +7,7 @@
 
 mod apart;
 mod bounded;
+mod bytes;
 mod dependencies;
 mod effort;
 mod engine;

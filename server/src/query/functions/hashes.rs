@@ -10,6 +10,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 use sha1::{Digest as _, Sha1};
 
+use super::bytes::Bytes;
 use super::support::{Args, MANY, Returns, Scalar, Strings};
 use crate::query::error::QueryError;
 
@@ -29,16 +30,16 @@ pub(super) fn functions() -> Vec<Scalar> {
             hex_digest(joined, &datafusion::functions::crypto::md5())
         }),
         Scalar::text("sha1", 1, 1, |args| {
-            let texts = args.strings(0)?;
+            let bytes = Bytes::of(args, 0)?;
             args.build_strings(|row, out| {
-                Sha1::digest(texts.get(row)?).iter().try_for_each(|byte| write!(out, "{byte:02x}")).ok()
+                Sha1::digest(bytes.get(row)?).iter().try_for_each(|byte| write!(out, "{byte:02x}")).ok()
             })
         })
         .alias(&["sha"]),
         Scalar::text("sha2", 2, 2, sha2),
         Scalar::int("crc32", 1, 1, |args| {
-            let texts = args.strings(0)?;
-            Ok(args.build::<Int64Type>(|row| Some(i64::from(crc32(texts.get(row)?.as_bytes())))))
+            let bytes = Bytes::of(args, 0)?;
+            Ok(args.build::<Int64Type>(|row| Some(i64::from(crc32(bytes.get(row)?)))))
         }),
         Scalar::new("murmur_hash3_32", 1, MANY, Returns::Type(datafusion::arrow::datatypes::DataType::Int32), |args| {
             let parts: Result<Vec<Strings>> = (0..args.len()).map(|index| args.strings(index)).collect();
@@ -56,7 +57,10 @@ pub(super) fn functions() -> Vec<Scalar> {
 
 /// A digest of the engine's, as lower-case hex.
 fn digest(args: &Args<'_>, function: &ScalarUDF) -> Result<ArrayRef> {
-    let texts = args.strings(0)?;
+    let texts = match Bytes::of(args, 0)? {
+        Bytes::Binary(..) => return hex_digest(args.array(0)?, function),
+        Bytes::Text(texts) => texts,
+    };
     let column = args.build_strings(|row, out| {
         out.push_str(texts.get(row)?);
         Some(())

@@ -5,6 +5,7 @@ use datafusion::arrow::array::{ArrayRef, ListBuilder, StringBuilder};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion::error::Result;
 
+use super::bytes::{self, Bytes};
 use super::support::{Args, MANY, Returns, Scalar, Strings};
 use super::text::Text;
 use crate::query::convert;
@@ -23,7 +24,10 @@ pub(super) fn functions() -> Vec<Scalar> {
 /// Functions that make a text out of texts.
 fn building() -> Vec<Scalar> {
     vec![
-        Scalar::text("concat", 1, MANY, |args| {
+        Scalar::new("concat", 1, MANY, bytes::of_bytes(), |args| {
+            if bytes::wants_bytes(args) {
+                return bytes::concat(args);
+            }
             let parts = all_strings(args, 0)?;
             args.build_strings(|row, out| {
                 for part in &parts {
@@ -57,7 +61,10 @@ fn building() -> Vec<Scalar> {
                 Some(())
             })
         }),
-        Scalar::text("left", 2, 2, |args| {
+        Scalar::new("left", 2, 2, bytes::of_bytes(), |args| {
+            if bytes::wants_bytes(args) {
+                return bytes::left(args);
+            }
             let (texts, lengths) = (args.strings(0)?, args.ints(1)?);
             args.build_strings(|row, out| {
                 out.push_str(take_chars(texts.get(row)?, lengths.get(row)?));
@@ -65,7 +72,10 @@ fn building() -> Vec<Scalar> {
             })
         })
         .alias(&["strleft"]),
-        Scalar::text("right", 2, 2, |args| {
+        Scalar::new("right", 2, 2, bytes::of_bytes(), |args| {
+            if bytes::wants_bytes(args) {
+                return bytes::right(args);
+            }
             let (texts, lengths) = (args.strings(0)?, args.ints(1)?);
             args.build_strings(|row, out| {
                 let (text, length) = (texts.get(row)?, lengths.get(row)?.max(0));
@@ -256,10 +266,12 @@ fn building() -> Vec<Scalar> {
 /// Functions that look into a text.
 fn searching() -> Vec<Scalar> {
     vec![
-        Scalar::int("length", 1, 1, |args| measure(args, |text| text.len() as i64)).alias(&["octet_length"]),
-        Scalar::int("bit_length", 1, 1, |args| measure(args, |text| text.len() as i64 * 8)),
+        Scalar::int("length", 1, 1, |args| measure_bytes(args, |bytes| bytes.len() as i64)).alias(&["octet_length"]),
+        Scalar::int("bit_length", 1, 1, |args| measure_bytes(args, |bytes| bytes.len() as i64 * 8)),
         Scalar::int("char_length", 1, 1, |args| measure(args, char_count)).alias(&["character_length"]),
-        Scalar::int("ascii", 1, 1, |args| measure(args, |text| text.bytes().next().map_or(0, i64::from))),
+        Scalar::int("ascii", 1, 1, |args| {
+            measure_bytes(args, |bytes| bytes.first().map_or(0, |byte| i64::from(*byte)))
+        }),
         Scalar::int("ord", 1, 1, |args| {
             measure(args, |text| {
                 let length = text.chars().next().map_or(0, char::len_utf8);
@@ -305,8 +317,9 @@ fn encoding() -> Vec<Scalar> {
             })
         }),
         Scalar::text("to_base64", 1, 1, |args| {
-            map(args, |text, out| {
-                out.push_str(&base64::engine::general_purpose::STANDARD.encode(text));
+            let bytes = Bytes::of(args, 0)?;
+            args.build_strings(|row, out| {
+                out.push_str(&base64::engine::general_purpose::STANDARD.encode(bytes.get(row)?));
                 Some(())
             })
         })
@@ -368,6 +381,11 @@ fn map(args: &Args<'_>, write: impl Fn(&str, &mut Text<'_>) -> Option<()>) -> Re
 fn measure(args: &Args<'_>, of: impl Fn(&str) -> i64) -> Result<ArrayRef> {
     let texts = args.strings(0)?;
     Ok(args.build::<Int64Type>(|row| texts.get(row).map(&of)))
+}
+
+fn measure_bytes(args: &Args<'_>, of: impl Fn(&[u8]) -> i64) -> Result<ArrayRef> {
+    let bytes = Bytes::of(args, 0)?;
+    Ok(args.build::<Int64Type>(|row| bytes.get(row).map(&of)))
 }
 
 fn compare(args: &Args<'_>, test: impl Fn(&str, &str) -> bool) -> Result<ArrayRef> {
@@ -563,19 +581,8 @@ fn hex(args: &Args<'_>) -> Result<ArrayRef> {
         let numbers = args.ints(0)?;
         return args.build_strings(|row, out| write!(out, "{:X}", numbers.get(row)?).ok());
     }
-    if args.data_type(0) == DataType::Binary {
-        let raw = args.raw(0)?;
-        let bytes = datafusion::arrow::array::AsArray::as_binary::<i32>(&raw).clone();
-        let single = args.is_single(0);
-        return args.build_strings(|row, out| {
-            let row = if single { 0 } else { row };
-            if datafusion::arrow::array::Array::is_null(&bytes, row) {
-                return None;
-            }
-            bytes.value(row).iter().try_for_each(|byte| write!(out, "{byte:02X}")).ok()
-        });
-    }
-    map(args, |text, out| text.bytes().try_for_each(|byte| write!(out, "{byte:02X}")).ok())
+    let bytes = Bytes::of(args, 0)?;
+    args.build_strings(|row, out| bytes.get(row)?.iter().try_for_each(|byte| write!(out, "{byte:02X}")).ok())
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
