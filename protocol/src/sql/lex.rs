@@ -53,7 +53,7 @@ fn finish(
     }
     let tokens = simplify(std::mem::take(current));
     limits::check(&tokens)?;
-    check_names(&tokens)?;
+    check_printable(&tokens)?;
     statements.push(StatementTokens { tokens, end });
     Ok(())
 }
@@ -74,7 +74,11 @@ const IN_QUOTES: &str = "a name beside a dot stands in backticks, not in quotes"
 /// What is said of `a..1b` and `a.0.0e`: `.1b` and `0.0` are names to sqlparser, and are not read as such in every place.
 const DOTTED: &str = "a name that has a dot stands in backticks";
 
-fn check_names(tokens: &[TokenWithSpan]) -> Result<(), SyntaxError> {
+/// What is said of `x'a''b'`, which sqlparser prints as `X'a'b'`.
+const QUOTE_IN_DIGITS: &str = "a literal of bits or bytes has digits only";
+
+/// Refuses what sqlparser takes, and prints as something else.
+fn check_printable(tokens: &[TokenWithSpan]) -> Result<(), SyntaxError> {
     for pair in tokens.windows(2) {
         let [left, right] = pair else { continue };
         for (dot, string) in [(left, right), (right, left)] {
@@ -90,6 +94,13 @@ fn check_names(tokens: &[TokenWithSpan]) -> Result<(), SyntaxError> {
             }
             Token::Word(Word { quote_style: None, value, .. }) if value.contains('.') => {
                 return Err(limits::refuse(*span, DOTTED.to_owned()));
+            }
+            Token::SingleQuotedByteStringLiteral(digits)
+            | Token::DoubleQuotedByteStringLiteral(digits)
+            | Token::HexStringLiteral(digits)
+                if digits.contains(['\'', '"', '\\']) =>
+            {
+                return Err(limits::refuse(*span, QUOTE_IN_DIGITS.to_owned()));
             }
             _ => {}
         }

@@ -5,7 +5,8 @@ use sqlparser::tokenizer::Token;
 use super::cursor::{Cursor, Result};
 use crate::sql::ast::Statement;
 use crate::sql::ast::admin::{Admin, NotYet};
-use crate::sql::print;
+use crate::sql::dialect::STARROCKS;
+use crate::sql::{lex, print};
 
 /// What is recognised and answered with "not yet". A longer one stands before its own beginning.
 const NOT_YET: &[&str] = &[
@@ -82,20 +83,30 @@ const NOT_YET: &[&str] = &[
 pub(super) fn not_yet(c: &mut Cursor) -> Option<Statement> {
     let name = *NOT_YET.iter().find(|name| c.is(name))?;
     let mut text = String::new();
-    let mut previous = Token::EOF;
+    let mut tokens = Vec::new();
     while !c.at_end() {
         let token = c.take().token;
+        let previous = tokens.last().unwrap_or(&Token::EOF);
         let number = matches!(previous, Token::Number(..)) || matches!(token, Token::Number(..));
         let glued = matches!(previous, Token::EOF | Token::LParen)
             || matches!(token, Token::Comma | Token::RParen)
-            || (!number && (previous == Token::Period || token == Token::Period));
+            || (!number && (*previous == Token::Period || token == Token::Period));
         if !glued {
             text.push(' ');
         }
         text.push_str(&print::token(&token));
-        previous = token;
+        tokens.push(token);
+    }
+    // The grammar of these is not known, so any soup of words comes here, also one that reads as another when it is printed.
+    if !reads_as(&text, &tokens) {
+        text = name.to_owned();
     }
     Some(Statement::NotYet(NotYet { name, text }))
+}
+
+fn reads_as(text: &str, tokens: &[Token]) -> bool {
+    let Ok(statements) = lex::split(&STARROCKS, text) else { return false };
+    matches!(statements.as_slice(), [one] if one.tokens.iter().map(|again| &again.token).eq(tokens))
 }
 
 /// `ADMIN SHOW FRONTEND CONFIG [LIKE 'p']`, `ADMIN SET FRONTEND CONFIG (…)`, `ADMIN CLEAN REPOSITORY r`
