@@ -43,15 +43,16 @@ fn check_log(mut log: impl Read) -> io::Result<Option<String>> {
             .then(|| "the header of the write-ahead log is damaged".to_owned()));
     };
     let mut frame = vec![0; FRAME_HEADER_BYTES + log_header.page_bytes];
-    let mut sum = log_header.sum;
+    // What the next frame may go on from: what is stored in the one before it, and, when that one is broken, what should be.
+    let mut sums = [log_header.sum; 2];
     let mut number = 0_u64;
     let mut broken: Option<u64> = None;
     let mut behind = false;
     while read_whole(&mut log, &mut frame)? {
         number += 1;
-        let fits = frame[8..16] == header[16..24] && log_header.fits(sum, &frame);
-        // What is stored, so that frames behind a broken one are compared with what was before them.
-        sum = (number_at(&frame, 16), number_at(&frame, 20));
+        let goes_on = sums.into_iter().any(|before| log_header.fits(before, &frame));
+        let is_of_this_log = frame[8..16] == header[16..24];
+        let fits = goes_on && is_of_this_log;
         match broken {
             None if !fits => broken = Some(number),
             // The broken transaction may end whole; a frame of the next is more than a power cut leaves.
@@ -62,8 +63,12 @@ fn check_log(mut log: impl Read) -> io::Result<Option<String>> {
             }
             _ => {}
         }
-        let commits = number_at(&frame, 4) != 0 && frame[8..16] == header[16..24];
+        // Of frames of an earlier log nothing fits. Of one that is broken by a byte, that byte may be of the salts, or the mark.
+        let has_lost_mark = || broken == Some(number) && is_of_this_log && log_header.has_lost_mark(sums[0], &frame);
+        let commits = (number_at(&frame, 4) != 0 && (is_of_this_log || goes_on)) || has_lost_mark();
         behind |= broken.is_some() && commits;
+        let stored = (number_at(&frame, 16), number_at(&frame, 20));
+        sums = [stored, if fits { stored } else { log_header.sum_of(sums[0], &frame) }];
     }
     Ok(None)
 }
@@ -89,9 +94,30 @@ impl LogHeader {
 
     /// Whether a frame's checksum goes on from the one before.
     fn fits(&self, before: (u32, u32), frame: &[u8]) -> bool {
+        self.sum_of(before, frame) == (number_at(frame, 16), number_at(frame, 20))
+    }
+
+    /// The checksum that a frame should have.
+    fn sum_of(&self, before: (u32, u32), frame: &[u8]) -> (u32, u32) {
         let sum = checksum(before, &frame[..8], self.big_endian);
-        let sum = checksum(sum, &frame[FRAME_HEADER_BYTES..], self.big_endian);
-        sum == (number_at(frame, 16), number_at(frame, 20))
+        checksum(sum, &frame[FRAME_HEADER_BYTES..], self.big_endian)
+    }
+
+    /// Whether one byte of the mark of a commit has become zero: with another value there the frame would fit. Without its mark
+    /// two transactions would look like one that was being written.
+    fn has_lost_mark(&self, before: (u32, u32), frame: &[u8]) -> bool {
+        if number_at(frame, 4) != 0 {
+            return false;
+        }
+        // The checksum is linear: what a mark adds to it is the mark times what 1 adds.
+        let mut marked = frame.to_vec();
+        marked[if self.big_endian { 7 } else { 4 }] = 1;
+        let (without, with) = (self.sum_of(before, frame), self.sum_of(before, &marked));
+        let one = (with.0.wrapping_sub(without.0), with.1.wrapping_sub(without.1));
+        let stored = (number_at(frame, 16), number_at(frame, 20));
+        let lacks = (stored.0.wrapping_sub(without.0), stored.1.wrapping_sub(without.1));
+        let mut marks = (0..4).flat_map(|byte| (1..=255_u32).map(move |value| value << (8 * byte)));
+        marks.any(|mark| (one.0.wrapping_mul(mark), one.1.wrapping_mul(mark)) == lacks)
     }
 }
 
@@ -140,3 +166,6 @@ fn read_whole(log: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;
