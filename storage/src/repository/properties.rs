@@ -9,6 +9,7 @@
 
 pub(in crate::repository) mod aws;
 mod keys;
+mod nearest;
 mod resolve;
 mod secret;
 

@@ -217,6 +217,7 @@ async fn properties_and_places() {
         ("a key of Hadoop misspelt", "fs.s3a.acess.key", "canary"),
         ("a key of Doris misspelt", "s3.sesion_token", "canary"),
         ("a key of nobody", "no.such.key", "canary"),
+        ("a key of the client's own, by a property of nobody", "aws.s3.sse_customer_key", "canary"),
         ("credentials of Hadoop's own", "fs.s3a.aws.credentials.provider", "org.apache.hadoop.fs.s3a.X"),
         ("an ACL", "fs.s3a.acl.default", "PublicRead"),
         ("a key of the client's own", "fs.s3a.encryption.algorithm", "SSE-C"),

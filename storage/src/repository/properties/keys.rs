@@ -4,6 +4,8 @@
 //! not served, and is refused with what to use instead; or nobody knows it, and it is refused with the nearest that is
 //! known: a typing error may be a lock or an encryption that somebody relies on.
 
+use super::nearest;
+
 /// What a property sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Setting {
@@ -53,10 +55,7 @@ pub(super) enum Known {
 }
 
 /// Prefix of the spelling that messages use.
-const CANONICAL_PREFIX: &str = "aws.s3.";
-
-/// Prefixes of keys that are about S3, for which the nearest known one is always worth naming.
-const PREFIXES: &[&str] = &[CANONICAL_PREFIX, "fs.s3a.", "s3."];
+pub(super) const CANONICAL_PREFIX: &str = "aws.s3.";
 
 /// Each spelling with what it sets: StarRocks's own first, then Hadoop's, then those of other products.
 pub(super) const KEYS: &[(&str, Setting)] = &[
@@ -336,7 +335,7 @@ pub(super) fn unknown(key: &str) -> (String, Option<&'static str>) {
     if let Some(known) = secrets.filter(|known| begins(known)).max_by_key(|known| known.len()) {
         return (format!("'{known}…'"), Some(known));
     }
-    let nearest = nearest(start);
+    let nearest = nearest::nearest(start);
     let is_like_a_key = nearest.is_some() || start.trim_matches('.').contains('.');
     let is_short = start.len() <= SHOWN_CHARS_MAX && start.split('.').all(|part| part.len() <= PART_CHARS_MAX);
     match (is_like_a_key && is_short, rest) {
@@ -346,68 +345,9 @@ pub(super) fn unknown(key: &str) -> (String, Option<&'static str>) {
     }
 }
 
-/// Most letters by which a key without a known prefix differs from the one that is meant.
-const DISTANCE_MAX: usize = 3;
-
-/// The known key that is most like `key`, among those of its family if it has one. `None` when none is like it.
-pub(super) fn nearest(key: &str) -> Option<&'static str> {
-    let key = key.to_ascii_lowercase();
-    let family = PREFIXES.iter().find(|prefix| key.starts_with(**prefix));
-    let (distance, known) = KEYS
-        .iter()
-        .map(|(known, _)| *known)
-        .filter(|known| family.is_none_or(|prefix| known.starts_with(prefix)))
-        .map(|known| (edit_distance(&key, &known.to_ascii_lowercase()), known))
-        .min_by_key(|(distance, _)| *distance)?;
-    let distance_max = match family {
-        Some(prefix) => (key.len() - prefix.len()) / 2,
-        None => DISTANCE_MAX.min(key.len() / 3),
-    };
-    (distance <= distance_max).then_some(known)
-}
-
-/// Insertions, deletions and replacements that turn one text into the other.
-pub(super) fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, r) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(l != *r);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nearest_key() {
-        for (key, known) in [
-            ("aws.s3.acces_key", Some("aws.s3.access_key")),
-            ("aws.s3.accessKey", Some("aws.s3.access_key")),
-            ("AWS.S3.REGIN", Some("aws.s3.region")),
-            ("aws.s3.path_style_access", Some("aws.s3.enable_path_style_access")),
-            ("aws.s3.use_instance_profil", Some("aws.s3.use_instance_profile")),
-            ("fs.s3a.acess.key", Some("fs.s3a.access.key")),
-            ("s3.sesion_token", Some("s3.session_token")),
-            ("aws_regoin", Some("aws_region")),
-            ("aws_s3.object_lock_days", Some("aws.s3.object_lock_days")),
-            ("asw.s3.region", Some("aws.s3.region")),
-            ("some.api_token", None),
-            ("aws.s3.x", None),
-            ("aws.s3.", None),
-            ("fs.s3a.wholly.other.thing", None),
-            ("x", None),
-        ] {
-            assert_eq!(nearest(key), known, "{key}");
-        }
-    }
 
     /// Goal: of a key nothing is repeated that may be a secret, and of a misspelt one enough to find it.
     #[test]

@@ -5,8 +5,8 @@
 
 use aws_sdk_s3::types::StorageClass;
 
-use super::super::keys::{self, Setting};
-use super::super::{PropertiesError, S3Settings, aws};
+use super::super::keys::Setting;
+use super::super::{PropertiesError, S3Settings, aws, nearest};
 use super::{Given, host_of, value_of};
 
 /// Digits of an account of AWS.
@@ -90,7 +90,7 @@ fn check_storage_class(settings: &S3Settings) -> Result<(), PropertiesError> {
     }
     let nearest = known
         .iter()
-        .map(|known| (keys::edit_distance(class, known), known))
+        .map(|known| (nearest::edit_distance(class, known), known))
         .min()
         .filter(|(distance, _)| *distance <= CLASS_DISTANCE_MAX);
     Err(match nearest {
