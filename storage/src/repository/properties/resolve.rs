@@ -359,6 +359,12 @@ fn endpoint_url(setting: Setting, endpoint: &str, enable_ssl: Option<bool>) -> R
         Some((scheme, host)) => (Some(scheme.to_ascii_lowercase()), host),
         None => (None, endpoint),
     };
+    for meant in ["http:", "https:"] {
+        // No host is called so: another slash is missing, or both.
+        if scheme.is_none() && host.get(..meant.len()).is_some_and(|start| start.eq_ignore_ascii_case(meant)) {
+            return Err(wrong(&format!("begins with '{meant}', which needs two slashes: write {meant}//host:port")));
+        }
+    }
     let scheme = match (scheme.as_deref(), enable_ssl) {
         (Some("http"), Some(true)) => {
             return Err(wrong("begins with http:// but aws.s3.enable_ssl is \"true\"; make them agree"));

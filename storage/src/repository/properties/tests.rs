@@ -143,6 +143,9 @@ fn refusals() {
         ("https:///h", "true", "has no host"),
         ("h:9000/secret", "true", "belong into the location; write https://h:9000"),
         ("HTTP://h//", "false", "must not have a path"),
+        ("http:/h:9000", "false", "which needs two slashes: write http://host:port"),
+        ("HTTPS:/h:9000", "true", "which needs two slashes: write https://host:port"),
+        ("http:h", "false", "which needs two slashes: write http://host:port"),
         ("h\\\\secret", "true", "is no address"),
     ] {
         let error = s3_with_keys(&[("aws.s3.endpoint", endpoint), ("aws.s3.enable_ssl", ssl)]).unwrap_err().to_string();
