@@ -250,8 +250,8 @@ pub enum PropertiesError {
 }
 
 impl RepositoryProperties {
-    /// Checks pairs as the user wrote them. Unknown keys are refused, and so are those of other products that ask for
-    /// what is not done; those that only tune other products are kept, shown, and said to be of no consequence.
+    /// Checks pairs as the user wrote them. Unknown keys are refused, so are settings without a value, and those of other
+    /// products that ask for what is not done; those that only tune other products are kept, shown, and said to be of no consequence.
     pub fn parse<K, V>(pairs: impl IntoIterator<Item = (K, V)>) -> Result<Self, PropertiesError>
     where
         K: Into<String>,
@@ -259,9 +259,16 @@ impl RepositoryProperties {
     {
         let mut properties = Self::default();
         for (key, value) in pairs {
-            properties.add_given(key.into().trim().to_owned(), value.into())?;
+            let (key, value) = (key.into().trim().to_owned(), value.into());
+            // Not the same as left out: without the endpoint that a template did not fill in, the keys of another store
+            // would go to AWS.
+            if value.trim().is_empty() && keys::setting(&key).is_some() {
+                let reason = "is empty: give a value, or leave the property out".to_owned();
+                return Err(PropertiesError::Value { key, reason });
+            }
+            properties.add_given(key, value)?;
         }
-        // An empty text is how generated scripts leave a property out: it asks for nothing, and is not shown as if it did.
+        // What sets nothing here asks for nothing when it is empty, and is not shown as if it did.
         properties.pairs.retain(|pair| !pair.value.expose().trim().is_empty());
         // Values are checked here and not only when the store is opened, so that CREATE REPOSITORY names them.
         Given::of(&properties)?;

@@ -218,6 +218,7 @@ async fn properties_and_places() {
         ("a key of Doris misspelt", "s3.sesion_token", "canary"),
         ("a key of nobody", "no.such.key", "canary"),
         ("a key of the client's own, by a property of nobody", "aws.s3.sse_customer_key", "canary"),
+        ("an endpoint that a template did not fill in", "aws.s3.endpoint", ""),
         ("an endpoint with one slash", "aws.s3.endpoint", "http:/127.0.0.1:9000"),
         ("credentials of Hadoop's own", "fs.s3a.aws.credentials.provider", "org.apache.hadoop.fs.s3a.X"),
         ("an ACL", "fs.s3a.acl.default", "PublicRead"),

@@ -331,7 +331,7 @@ fn directories_have_no_properties() {
         let error = parse(&[(key, value)]).unwrap().check(&directory).unwrap_err().to_string();
         assert!(error.contains(&format!("'{key}'")) && error.contains("file:// repository"), "{error}");
     }
-    let empty = parse(&[("aws.s3.sse", " "), ("fs.s3a.threads.max", "")]).unwrap();
+    let empty = parse(&[("fs.s3a.threads.max", ""), ("password", " ")]).unwrap();
     empty.check(&directory).unwrap();
     assert_eq!(empty.masked(), []);
     parse(&[]).unwrap().check(&directory).unwrap();
@@ -378,6 +378,20 @@ fn endpoints_of_aws_say_their_region() {
     let error = s3_with_keys(&[accelerated]).unwrap_err().to_string();
     assert!(error.contains("aws.s3.region is missing"), "{error}");
     s3_with_keys(&[accelerated, ("aws.s3.region", "eu-west-1")]).unwrap();
+}
+
+/// Goal: a template that was not filled in is not taken for a property that was left out, whichever it is.
+#[test]
+fn a_setting_without_a_value_is_refused() {
+    for (key, _) in super::keys::KEYS {
+        for empty in ["", " "] {
+            let error = parse(&[(key, empty)]).unwrap_err().to_string();
+            assert_eq!(error, format!("repository property '{key}' is empty: give a value, or leave the property out"));
+        }
+    }
+    let kept = vec![("aws.s3.endpoint".to_owned(), String::new()), ("aws.s3.region".to_owned(), "x-1".to_owned())];
+    let kept = RepositoryProperties::from_exposed_pairs(kept).unwrap();
+    assert!(kept.with_changes(with_keys(&[])).unwrap().s3("bucket").unwrap().endpoint.is_none());
 }
 
 /// Goal: what older servers have stored is still read, and can be taken away, but not given anew.
