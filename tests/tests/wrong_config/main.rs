@@ -301,6 +301,8 @@ async fn refused_by_a_store() {
     }
     mistakes.make_with_keys("an unknown access key", &bucket, &[("aws.s3.access_key", "AKIDNOBODY0000000000")]).await;
     mistakes.make_with_keys("a wrong secret key", &bucket, &[("aws.s3.secret_key", "wrong-canary")]).await;
+    let swapped = [("aws.s3.access_key", "secret/canary+xyz"), ("aws.s3.secret_key", "AKIDCANARY")];
+    mistakes.make_with_keys("access and secret key swapped", &bucket, &swapped).await;
     let nowhere = Bucket { name: "no-such-bucket".to_string(), ..bucket.clone() };
     mistakes.make_with_keys("a bucket that is not there", &nowhere, &[]).await;
     mistakes.make_with_keys("keys that may only read", &bucket.through(weed.reader()), &[]).await;

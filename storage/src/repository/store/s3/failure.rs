@@ -26,6 +26,9 @@ const REQUEST_ID_HEADERS: [&str; 2] = ["x-amz-request-id", "x-amz-id-2"];
 /// Secrets shorter than this are not searched for: they would blot out half of every text.
 const SECRET_CHARS_MIN: usize = 4;
 
+/// The same for what stands between two slashes of one.
+const PART_CHARS_MIN: usize = 6;
+
 /// A failed attempt, and whether the same request is worth another one here.
 #[derive(Debug)]
 pub(super) struct Failed {
@@ -51,16 +54,38 @@ impl Failed {
 #[derive(Debug)]
 pub(super) struct Scrubber {
     secrets: Vec<Secret>,
+    /// What stands between two slashes of one: a store takes a secret key in the place of the access key apart there, and
+    /// may repeat a part of it.
+    parts: Vec<Secret>,
 }
 
 impl Scrubber {
     pub(super) fn new(secrets: Vec<Secret>) -> Self {
-        Self { secrets: secrets.into_iter().filter(|secret| secret.expose().len() >= SECRET_CHARS_MIN).collect() }
+        let secrets: Vec<Secret> =
+            secrets.into_iter().filter(|secret| secret.expose().len() >= SECRET_CHARS_MIN).collect();
+        let parts = secrets
+            .iter()
+            .filter(|secret| secret.expose().contains('/'))
+            .flat_map(|secret| secret.expose().split('/'))
+            .filter(|part| part.len() >= PART_CHARS_MIN)
+            .map(Secret::new)
+            .collect();
+        Self { secrets, parts }
     }
 
+    /// A text of ours, in which a part of a secret may be an innocent word.
     fn clean(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.expose(), MASK))
+        without(text, &self.secrets)
     }
+
+    /// A text of the store's.
+    fn clean_foreign(&self, text: &str) -> String {
+        without(&self.clean(text), &self.parts)
+    }
+}
+
+fn without(text: &str, secrets: &[Secret]) -> String {
+    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.expose(), MASK))
 }
 
 /// What code and people are told about a failed request.
@@ -84,7 +109,7 @@ where
     let request_id = REQUEST_ID_HEADERS.iter().find_map(|name| header(name));
     let again = verdict.again;
     let mut result =
-        StoreError::new(verdict.kind, operation, &inner.place, key, inner.scrubber.clean(&verdict.message))
+        StoreError::new(verdict.kind, operation, &inner.place, key, inner.scrubber.clean_foreign(&verdict.message))
             .with_response(verdict.status, verdict.code.as_deref(), request_id);
     if let Some(advice) = &verdict.advice {
         result = result.with_advice(inner.scrubber.clean(advice));
@@ -140,7 +165,7 @@ fn from_answer(inner: &Inner, operation: Operation, error: &dyn ProvideErrorMeta
         return no_s3_answer(operation, status);
     }
     let region = raw.headers().get(BUCKET_REGION_HEADER).or_else(|| region_in(message));
-    let (kind, advice, again) = classify(inner, operation, status, code, region);
+    let (kind, advice, again) = classify(inner, operation, status, (code, message), region);
     let message = match (message, code) {
         ("", "") => format!("the store answered {}", status_text(status)),
         ("", code) => format!("the store answered {code}"),
@@ -172,7 +197,7 @@ fn classify(
     inner: &Inner,
     operation: Operation,
     status: u16,
-    code: &str,
+    (code, message): (&str, &str),
     region: Option<&str>,
 ) -> (StoreErrorKind, Option<String>, bool) {
     use StoreErrorKind::{
@@ -193,6 +218,9 @@ fn classify(
         ("RequestTimeTooSkewed" | "RequestExpired", _) => {
             let text = "set this machine's clock: it is too far from the store's";
             (PermissionDenied, Some(text.to_owned()), true)
+        }
+        ("AuthorizationHeaderMalformed" | "AuthorizationQueryParametersError", _) if is_about_the_key(message) => {
+            advice(PermissionDenied, inner.identity.when_malformed())
         }
         (
             "PermanentRedirect"
@@ -289,6 +317,14 @@ fn kms_advice(inner: &Inner) -> String {
         "{key} must be there, enabled and in the bucket's region, and these credentials need kms:GenerateDataKey and \
          kms:Decrypt on it"
     )
+}
+
+/// Whether what is malformed of a request's authorization is who asks, which stands in it as
+/// `Credential=<access key>/<day>/<region>/…`, and not the region.
+fn is_about_the_key(message: &str) -> bool {
+    let message = message.to_lowercase();
+    let tells_of_key = message.contains("credential") || message.contains("akid") || message.contains("access key");
+    tells_of_key && !message.contains("the region ")
 }
 
 /// The region in a message such as "the region 'us-east-1' is wrong; expecting 'eu-west-1'".
@@ -393,8 +429,29 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_cannot_be_read_is_no_wrong_region() {
+        for (message, about_key) in [
+            (
+                "The authorization header is malformed; the Credential is mal-formed; expecting \
+                 \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".",
+                true,
+            ),
+            ("The authorization header is malformed; a non-empty Access Key (AKID) must be provided.", true),
+            ("The authorization header is malformed; the region 'a' is wrong; expecting 'b'", false),
+            ("Error parsing the X-Amz-Credential parameter; the region is wrong; expecting 'b'", false),
+            ("The authorization header is malformed", false),
+        ] {
+            assert_eq!(is_about_the_key(message), about_key, "{message}");
+        }
+    }
+
+    #[test]
     fn secrets_are_taken_out_of_foreign_texts() {
         let scrubber = Scrubber::new(vec![Secret::new("CANARY"), Secret::new("x")]);
         assert_eq!(scrubber.clean("got CANARY/x in CANARY"), "got ***/x in ***");
+        let scrubber = Scrubber::new(vec![Secret::new("firstCANARY/secondCANARY/a")]);
+        let said = "incorrect date format \"secondCANARY\" of firstCANARY/secondCANARY/a and firstCANARY";
+        assert_eq!(scrubber.clean("secondCANARY is a word of ours"), "secondCANARY is a word of ours");
+        assert_eq!(scrubber.clean_foreign(said), "incorrect date format \"***\" of *** and ***");
     }
 }

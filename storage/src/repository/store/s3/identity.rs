@@ -26,6 +26,8 @@ pub(super) enum Base {
     Keys,
     /// Keys of the properties, with a session token.
     TemporaryKeys,
+    /// Keys of the properties, of which the access key has what secret keys have and the ids of AWS never.
+    SwappedKeys,
     /// The role of the instance.
     InstanceProfile(Beside),
     /// Whatever the SDK's chain finds.
@@ -47,6 +49,8 @@ impl Identity {
         let base = match &settings.credentials {
             S3Credentials::InstanceProfile => Base::InstanceProfile(beside),
             S3Credentials::SdkDefault => Base::SdkDefault(beside),
+            // Other stores take any text as an access key, so it is no fault until the store says so.
+            S3Credentials::Static { access_key, .. } if access_key.expose().contains(['/', '+']) => Base::SwappedKeys,
             S3Credentials::Static { session_token: Some(_), .. } => Base::TemporaryKeys,
             S3Credentials::Static { .. } => Base::Keys,
         };
@@ -79,6 +83,7 @@ impl Identity {
                 "check aws.s3.access_key; keys that came with a session token need it as aws.s3.session_token"
             }
             Identity::Own(Base::TemporaryKeys) => TEMPORARY_ADVICE,
+            Identity::Own(Base::SwappedKeys) => SWAPPED_ADVICE,
             Identity::Own(Base::InstanceProfile(_)) => {
                 "check that the instance's role belongs to the store that aws.s3.endpoint names"
             }
@@ -91,10 +96,19 @@ impl Identity {
         }
     }
 
+    /// When the store cannot read the key.
+    pub(super) fn when_malformed(self) -> &'static str {
+        match self {
+            Identity::Own(Base::SwappedKeys) => SWAPPED_ADVICE,
+            Identity::Own(Base::Keys | Base::TemporaryKeys) => "check aws.s3.access_key: the store cannot read it",
+            _ => self.when_unknown(),
+        }
+    }
+
     /// When the secret is not that of the key.
     pub(super) fn when_unsigned(self) -> &'static str {
         match self {
-            Identity::Own(base @ (Base::Keys | Base::TemporaryKeys)) => base.when_unsigned_at_sts(),
+            Identity::Own(base @ (Base::Keys | Base::TemporaryKeys | Base::SwappedKeys)) => base.when_unsigned_at_sts(),
             _ => "check that nothing between this machine and the store changes requests, such as a proxy",
         }
     }
@@ -108,6 +122,10 @@ impl Identity {
     }
 }
 
+/// When a key is unknown, or cannot be read, that has letters of a secret key.
+const SWAPPED_ADVICE: &str =
+    "aws.s3.access_key looks like a secret key: are aws.s3.access_key and aws.s3.secret_key swapped?";
+
 /// When keys with a session token are unknown.
 const TEMPORARY_ADVICE: &str = "check aws.s3.access_key and aws.s3.session_token: temporary keys work together and only \
                                 for a while; ALTER REPOSITORY gives new ones";
@@ -120,7 +138,7 @@ impl Base {
     /// When no credentials come.
     pub(super) fn when_missing(self) -> &'static str {
         match self {
-            Base::Keys | Base::TemporaryKeys => "check aws.s3.access_key and aws.s3.secret_key",
+            Base::Keys | Base::TemporaryKeys | Base::SwappedKeys => "check aws.s3.access_key and aws.s3.secret_key",
             Base::InstanceProfile(Beside::Nothing) => {
                 "give this machine's instance a role, and let its metadata service (IMDSv2) be reached; or give \
                  aws.s3.access_key and aws.s3.secret_key instead of aws.s3.use_instance_profile"
@@ -150,6 +168,7 @@ impl Base {
                  with a session token need it as aws.s3.session_token"
             }
             Base::TemporaryKeys => TEMPORARY_ADVICE,
+            Base::SwappedKeys => SWAPPED_ADVICE,
             Base::InstanceProfile(_) => {
                 "check that the instance's role belongs to the STS that aws.s3.sts.endpoint names"
             }
@@ -163,7 +182,9 @@ impl Base {
     /// When STS finds that the secret is not that of the key.
     pub(super) fn when_unsigned_at_sts(self) -> &'static str {
         match self {
-            Base::Keys | Base::TemporaryKeys => "check aws.s3.secret_key: it does not belong to aws.s3.access_key",
+            Base::Keys | Base::TemporaryKeys | Base::SwappedKeys => {
+                "check aws.s3.secret_key: it does not belong to aws.s3.access_key"
+            }
             Base::InstanceProfile(_) => {
                 "check that nothing between this machine and STS changes requests, such as a proxy"
             }
@@ -177,7 +198,7 @@ impl Base {
     /// When they were good once.
     pub(super) fn when_ended(self) -> &'static str {
         match self {
-            Base::Keys | Base::TemporaryKeys => {
+            Base::Keys | Base::TemporaryKeys | Base::SwappedKeys => {
                 "the temporary credentials have ended or were revoked: give new ones by ALTER REPOSITORY … PROPERTIES \
                  (aws.s3.access_key, aws.s3.secret_key, aws.s3.session_token), or an identity that renews itself"
             }

@@ -169,6 +169,29 @@ async fn each_answer_has_its_kind_and_its_advice() {
     }
 }
 
+/// Goal: keys in each other's place are told as such by a store that does not take them, and nothing of them shows.
+#[tokio::test]
+async fn keys_that_are_swapped_are_told() {
+    let malformed = "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\"";
+    let day = "the Credential has an incorrect date format \"secondCANARY+x\"";
+    for (access_key, swapped) in [("firstCANARY/secondCANARY+x", true), ("AKIDCANARY", false)] {
+        for (status, code, message) in [
+            ("400 Bad Request", "AuthorizationHeaderMalformed", malformed),
+            ("400 Bad Request", "AuthorizationHeaderMalformed", day),
+            ("400 Bad Request", "AuthorizationQueryParametersError", malformed),
+            ("403 Forbidden", "InvalidAccessKeyId", "no such key"),
+        ] {
+            let server = canned(vec![s3_error(status, code, message)]).await;
+            let properties = s3_properties(&server.endpoint, access_key, SECRET_KEY);
+            let store = s3_store("s3://bucket/p", &properties, Patience::Interactive).await;
+            let text = put(&store).await.unwrap_err().to_string();
+            assert_eq!(text.contains("aws.s3.secret_key swapped?"), swapped, "{text}");
+            assert!(text.contains("aws.s3.access_key") && !text.contains("region"), "{text}");
+            assert!(!swapped || !text.contains("CANARY"), "{text}");
+        }
+    }
+}
+
 /// Goal: a clock that is set costs no job. Method: the first request is refused for its time, as the first one is that is signed by
 /// the distance to the store's clock before it was set.
 #[tokio::test]
