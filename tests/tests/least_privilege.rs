@@ -132,7 +132,7 @@ async fn the_documented_policies_suffice_and_allow_nothing_else() {
 
     // Restore, without a right to put.
     let error = client.refused(&create("", "r", &bucket, "RestoreOnly", "")).await.message;
-    assert!(error.contains("allow s3:PutObject on arn:aws:s3:::least-privilege/some/where/*"), "{error}");
+    assert!(error.contains("allow s3:PutObject on arn:aws:s3:::least-privilege/some/where/ebla/*"), "{error}");
     client.query(&create("READ ONLY ", "r", &bucket, "RestoreOnly", "")).await;
     let shown = client.query("SHOW SNAPSHOT ON r WHERE SNAPSHOT = 's'").await;
     let timestamp = shown.record(0).unwrap().field("Timestamp").to_string();
@@ -154,7 +154,7 @@ async fn the_documented_policies_suffice_and_allow_nothing_else() {
 
     // The end of snapshots needs a right to delete, also where there are locks, and no other one.
     let error = client.refused("DROP SNAPSHOT more ON b").await.message;
-    assert!(error.contains("allow s3:DeleteObject on arn:aws:s3:::least-privilege/some/where/*"), "{error}");
+    assert!(error.contains("allow s3:DeleteObject on arn:aws:s3:::least-privilege/some/where/ebla/*"), "{error}");
     client.query(&create("", "c", &bucket, "Lifecycle", locking)).await;
     client.query("BACKUP SNAPSHOT d.last TO c").await;
     assert_finished(&wait_backup(&mut client, "d").await);

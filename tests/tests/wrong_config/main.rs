@@ -318,6 +318,7 @@ async fn refused_by_a_store() {
         ("the wrong region, and no word of the right one", Operation::ListObjectsV2, 301, "PermanentRedirect"),
         ("a clock that is wrong", Operation::ListObjectsV2, 403, "RequestTimeTooSkewed"),
         ("a bucket whose names are on their way", Operation::ListObjectsV2, 307, "TemporaryRedirect"),
+        ("an account that is closed", Operation::ListObjectsV2, 403, "AllAccessDisabled"),
         ("a token that is none", Operation::ListObjectsV2, 400, "InvalidToken"),
         ("an encryption key that may not be used", Operation::PutObject, 400, "KMS.DisabledException"),
         ("a store that asks for patience", Operation::ListObjectsV2, 503, "SlowDown"),

@@ -1,8 +1,10 @@
 //! From what the SDK reports to one kind and one sentence with an advice.
 //!
-//! Where no request was sent because nobody could sign it, `credentials` says why, and `sts` what STS had to do with it.
+//! Where no request was sent because nobody could sign it, `credentials` says why, and `sts` what STS had to do with it;
+//! where one was refused, `permission` says what would have it allowed.
 
 mod credentials;
+mod permission;
 mod sts;
 
 use std::error::Error;
@@ -94,7 +96,7 @@ where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     let verdict = match error {
-        SdkError::ServiceError(service) => from_answer(inner, operation, service.err(), service.raw()),
+        SdkError::ServiceError(service) => from_answer(inner, operation, key, service.err(), service.raw()),
         SdkError::ResponseError(response) => {
             let verdict = no_s3_answer(operation, response.raw().status().as_u16());
             match in_chain::<super::bounded::TooLong>(error) {
@@ -157,7 +159,13 @@ impl Verdict {
 }
 
 /// The store answered, and not with success.
-fn from_answer(inner: &Inner, operation: Operation, error: &dyn ProvideErrorMetadata, raw: &HttpResponse) -> Verdict {
+fn from_answer(
+    inner: &Inner,
+    operation: Operation,
+    key: &str,
+    error: &dyn ProvideErrorMetadata,
+    raw: &HttpResponse,
+) -> Verdict {
     let status = raw.status().as_u16();
     let code = error.code().unwrap_or_default();
     let message = error.message().unwrap_or_default();
@@ -165,7 +173,7 @@ fn from_answer(inner: &Inner, operation: Operation, error: &dyn ProvideErrorMeta
         return no_s3_answer(operation, status);
     }
     let region = raw.headers().get(BUCKET_REGION_HEADER).or_else(|| region_in(message));
-    let (kind, advice, again) = classify(inner, operation, status, (code, message), region);
+    let (kind, advice, again) = classify(inner, operation, key, status, (code, message), region);
     let message = match (message, code) {
         ("", "") => format!("the store answered {}", status_text(status)),
         ("", code) => format!("the store answered {code}"),
@@ -196,6 +204,7 @@ fn no_s3_answer(operation: Operation, status: u16) -> Verdict {
 fn classify(
     inner: &Inner,
     operation: Operation,
+    key: &str,
     status: u16,
     (code, message): (&str, &str),
     region: Option<&str>,
@@ -280,7 +289,10 @@ fn classify(
         }
         ("NoSuchUpload", _) => (NotFound, None, false),
         _ if code.starts_with("KMS.") => (PermissionDenied, Some(kms_advice(inner)), false),
-        (_, 401 | 403) => (PermissionDenied, Some(permission_advice(inner, operation)), false),
+        (_, 401 | 403) => {
+            let asked = permission::Asked { operation, key, bucket: &inner.bucket, place: &inner.place };
+            (PermissionDenied, Some(permission::advice(&asked, code, message)), false)
+        }
         // Only something that was to be read can be missing; whoever says so of a listing is no S3 server.
         (_, 404) if matches!(operation, Operation::List | Operation::Put | Operation::StartMultipart) => {
             advice(Invalid, "check that aws.s3.endpoint is an S3 endpoint, and the bucket")
@@ -296,15 +308,6 @@ fn classify(
         }
         _ => (Invalid, None, false),
     }
-}
-
-/// Which statement of an IAM policy is missing.
-fn permission_advice(inner: &Inner, operation: Operation) -> String {
-    let resource = match operation {
-        Operation::List | Operation::Connect => inner.bucket.clone(),
-        _ => format!("{}/{}*", inner.bucket, inner.place.prefix),
-    };
-    format!("allow {} on arn:aws:s3:::{resource} for these credentials", operation.iam_action())
 }
 
 /// What is wrong with the key that a store encrypts with, or with the rights on it.

@@ -184,9 +184,11 @@ fn lockless(inner: &Inner, error: StoreError) -> StoreError {
         StoreErrorKind::Invalid => error.with_advice(LOCKLESS_ADVICE),
         // The same credentials have put an object without a lock just before.
         StoreErrorKind::PermissionDenied => error.with_advice(format!(
-            "allow s3:PutObjectRetention and s3:GetObjectRetention on arn:aws:s3:::{}/{}* for these credentials, or \
+            "allow s3:PutObjectRetention and s3:GetObjectRetention on arn:aws:s3:::{}/{}{}* for these credentials, or \
              leave aws.s3.object_lock_mode and its days out",
-            inner.bucket, inner.place.prefix
+            inner.bucket,
+            inner.place.prefix,
+            layout::ROOT
         )),
         _ => error,
     }

@@ -138,7 +138,7 @@ async fn each_answer_has_its_kind_and_its_advice() {
             "AccessDenied",
             "Access Denied",
             PermissionDenied,
-            "allow s3:PutObject on arn:aws:s3:::bucket/p/*",
+            "allow s3:PutObject on arn:aws:s3:::bucket/p/ebla/*",
         ),
         ("403 Forbidden", "InvalidAccessKeyId", "no such key", PermissionDenied, "check aws.s3.access_key"),
         ("403 Forbidden", "SignatureDoesNotMatch", "no match", PermissionDenied, "check aws.s3.secret_key"),
