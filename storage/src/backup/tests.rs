@@ -111,6 +111,30 @@ async fn partitions_can_be_named() {
     assert_eq!(row.totals.rows, 200);
 }
 
+/// Goal: jobs go with their database when it is renamed, and one that takes its old name begins without them.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_follow_a_database_that_is_renamed() {
+    let (_dir, bed) = Bed::temporary().await;
+    bed.create_table("t", &[0, 100], 1);
+    bed.load("t", &rows(0..100));
+    let done = bed.backup("x").await;
+    let catalog = bed.storage.catalog();
+    let database_of_last = |name: &str| {
+        let last = catalog.read(|read| read.last_job(name)).unwrap();
+        last.map(|job| (job.id, job.database))
+    };
+    catalog.write(|write| write.rename_database(write.database("d")?.id, "e")).unwrap();
+    catalog.write(|write| write.create_database("d", &Default::default())).unwrap();
+    assert_eq!(database_of_last("e"), Some((done.job_id, "e".to_owned())));
+    assert_eq!(database_of_last("d"), None);
+    let row = bed.backup_row(done.job_id);
+    assert_eq!((row.database.as_str(), row.objects.as_str()), ("e", "[d.t]"), "the snapshot has it under its old name");
+    let again = BackupSpec { database: "e".into(), ..backup_spec("y", BackupObjects::All) };
+    let again = bed.runner.submit_backup(again).await.unwrap();
+    bed.ended(again).await;
+    assert_backed_up(&bed.backup_row(again));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn submission_is_refused_in_the_known_words() {
     let (dir, bed) = Bed::temporary().await;

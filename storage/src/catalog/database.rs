@@ -128,10 +128,14 @@ impl WriteTransaction<'_> {
         Ok(())
     }
 
-    /// Renames a live database. Errors when the name is taken, or a running restore is going to take it.
+    /// Renames a live database, and with it the jobs that have ended in it. Errors when the name is taken, or a running
+    /// restore is going to take it.
     pub fn rename_database(&self, id: DatabaseId, name: &str) -> Result<()> {
         self.refuse_taken_database(name)?;
         self.rename_database_grants(id, name)?;
+        if let Some(database) = self.database_by_id(id)? {
+            self.rename_database_of_jobs(&database.name, name)?;
+        }
         self.prepare_cached("UPDATE databases SET name = ?2 WHERE id = ?1")?.execute((id, name))?;
         Ok(())
     }

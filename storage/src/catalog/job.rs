@@ -217,6 +217,16 @@ impl WriteTransaction<'_> {
         Ok(())
     }
 
+    /// Takes the jobs that have ended in a database along under its new name. What they have in their payloads is what was
+    /// done, under the name of then.
+    pub(super) fn rename_database_of_jobs(&self, name: &str, new: &str) -> Result<()> {
+        self.prepare_cached(
+            "UPDATE jobs SET database = ?2 WHERE database = ?1 AND state IN ('FINISHED', 'CANCELLED')",
+        )?
+        .execute((name, new))?;
+        Ok(())
+    }
+
     /// Asks a job to stop. Returns false when it has ended already.
     pub fn request_job_cancel(&self, id: JobId) -> Result<bool> {
         let changed = self
