@@ -41,7 +41,7 @@ impl RestoreProperties {
                 }
                 "backup_timestamp" => parsed.backup_timestamp = Some(value.to_owned()),
                 "replication_num" => {
-                    let number: i64 = parse_number(value)?;
+                    let number: i64 = parse_number(key, value)?;
                     parsed.replication_num = match u32::try_from(number) {
                         Ok(0) | Err(_) => {
                             return Err(Error::invalid(format!("replication_num must be at least 1; it is {number}")));
@@ -50,7 +50,7 @@ impl RestoreProperties {
                     };
                 }
                 "meta_version" | "starrocks_meta_version" => {
-                    parse_number(value)?;
+                    parse_number(key, value)?;
                 }
                 "timeout" => parsed.timeout_ms = parse_timeout(value)?,
                 "allow_load" => {
@@ -78,9 +78,9 @@ impl RestoreProperties {
     }
 }
 
-/// The known words speak of a meta version whatever the number is for; scripts may look for them.
-fn parse_number(text: &str) -> Result<i64> {
-    text.parse().map_err(|_| Error::invalid(format!("Invalid meta version format: {text}. A whole number is expected")))
+/// The known words speak of a meta version whatever the number is for; scripts may look for them, so what it is for follows.
+fn parse_number(key: &str, text: &str) -> Result<i64> {
+    text.parse().map_err(|_| Error::invalid(format!("Invalid meta version format: {text}. {key} takes a whole number")))
 }
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ mod tests {
                 [("backup_timestamp", " ")],
                 "Missing backup_timestamp property: it is empty. Write the timestamp that SHOW",
             ),
-            ([("replication_num", "one")], "Invalid meta version format: one"),
+            ([("replication_num", "one")], "Invalid meta version format: one. replication_num takes a whole number"),
             ([("replication_num", "0")], "replication_num must be at least 1"),
             ([("allow_load", "maybe")], "Invalid allow load value: maybe"),
             ([("timeout", "1")], "timeout must be at least 10 min"),
