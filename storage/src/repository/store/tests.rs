@@ -1,6 +1,7 @@
 //! Goal: every backend behaves the same. Method: one suite, run against a directory, an S3 server in this process
 //! and, when `EBLA_TEST_S3_ENDPOINT`, `_ACCESS_KEY`, `_SECRET_KEY` and `_BUCKET` name one, any other S3 server.
 
+mod advice;
 mod faults;
 pub(crate) mod servers;
 

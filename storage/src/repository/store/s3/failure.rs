@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::super::error::{NO_ANSWER, NO_ANSWER_ADVICE};
 use super::super::{Operation, StoreError, StoreErrorKind};
-use super::Inner;
+use super::{Inner, Patience};
 use super::lock::LOCKLESS_ADVICE;
 use crate::repository::properties::{Encryption, MASK, Secret};
 
@@ -216,9 +216,11 @@ fn classify(
     match (code, status) {
         ("NoSuchBucket" | "InvalidBucketName", _) => advice(Invalid, "create the bucket, or correct the location"),
         ("InvalidAccessKeyId" | "InvalidAccessKey" | "InvalidClientTokenId", _) => {
-            advice(PermissionDenied, inner.identity.when_unknown())
+            (PermissionDenied, Some(or_replaced(inner, inner.identity.when_unknown())), false)
         }
-        ("SignatureDoesNotMatch", _) => advice(PermissionDenied, inner.identity.when_unsigned()),
+        ("SignatureDoesNotMatch", _) => {
+            (PermissionDenied, Some(or_replaced(inner, inner.identity.when_unsigned())), false)
+        }
         ("ExpiredToken" | "TokenRefreshRequired" | "InvalidToken" | "ExpiredTokenException", _) => {
             advice(PermissionDenied, inner.identity.when_ended())
         }
@@ -307,6 +309,14 @@ fn classify(
             advice(Invalid, LOCKLESS_ADVICE)
         }
         _ => (Invalid, None, false),
+    }
+}
+
+/// What to do about keys that are not taken: those of a job were, when the repository was made.
+fn or_replaced(inner: &Inner, advice: &str) -> String {
+    match inner.identity.when_replaced().filter(|_| inner.patience == Patience::Job) {
+        Some(replaced) => format!("{advice}; {replaced}"),
+        None => advice.to_owned(),
     }
 }
 

@@ -113,6 +113,14 @@ impl Identity {
         }
     }
 
+    /// When the store no longer takes what it took when the repository was made.
+    pub(super) fn when_replaced(self) -> Option<&'static str> {
+        matches!(self, Identity::Own(Base::Keys | Base::TemporaryKeys | Base::SwappedKeys)).then_some(
+            "if the keys were revoked or replaced, give ones that are valid by ALTER REPOSITORY … PROPERTIES \
+             (aws.s3.access_key, aws.s3.secret_key), and repeat the job",
+        )
+    }
+
     /// When they were good once.
     pub(super) fn when_ended(self) -> &'static str {
         match self {
