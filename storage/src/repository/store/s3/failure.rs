@@ -15,8 +15,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::super::error::{NO_ANSWER, NO_ANSWER_ADVICE};
 use super::super::{Operation, StoreError, StoreErrorKind};
-use super::{Inner, Patience};
 use super::lock::LOCKLESS_ADVICE;
+use super::{Inner, Patience};
 use crate::repository::properties::{Encryption, MASK, Secret};
 
 /// Header in which S3 names the region a bucket is really in.
@@ -397,7 +397,16 @@ where
     if timed_out {
         return Verdict::of(StoreErrorKind::Timeout, NO_ANSWER).advise(NO_ANSWER_ADVICE);
     }
-    Verdict::of(StoreErrorKind::Unavailable, format!("cannot reach it: {cause}")).advise(NO_ANSWER_ADVICE)
+    let advice = match inner.place.endpoint.starts_with("http://") && hangs_up(&lower) {
+        true => format!("{NO_ANSWER_ADVICE}; if its port speaks TLS, write https:// there"),
+        false => NO_ANSWER_ADVICE.to_owned(),
+    };
+    Verdict::of(StoreErrorKind::Unavailable, format!("cannot reach it: {cause}")).advise(advice)
+}
+
+/// Whether the other side ended the connection in place of an answer, as one does that is greeted in another protocol.
+fn hangs_up(cause: &str) -> bool {
+    cause.contains("connection reset") || cause.contains("connection closed before message completed")
 }
 
 /// The first error of this type among an error and its causes.

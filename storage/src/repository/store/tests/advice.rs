@@ -1,7 +1,9 @@
 //! What users are told to do about what a store answers, where it takes more than the code of the answer.
 
+use tokio::net::TcpListener;
+
 use super::super::*;
-use super::faults::{canned, put, s3_error};
+use super::faults::{Answer, canned, put, s3_error};
 use super::servers::{SECRET_KEY, s3_properties, s3_store};
 
 /// Goal: keys in each other's place are told as such by a store that does not take them, and nothing of them shows.
@@ -41,5 +43,25 @@ async fn a_job_whose_keys_are_not_taken_is_told_how_to_replace_them() {
                 "{text}"
             );
         }
+    }
+}
+
+/// Goal: http to a port that speaks TLS is told as that. Method: a server that closes without a word, and one that resets the
+/// connection because it has not read what it was sent.
+#[tokio::test]
+async fn http_to_a_port_that_hangs_up_is_explained() {
+    let closes = canned(vec![Answer::Nothing]).await.endpoint;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let resets = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let _ = socket.readable().await;
+        }
+    });
+    for endpoint in [closes, resets] {
+        let properties = s3_properties(&endpoint, "AKIDCANARY", SECRET_KEY);
+        let store = s3_store("s3://bucket/p", &properties, Patience::Interactive).await;
+        let text = put(&store).await.unwrap_err().to_string();
+        assert!(text.contains("if its port speaks TLS, write https:// there"), "{text}");
     }
 }
