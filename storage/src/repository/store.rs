@@ -6,7 +6,7 @@
 //! [`S3Store`] and [`FileStore`] are the two backends. What both need is added by wrapping, never by asking which
 //! backend it is; a [`StoreLayer`] says what it does differently. [`Metered`] counts; [`SizeChecked`], [`WholePuts`] and [`HeadFirst`] make up for what a store lacks;
 //! [`Relocked`] extends the locks of what was there before; [`Limited`] keeps requests and bytes within what the whole
-//! process may use; [`Punctual`] ends what a statement has waited for long enough. [`layered`] stacks them up.
+//! process may use, and names the [`Pace`] at which a backend sends bodies; [`Punctual`] ends what a statement has waited for long enough. [`layered`] stacks them up.
 
 mod capabilities;
 mod deadline;
@@ -17,6 +17,7 @@ mod key;
 mod layer;
 mod limited;
 mod metered;
+mod pace;
 mod passage;
 mod relocked;
 mod s3;
@@ -40,6 +41,7 @@ pub use key::{InvalidKey, ObjectKey};
 pub use layer::StoreLayer;
 pub use limited::{Limited, MemoryPermit, TransferLimits};
 pub use metered::{Metered, MeteredDelete, OperationCounts, StoreCounts, StoreStats};
+pub use pace::{Pace, Turn};
 pub use passage::{Passage, watched};
 pub use relocked::Relocked;
 pub(super) use s3::read_bundle;

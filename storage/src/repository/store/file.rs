@@ -23,12 +23,15 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{
-    ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, Operation, PageToken,
-    Place, Put, StoreError, StoreErrorKind, StoreResult,
+    ListPage, MultipartUpload, ObjectDelete, ObjectKey, ObjectLock, ObjectMeta, ObjectStore, Operation, Pace,
+    PageToken, Passage, Place, Put, StoreError, StoreErrorKind, StoreResult,
 };
 use crate::clock::Random;
 use crate::disk;
 use crate::repository::location::FileLocation;
+
+/// Bytes that are written at a time while there is a limit to the bandwidth.
+const PIECE_BYTES_MAX: usize = 256 * 1024;
 
 /// A directory that holds objects.
 #[derive(Debug, Clone)]
@@ -70,6 +73,36 @@ impl FileStore {
             }
         }
     }
+
+    /// Writes a body into a temporary file: at once, or piece by piece at the pace that the bandwidth allows.
+    async fn write(
+        &self,
+        operation: Operation,
+        key: &ObjectKey,
+        staged: &Arc<create::Staged>,
+        mut body: Bytes,
+        mut offset: u64,
+    ) -> StoreResult<()> {
+        let (passage, pace) = (Passage::current(), Pace::current());
+        if let Some(passage) = &passage {
+            passage.begin();
+        }
+        while !body.is_empty() {
+            let whole = body.len();
+            let bytes = pace.as_ref().map_or(whole, |pace| pace.piece_bytes(PIECE_BYTES_MAX).min(whole));
+            if let Some(pace) = &pace {
+                pace.turn(bytes).await;
+            }
+            let (staged, piece) = (Arc::clone(staged), body.split_to(bytes));
+            let write = move |_: &Root| Ok(staged.file().write_all_at(&piece, offset)?);
+            self.run(operation, key.as_str(), write).await?;
+            offset += bytes as u64;
+            if let Some(passage) = &passage {
+                passage.pass(bytes as u64);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Why a file operation failed.
@@ -99,15 +132,18 @@ impl ObjectStore for FileStore {
 
     async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
         let path = self.root.path_of(key);
-        self.run(Operation::Put, key.as_str(), move |root| {
-            if path.exists() {
-                return root.found(&path);
-            }
-            let staged = root.stage()?;
-            staged.file().write_all_at(&body, 0)?;
-            root.publish(staged, &path)
-        })
-        .await
+        let begin = {
+            let path = path.clone();
+            self.run(Operation::Put, key.as_str(), move |root| {
+                Ok(if path.exists() { Err(root.found(&path)?) } else { Ok(root.stage()?) })
+            })
+        };
+        let staged = match begin.await? {
+            Ok(staged) => Arc::new(staged),
+            Err(found) => return Ok(found),
+        };
+        self.write(Operation::Put, key, &staged, body, 0).await?;
+        self.run(Operation::Put, key.as_str(), move |root| root.publish(Arc::into_inner(staged), &path)).await
     }
 
     async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
@@ -198,19 +234,16 @@ struct FileUpload {
 #[async_trait]
 impl MultipartUpload for FileUpload {
     async fn put_part(&self, index: u64, body: Bytes) -> StoreResult<()> {
-        let staged = Arc::clone(&self.staged);
-        let expected = super::part_range(self.bytes, index);
-        let written = self
-            .store
-            .run(Operation::PutPart, self.key.as_str(), move |_| match expected {
-                Some((offset, bytes)) if bytes == body.len() as u64 => Ok(staged.file().write_all_at(&body, offset)?),
-                _ => Err(Fault::Store(StoreErrorKind::Invalid, format!("part {index} has the wrong size"))),
-            })
-            .await;
-        if written.is_ok() {
-            self.parts.lock().insert(index);
-        }
-        written
+        let offset = match super::part_range(self.bytes, index) {
+            Some((offset, bytes)) if bytes == body.len() as u64 => offset,
+            _ => {
+                let wrong = Fault::Store(StoreErrorKind::Invalid, format!("part {index} has the wrong size"));
+                return Err(self.store.root.error(Operation::PutPart, self.key.as_str(), wrong));
+            }
+        };
+        self.store.write(Operation::PutPart, &self.key, &self.staged, body, offset).await?;
+        self.parts.lock().insert(index);
+        Ok(())
     }
 
     async fn complete(self: Box<Self>) -> StoreResult<Put> {
@@ -222,11 +255,7 @@ impl MultipartUpload for FileUpload {
                 if parts != expected {
                     return Err(Fault::Store(StoreErrorKind::Invalid, format!("{parts} of {expected} parts were put")));
                 }
-                let Some(staged) = Arc::into_inner(staged) else {
-                    let message = "a part is still being written".to_owned();
-                    return Err(Fault::Store(StoreErrorKind::Invalid, message));
-                };
-                root.publish(staged, &path)
+                root.publish(Arc::into_inner(staged), &path)
             })
             .await
     }

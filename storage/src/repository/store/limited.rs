@@ -7,19 +7,19 @@
 //! repository has a little of each beside what is shared ([`TransferLimits::of_a_repository`]): whoever finds everything taken by
 //! others goes on with its own.
 //!
-//! A request waits for the bandwidth it will use and then for its permit. Memory is asked for by whoever fills a
-//! buffer, before it is filled ([`TransferLimits::hold_memory`]): a permit at the door of the store would come too late.
+//! A request waits for its permit; its body then goes at the pace that the bandwidth allows ([`Pace`]). Of large bodies only
+//! as many go at a time as are quickly out: many that crawl would all have to begin anew when something goes wrong. Memory is
+//! asked for by whoever fills a buffer, before it is filled ([`TransferLimits::hold_memory`]): a permit at the door of the
+//! store would come too late.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-use tokio::time::Instant;
 
 use super::super::format::{NODE_BYTES_MAX, NodeLevel};
+use super::pace::{Pace, TokenBucket};
 use super::{
     ListPage, MultipartUpload, ObjectKey, ObjectMeta, ObjectStore, PART_BYTES, PageToken, Put, SINGLE_PUT_BYTES_MAX,
     StoreLayer, StoreResult,
@@ -47,8 +47,14 @@ const NODE_UNITS_MAX: u32 = (NODE_MEMORY_BYTES_MAX / MEMORY_UNIT_BYTES) as u32;
 /// larger than the headers that nobody counts, and without which a cancelled job does not come to its end.
 const SMALL_BYTES_MAX: u64 = 4 * 1024;
 
-/// How much of a second's bandwidth may be used at once after a pause.
-const BURST: Duration = Duration::from_millis(250);
+/// Larger bodies than this take one of a few places while there is a limit to the bandwidth.
+const LARGE_BYTES: u64 = 1024 * 1024;
+
+/// Bandwidth for each of those places: what one connection can surely use.
+const PLACE_BYTES_PER_SECOND: u64 = 1024 * 1024;
+
+/// Places for large bodies that each repository has beside the shared ones.
+const OWN_PLACES_MAX: usize = 1;
 
 /// Requests in flight that each repository has beside the shared ones.
 const OWN_REQUESTS_MAX: usize = 2;
@@ -81,13 +87,22 @@ struct Shared {
     /// One for each level: who has room for a node of one level may wait for room for one of the next, never the other
     /// way.
     nodes: [Arc<Semaphore>; 2],
-    upload: Option<TokenBucket>,
+    upload: Option<Upload>,
+}
+
+/// What bodies go through while there is a limit to the bandwidth.
+#[derive(Debug)]
+struct Upload {
+    bucket: Arc<TokenBucket>,
+    /// Places for large bodies.
+    places: Semaphore,
 }
 
 /// What one repository has besides.
 #[derive(Debug)]
 struct Own {
     requests: Semaphore,
+    places: Semaphore,
     memory: Arc<Semaphore>,
     nodes: [Arc<Semaphore>; 2],
 }
@@ -105,12 +120,17 @@ impl TransferLimits {
     pub fn new(requests_max: usize, memory_bytes_max: u64, upload_bytes_per_second_max: Option<u64>) -> Self {
         let memory_units = memory_bytes_max.div_ceil(MEMORY_UNIT_BYTES);
         let memory_units_max = u32::try_from(memory_units).unwrap_or(u32::MAX).max(1);
+        let upload = upload_bytes_per_second_max.map(|bytes_per_second| {
+            let places = usize::try_from(bytes_per_second / PLACE_BYTES_PER_SECOND).unwrap_or(requests_max);
+            let places = Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS));
+            Upload { bucket: Arc::new(TokenBucket::new(bytes_per_second)), places }
+        });
         let shared = Shared {
             requests: Semaphore::new(requests_max.clamp(1, Semaphore::MAX_PERMITS)),
             memory: Arc::new(Semaphore::new(memory_units_max as usize)),
             memory_units_max,
             nodes: [(); 2].map(|()| Arc::new(Semaphore::new(NODE_UNITS_MAX as usize))),
-            upload: upload_bytes_per_second_max.map(TokenBucket::new),
+            upload,
         };
         Self { shared: Arc::new(shared), own: None }
     }
@@ -120,6 +140,7 @@ impl TransferLimits {
     pub fn of_a_repository(&self) -> Self {
         let own = Own {
             requests: Semaphore::new(OWN_REQUESTS_MAX),
+            places: Semaphore::new(OWN_PLACES_MAX),
             memory: Arc::new(Semaphore::new(OWN_MEMORY_UNITS_MAX as usize)),
             nodes: [(); 2].map(|()| Arc::new(Semaphore::new(OWN_NODE_UNITS_MAX as usize))),
         };
@@ -164,85 +185,51 @@ impl TransferLimits {
         MemoryPermit { _permit: permit.ok() }
     }
 
-    async fn admit(&self, upload_bytes: usize) -> Option<SemaphorePermit<'_>> {
-        if let Some(bucket) = &self.shared.upload {
-            bucket.take(upload_bytes as u64).await;
-        }
-        let shared = self.shared.requests.acquire();
-        let permit = match &self.own {
-            None => shared.await,
-            Some(own) => tokio::select! {
-                biased;
-                permit = shared => permit,
-                permit = own.requests.acquire() => permit,
-            },
+    /// Waits for a place for a large body, and for a request.
+    async fn admit(&self, upload_bytes: u64) -> Admitted<'_> {
+        let own = self.own.as_ref();
+        let place = match &self.shared.upload {
+            Some(upload) if upload_bytes > LARGE_BYTES => either(&upload.places, own.map(|own| &own.places)).await,
+            _ => None,
         };
-        permit.ok()
+        Admitted { _place: place, _request: either(&self.shared.requests, own.map(|own| &own.requests)).await }
     }
+
+    /// Makes a call whose body of `bytes` bytes keeps the pace that the bandwidth allows.
+    async fn paced<T>(&self, bytes: u64, call: impl Future<Output = T>) -> T {
+        match &self.shared.upload {
+            Some(upload) if bytes > SMALL_BYTES_MAX => Pace::new(Arc::clone(&upload.bucket)).kept(call).await,
+            Some(upload) => {
+                upload.bucket.count(bytes);
+                call.await
+            }
+            None => call.await,
+        }
+    }
+}
+
+/// What a request holds while it is made.
+struct Admitted<'a> {
+    _place: Option<SemaphorePermit<'a>>,
+    _request: Option<SemaphorePermit<'a>>,
+}
+
+/// A permit of those that are shared, or of one's own.
+async fn either<'a>(shared: &'a Semaphore, own: Option<&'a Semaphore>) -> Option<SemaphorePermit<'a>> {
+    let permit = match own {
+        None => shared.acquire().await,
+        Some(own) => tokio::select! {
+            biased;
+            permit = shared.acquire() => permit,
+            permit = own.acquire() => permit,
+        },
+    };
+    permit.ok() // Never closed, as above.
 }
 
 impl Default for TransferLimits {
     fn default() -> Self {
         Self::new(REQUESTS_MAX_DEFAULT, MEMORY_BYTES_MAX_DEFAULT, None)
-    }
-}
-
-/// Hands out bytes at a steady rate, to one after the other in the order they came. Who gives up while it waits leaves no
-/// debt behind, so a job that is cancelled does not hold up those that go on.
-#[derive(Debug)]
-struct TokenBucket {
-    bytes_per_second: u64,
-    /// Held by whoever waits for its bytes to be paid for.
-    turn: tokio::sync::Mutex<()>,
-    /// When the bytes handed out so far will have been paid for.
-    free_at: Mutex<Option<Instant>>,
-}
-
-/// Bytes that were handed out and are paid for by waiting. What has not been paid when it is dropped is given back.
-struct Unpaid<'a> {
-    bucket: &'a TokenBucket,
-    cost: Duration,
-    paid_at: Instant,
-}
-
-impl TokenBucket {
-    fn new(bytes_per_second: u64) -> Self {
-        Self {
-            bytes_per_second: bytes_per_second.max(1),
-            turn: tokio::sync::Mutex::default(),
-            free_at: Mutex::new(None),
-        }
-    }
-
-    async fn take(&self, bytes: u64) {
-        let cost = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
-        if bytes <= SMALL_BYTES_MAX {
-            self.charge(cost);
-            return;
-        }
-        let _turn = self.turn.lock().await;
-        let paid_at = self.charge(cost);
-        let mut unpaid = Unpaid { bucket: self, cost, paid_at };
-        tokio::time::sleep_until(paid_at.checked_sub(BURST).unwrap_or(paid_at)).await;
-        // The rest is the burst, which may be used at once.
-        unpaid.cost = Duration::ZERO;
-    }
-
-    /// Puts a cost behind what was handed out before. Returns when it will have been paid.
-    fn charge(&self, cost: Duration) -> Instant {
-        let mut free_at = self.free_at.lock();
-        let now = Instant::now();
-        let paid_at = free_at.map_or(now, |at| at.max(now)) + cost;
-        *free_at = Some(paid_at);
-        paid_at
-    }
-}
-
-impl Drop for Unpaid<'_> {
-    fn drop(&mut self) {
-        let unpaid = self.paid_at.saturating_duration_since(Instant::now()).min(self.cost);
-        let mut free_at = self.bucket.free_at.lock();
-        *free_at = free_at.and_then(|at| at.checked_sub(unpaid));
     }
 }
 
@@ -268,38 +255,39 @@ impl StoreLayer for Limited {
     }
 
     async fn put_create(&self, key: &ObjectKey, body: Bytes) -> StoreResult<Put> {
-        let _permit = self.limits.admit(body.len()).await;
-        self.inner.put_create(key, body).await
+        let bytes = body.len() as u64;
+        let _admitted = self.limits.admit(bytes).await;
+        self.limits.paced(bytes, self.inner.put_create(key, body)).await
     }
 
     async fn start_multipart(&self, key: &ObjectKey, bytes: u64) -> StoreResult<Box<dyn MultipartUpload>> {
-        let _permit = self.limits.admit(0).await;
+        let _admitted = self.limits.admit(0).await;
         let inner = self.inner.start_multipart(key, bytes).await?;
-        Ok(Box::new(LimitedUpload { inner, limits: Arc::clone(&self.limits) }))
+        Ok(Box::new(LimitedUpload { inner, limits: Arc::clone(&self.limits), bytes }))
     }
 
     async fn get(&self, key: &ObjectKey, bytes_max: u64) -> StoreResult<Bytes> {
-        let _permit = self.limits.admit(0).await;
+        let _admitted = self.limits.admit(0).await;
         self.inner.get(key, bytes_max).await
     }
 
     async fn get_range(&self, key: &ObjectKey, offset: u64, bytes: u64) -> StoreResult<Bytes> {
-        let _permit = self.limits.admit(0).await;
+        let _admitted = self.limits.admit(0).await;
         self.inner.get_range(key, offset, bytes).await
     }
 
     async fn head(&self, key: &ObjectKey) -> StoreResult<Option<ObjectMeta>> {
-        let _permit = self.limits.admit(0).await;
+        let _admitted = self.limits.admit(0).await;
         self.inner.head(key).await
     }
 
     async fn list(&self, prefix: &str, page: Option<&PageToken>) -> StoreResult<ListPage> {
-        let _permit = self.limits.admit(0).await;
+        let _admitted = self.limits.admit(0).await;
         self.inner.list(prefix, page).await
     }
 
     async fn renew_lock(&self, key: &ObjectKey) -> StoreResult<()> {
-        let _permit = self.limits.admit(0).await;
+        let _admitted = self.limits.admit(0).await;
         self.inner.renew_lock(key).await
     }
 }
@@ -308,19 +296,23 @@ impl StoreLayer for Limited {
 struct LimitedUpload {
     inner: Box<dyn MultipartUpload>,
     limits: Arc<TransferLimits>,
+    /// Of the whole object.
+    bytes: u64,
 }
 
 #[async_trait]
 impl MultipartUpload for LimitedUpload {
     async fn put_part(&self, index: u64, body: Bytes) -> StoreResult<()> {
-        let _permit = self.limits.admit(body.len()).await;
-        self.inner.put_part(index, body).await
+        let bytes = body.len() as u64;
+        let _admitted = self.limits.admit(bytes).await;
+        self.limits.paced(bytes, self.inner.put_part(index, body)).await
     }
 
     async fn complete(self: Box<Self>) -> StoreResult<Put> {
-        let Self { inner, limits } = *self;
-        let _permit = limits.admit(0).await;
-        inner.complete().await
+        let Self { inner, limits, bytes } = *self;
+        let _admitted = limits.admit(0).await;
+        // Where there are no uploads in parts, the body goes now.
+        limits.paced(bytes, inner.complete()).await
     }
 
     async fn abort(self: Box<Self>) {
@@ -331,50 +323,9 @@ impl MultipartUpload for LimitedUpload {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-
-    #[tokio::test]
-    async fn bandwidth_is_shared_by_all_who_ask() {
-        let bucket = Arc::new(TokenBucket::new(1_000_000));
-        let start = Instant::now();
-        let takers: Vec<_> = (0..5)
-            .map(|_| {
-                let bucket = Arc::clone(&bucket);
-                tokio::spawn(async move { bucket.take(100_000).await })
-            })
-            .collect();
-        for taker in takers {
-            taker.await.unwrap();
-        }
-        // Half a second's worth of bytes, less what may be used at once.
-        assert!(start.elapsed() >= Duration::from_millis(250), "{:?}", start.elapsed());
-    }
-
-    #[tokio::test]
-    async fn who_gives_up_leaves_no_debt() {
-        let bucket = TokenBucket::new(1_000_000);
-        let soon = Duration::from_millis(50);
-        // Two hours' worth, given up, and behind it some that never came to their turn.
-        let first = tokio::time::timeout(soon, bucket.take(7_200_000_000));
-        let behind = tokio::time::timeout(soon, bucket.take(7_200_000_000));
-        let (first, behind) = tokio::join!(first, behind);
-        assert!(first.is_err() && behind.is_err());
-        let next = tokio::time::timeout(Duration::from_secs(60), bucket.take(100_000)).await;
-        assert!(next.is_ok(), "what others gave up is still waited for");
-    }
-
-    #[tokio::test]
-    async fn what_is_small_counts_and_does_not_wait() {
-        use futures::FutureExt;
-
-        let bucket = TokenBucket::new(1_000);
-        let start = Instant::now();
-        let mut data = Box::pin(bucket.take(60_000));
-        assert!((&mut data).now_or_never().is_none(), "a minute's worth is had at once");
-        assert!(bucket.take(4_000).now_or_never().is_some(), "a mark waits for the data");
-        let free_at = bucket.free_at.lock().expect("two have asked");
-        assert!(free_at >= start + Duration::from_secs(64), "{:?}", free_at - start);
-    }
 
     #[tokio::test]
     async fn memory_is_bounded_and_given_back() {
@@ -438,5 +389,24 @@ mod tests {
             }
             assert!(well.hold_node(level, json_bytes + 1_024).now_or_never().is_none(), "it waits for the shared one");
         }
+    }
+
+    /// Large bodies crawl one after the other, and hold up neither small ones nor another repository.
+    #[tokio::test]
+    async fn of_large_bodies_few_go_at_a_time() {
+        use futures::FutureExt;
+
+        let all = TransferLimits::new(16, 4 * PART_BYTES, Some(1_000));
+        let (one, other) = (all.of_a_repository(), all.of_a_repository());
+        let mut large = Vec::new();
+        while let Some(admitted) = one.admit(PART_BYTES).now_or_never() {
+            large.push(admitted);
+        }
+        assert_eq!(large.len(), 1 + OWN_PLACES_MAX);
+        assert!(one.admit(LARGE_BYTES).now_or_never().is_some(), "a small one goes");
+        assert!(other.admit(PART_BYTES).now_or_never().is_some(), "the other goes on");
+        let unlimited = TransferLimits::new(16, 4 * PART_BYTES, None);
+        let large: Vec<_> = (0..16).map_while(|_| unlimited.admit(PART_BYTES).now_or_never()).collect();
+        assert_eq!(large.len(), 16);
     }
 }

@@ -51,7 +51,7 @@ use crate::repository::properties::{Encryption, ObjectLock, S3Settings, Secret, 
 use failure::{Failed, Scrubber};
 use identity::Identity;
 use lock::Standing;
-use passing::TellPassage;
+use passing::PassBody;
 
 /// Value of `If-None-Match` that allows a put only where nothing is.
 const NOTHING: &str = "*";
@@ -352,12 +352,13 @@ impl Inner {
     }
 
     async fn put_once(&self, key: &str, body: Bytes) -> Result<Put, Failed> {
-        let timeouts = client::timeouts(&self.limits, self.patience, body.len() as u64);
+        let passing = PassBody::of_this_call();
+        let timeouts = passing.measured(client::timeouts(&self.limits, self.patience, body.len() as u64));
         let request = self
             .creating_put(key)
             .body(ByteStream::from(body))
             .customize()
-            .interceptor(TellPassage(Passage::current()))
+            .interceptor(passing)
             .config_override(timeouts);
         let request = if self.signs_bodies { request } else { request.disable_payload_signing() };
         match request.send().await {

@@ -3,6 +3,7 @@
 
 mod advice;
 mod faults;
+mod pace;
 pub(crate) mod servers;
 
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{Fault, Put, Root, open_object};
+use super::{Fault, Put, Root, StoreErrorKind, open_object};
 use crate::disk;
 
 /// Where files wait for their names. The dot keeps it out of listings.
@@ -51,7 +51,13 @@ impl Root {
     }
 
     /// Gives a written file its name, unless the name is taken.
-    pub(super) fn publish(&self, staged: Staged, path: &Path) -> Result<Put, Fault> {
+    ///
+    /// It takes what is left of a shared one, which is nothing while somebody still writes into it.
+    pub(super) fn publish(&self, staged: Option<Staged>, path: &Path) -> Result<Put, Fault> {
+        let Some(staged) = staged else {
+            let message = "a part is still being written".to_owned();
+            return Err(Fault::Store(StoreErrorKind::Invalid, message));
+        };
         disk::sync_file(&staged.file)?;
         let directory = path.parent().unwrap_or(&self.path);
         self.make_durable(directory)?;

@@ -12,11 +12,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::super::{
-    MultipartUpload, ObjectKey, Operation, Passage, Put, StoreError, StoreErrorKind, StoreResult, part_bytes,
-    part_range,
+    MultipartUpload, ObjectKey, Operation, Put, StoreError, StoreErrorKind, StoreResult, part_bytes, part_range,
 };
 use super::failure::{self, Failed};
-use super::passing::TellPassage;
+use super::passing::PassBody;
 use super::{Inner, NOTHING, Patience, S3Store, client};
 
 /// Time an abort may take: nobody waits for it, but it must not outlive the process's shutdown for long.
@@ -54,7 +53,8 @@ impl S3Upload {
     }
 
     async fn put_once(&self, inner: &Inner, number: i32, body: Bytes) -> Result<CompletedPart, Failed> {
-        let timeouts = client::timeouts(&inner.limits, inner.patience, body.len() as u64);
+        let passing = PassBody::of_this_call();
+        let timeouts = passing.measured(client::timeouts(&inner.limits, inner.patience, body.len() as u64));
         let request = inner
             .client
             .upload_part()
@@ -65,7 +65,7 @@ impl S3Upload {
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .body(ByteStream::from(body))
             .customize()
-            .interceptor(TellPassage(Passage::current()))
+            .interceptor(passing)
             .config_override(timeouts);
         let request = if inner.signs_bodies { request } else { request.disable_payload_signing() };
         let response = request
