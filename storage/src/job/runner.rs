@@ -6,11 +6,12 @@
 //! job; whether a label is free is found out in turns of that label. Whoever is late is refused by one of the two.
 //!
 //! There is no polling: a submitted job begins at once. Jobs of different databases run side by side, at most
-//! [`JobConfig::concurrent_jobs_max`] of them; requests, memory and bandwidth are budgets of the whole process that
+//! [`JobConfig::concurrent_jobs_max`] of them and one of each repository ([`Slots`]); requests, memory and bandwidth are budgets of the whole process that
 //! the repositories keep. The runner never decides what a job does.
 
 mod drive;
 mod look;
+mod slots;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,6 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::{RwLock, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
+use self::slots::Slots;
 use super::context::Troubles;
 use super::slot::refuse_taken;
 use super::{FailPoints, Gate, JobContext, JobFiles, NoFailPoints, Progress, RetryPolicy, StopReason};
@@ -46,7 +48,8 @@ pub const HISTORY_KEEP: Duration = Duration::from_secs(90 * 86_400);
 /// Limits and policies of jobs.
 #[derive(Debug, Clone)]
 pub struct JobConfig {
-    /// Backups and restores that run at the same time; more wait in PENDING. Each may keep the disk busy by itself.
+    /// Backups and restores that run at the same time, beside one of each repository that has none among them; more wait
+    /// in PENDING. Each may keep the disk busy by itself.
     pub concurrent_jobs_max: usize,
     /// Verifications that run at the same time, beside those; more wait in PENDING.
     pub concurrent_verifies_max: usize,
@@ -81,7 +84,7 @@ pub(super) struct Shared {
     /// drop it in between; who reads a snapshot does so beside others, and nobody drops it meanwhile.
     /// By the identity that a repository carries itself: it may have several names here.
     labels: Turns<(String, String)>,
-    slots: Semaphore,
+    slots: Slots,
     /// Verifications have slots of their own: they take long, and no backup is to wait for one.
     verify_slots: Semaphore,
     running: Mutex<HashMap<JobId, Arc<Running>>>,
@@ -121,7 +124,7 @@ impl JobRunner {
         let ids: Vec<JobId> = unfinished.iter().map(|row| row.id).collect();
         JobFiles::sweep(&storage.config().data_dir, &ids)?;
         let shared = Arc::new(Shared {
-            slots: Semaphore::new(config.concurrent_jobs_max.max(1)),
+            slots: Slots::new(config.concurrent_jobs_max),
             verify_slots: Semaphore::new(config.concurrent_verifies_max.max(1)),
             storage,
             repositories,

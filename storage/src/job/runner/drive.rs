@@ -48,15 +48,18 @@ impl Shared {
             Ok(job) => job,
             Err(error) => return self.end_unreadable(row, context, error).await,
         };
-        let slots = match row.kind {
-            JobKind::Backup | JobKind::Restore => &self.slots,
-            JobKind::Verify => &self.verify_slots,
+        let slot = async {
+            match row.kind {
+                JobKind::Backup | JobKind::Restore => (Some(self.slots.acquire(row.repository_id).await), None),
+                // A repository has one at a time.
+                JobKind::Verify => (None, self.verify_slots.acquire().await.ok()),
+            }
         };
         // Dropped with the job's end. A job that is stopped while it waits never gets one and is abandoned below.
         let _slot = tokio::select! {
             biased;
             () = context.gate.closed() => None,
-            slot = slots.acquire() => slot.ok(),
+            slot = slot => Some(slot),
         };
         while !job.is_done() {
             let why = match attempt(&job, context).await {
