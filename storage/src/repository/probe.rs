@@ -33,13 +33,17 @@ use super::store::{
 
 /// Content of the probe object, the same in every repository. Its bytes are such that framing, a change of line ends
 /// or of encoding, or a cut would show.
-const PROBE_CONTENT: &[u8] = b"Ebla wrote this to see whether it can.\r\n\0\xff\xfe\n0;chunk-signature=\r\n\r\n";
+pub(super) const PROBE_CONTENT: &[u8] =
+    b"Ebla wrote this to see whether it can.\r\n\0\xff\xfe\n0;chunk-signature=\r\n\r\n";
 
 /// The engine that writes, for those who read.
 pub(super) const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Part of the probe object that is read by itself: first byte and length.
 const PROBE_RANGE: (u64, u64) = (5, 16);
+
+/// Uploads in parts that are begun for one answer.
+const PARTS_ATTEMPTS_MAX: u32 = 3;
 
 /// A checksum that [`PROBE_CONTENT`] does not have: CRC32 of nothing.
 const WRONG_CRC32: &str = "AAAAAA==";
@@ -251,7 +255,25 @@ async fn read_back(store: &dyn ObjectStore, location: &Location, key: &ObjectKey
 }
 
 /// Puts the probe object in one part; `None` where there are no uploads in parts.
-async fn put_in_parts(store: &dyn ObjectStore, key: &ObjectKey) -> StoreResult<Option<Put>> {
+pub(super) async fn put_in_parts(store: &dyn ObjectStore, key: &ObjectKey) -> StoreResult<Option<Put>> {
+    for _ in 1..PARTS_ATTEMPTS_MAX {
+        match put_in_parts_once(store, key).await {
+            Err(error) if is_forgotten(&error) => {
+                tracing::debug!(%error, "another upload tells what this one does not");
+            }
+            done => return done,
+        }
+    }
+    put_in_parts_once(store, key).await
+}
+
+/// Whether the store no longer knows an upload that was to be completed: most often an earlier answer was lost, which may have
+/// been that it has created the object as well as that it has found it.
+fn is_forgotten(error: &StoreError) -> bool {
+    error.operation() == Operation::CompleteMultipart && error.code() == Some("NoSuchUpload")
+}
+
+async fn put_in_parts_once(store: &dyn ObjectStore, key: &ObjectKey) -> StoreResult<Option<Put>> {
     let put = async {
         let upload = store.start_multipart(key, PROBE_CONTENT.len() as u64).await?;
         upload.put_part(0, Bytes::from_static(PROBE_CONTENT)).await?;

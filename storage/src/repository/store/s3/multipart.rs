@@ -152,7 +152,13 @@ impl MultipartUpload for S3Upload {
         let parts = self.completed_parts()?;
         let completed = match self.store.persist(async |inner| self.complete_once(&inner, &parts).await).await {
             Err(error) if error.kind() == StoreErrorKind::NotFound => {
-                self.completed_before(error).await.map_err(begin_anew)
+                self.open = false;
+                match self.store.inner().patience {
+                    Patience::Job => self.completed_before(error).await,
+                    // A proof must know whether it has replaced what was there, which nothing tells any more.
+                    Patience::Interactive => Err(error),
+                }
+                .map_err(begin_anew)
             }
             completed => completed,
         }?;

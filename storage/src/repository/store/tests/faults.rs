@@ -469,3 +469,22 @@ async fn an_upload_follows_to_other_credentials() {
     assert_eq!(upload.complete().await.unwrap(), Put::Created);
     assert_eq!(store.head(&key("ebla/x")).await.unwrap().unwrap().bytes, bytes);
 }
+
+/// Goal: a store that replaces what is there is not taken for one that leaves it alone because its answer was lost. Method: the
+/// upload is completed, unheard, and forgotten by then; the object is there all the same.
+#[tokio::test]
+async fn a_proof_in_parts_does_not_guess_what_a_lost_answer_said() {
+    use crate::repository::probe::{PROBE_CONTENT, put_in_parts};
+
+    // Whoever looks at the object now finds as many bytes as were put.
+    let begun = "<InitiateMultipartUploadResult><UploadId>u</UploadId>";
+    let begun = || http("200 OK", "", &format!("{begun:<0$}", PROBE_CONTENT.len()));
+    let part = || http("200 OK", "etag: \"e\"\r\n", "");
+    let completed = http("200 OK", "", "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>");
+    let forgotten = s3_error("404 Not Found", "NoSuchUpload", "no such upload");
+    let answers = vec![begun(), part(), Answer::Nothing, forgotten, begun(), part(), completed];
+    let server = canned(answers).await;
+    let put = put_in_parts(&interactive(&server.endpoint).await, &key("ebla/x")).await.unwrap();
+    assert_eq!(put, Some(Put::Created));
+    assert_eq!(server.requests.load(Ordering::SeqCst), 7);
+}
