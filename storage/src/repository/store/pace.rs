@@ -5,7 +5,8 @@
 //! on calls and knows nothing of it: the budget names a [`Pace`] for the time of one call ([`Pace::kept`]), and the backend
 //! asks for it ([`Pace::current`]).
 //!
-//! No store is blamed for the time that is spent so: [`Pace::store_time`] sleeps for as long as the store has had.
+//! No store is blamed for the time that is spent so: [`Pace::store_time`] sleeps for as long as the store has had, and each
+//! turn that comes breaks its silence.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
+
+use super::Silence;
 
 /// How much of a second's bandwidth may be used at once after a pause.
 const BURST: Duration = Duration::from_millis(250);
@@ -46,6 +49,7 @@ pub(super) struct TokenBucket {
 pub struct Pace {
     bucket: Arc<TokenBucket>,
     waits: Mutex<Waits>,
+    silence: Option<Arc<Silence>>,
 }
 
 /// Time that the bodies of one call have waited for their turn.
@@ -100,7 +104,7 @@ impl TokenBucket {
 
 impl Pace {
     pub(super) fn new(bucket: Arc<TokenBucket>) -> Arc<Self> {
-        Arc::new(Self { bucket, waits: Mutex::default() })
+        Arc::new(Self { bucket, waits: Mutex::default(), silence: Silence::current() })
     }
 
     /// The one of the call under way in this task, if there is a limit.
@@ -184,6 +188,9 @@ impl Future for Turn {
             ready!(sleep.as_mut().poll(context));
             self.sleep = None;
             self.pace.waits.lock().end();
+            if let Some(silence) = &self.pace.silence {
+                silence.sign();
+            }
         }
         Poll::Ready(())
     }
