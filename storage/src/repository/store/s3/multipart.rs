@@ -152,7 +152,7 @@ impl MultipartUpload for S3Upload {
         let parts = self.completed_parts()?;
         let completed = match self.store.persist(async |inner| self.complete_once(&inner, &parts).await).await {
             Err(error) if error.kind() == StoreErrorKind::NotFound => {
-                self.open = false;
+                self.open = error.code() != Some("NoSuchUpload");
                 match self.store.inner().patience {
                     Patience::Job => self.completed_before(error).await,
                     // A proof must know whether it has replaced what was there, which nothing tells any more.
