@@ -294,11 +294,18 @@ fn action(operation: Operation) -> &'static str {
     }
 }
 
-/// The upload in parts that the proof finds to be of no use is given up after the statement has been answered.
+/// Uploads in parts that a proof finds to be of no use are given up after the statement has been answered.
 async fn given_up(proxy: &S3Proxy) {
-    wait_until(HOLD_PATIENCE, async || match proxy.tally().requests_of(Operation::AbortMultipartUpload) {
-        0 => Err("the upload of the proof was not given up".to_string()),
-        _ => Ok(()),
+    wait_until(HOLD_PATIENCE, async || {
+        let exchanges = proxy.exchanges();
+        let of = |operation| exchanges.iter().filter(move |passed| passed.operation == operation);
+        let begun = of(Operation::CreateMultipartUpload).filter(|passed| passed.status == 200).count();
+        let completed = of(Operation::CompleteMultipartUpload).filter(|passed| passed.status == 200).count();
+        let aborted = of(Operation::AbortMultipartUpload).count();
+        match begun > 0 && begun == completed + aborted {
+            true => Ok(()),
+            false => Err(format!("of {begun} uploads in parts {completed} were completed and {aborted} given up")),
+        }
     })
     .await;
 }
